@@ -1,0 +1,66 @@
+/* What a driver (agent or sim) tells the core. Every event comes with `now_ns`, monotonic. */
+#ifndef PXI_CORE_EVENT_H
+#define PXI_CORE_EVENT_H
+
+#include "core/message.h"
+
+typedef enum pxi_event_kind {
+    PXI_EV_TICK,        /* a deadline of pxi_core_wake_ns () is due (harmless when none is) */
+    PXI_EV_MESSAGE,     /* message arrived: message (already checked by the codec) */
+    PXI_EV_UNREACHABLE, /* the transport could not send to peer: a hint, not a verdict */
+    PXI_EV_JOIN,        /* join whoever is at address */
+    PXI_EV_HOST_BUSY,   /* flag: the owner of the host says "not now" (switch file, load) */
+    PXI_EV_DRAIN,       /* leave: refuse new work, hand back, say LEAVE; PXI_DO_DRAINED when done */
+    PXI_EV_MODULE,      /* module (digest key) can be run here now */
+
+    /* The executor's side. A job "opens" at a peer with its first attempt or root there. */
+    PXI_EV_SUBMIT,      /* a root task: attempt.job, module, task, blob, size. job.origin is this peer */
+    PXI_EV_SURPLUS,     /* job, count: subtasks waiting in its deques; 0 = none left */
+    PXI_EV_TAKEN,       /* answer to PXI_DO_TAKE: token, taken (n may be 0 = none takeable) */
+    PXI_EV_ACTIVE,      /* job, count threads executing, runs: how many PXI_DO_RUN it has received so
+                           far, wanted: threads more it could use now */
+    PXI_EV_FINISHED,    /* a run (run id) ended: result, run_ns, size, blob */
+    PXI_EV_BRANCH_CLOSED, /* branch: its subtasks away are no longer wanted, or it is joined */
+    PXI_EV_PROGRESS,    /* run, progress: subtasks done below it */
+    PXI_EV_JOB_CANCEL,  /* job: cancel the root here and all below */
+    PXI_EV_DURATION,    /* module, task, run_ns: sample of a subtask that ran in place (history) */
+} pxi_event_kind;
+
+/* One subtask handed over by an executor. */
+typedef struct pxi_taken {
+    uint64_t subtask;  /* chosen by the driver, unique for this incarnation; kept over GIVE_BACK */
+    uint64_t branch;   /* unique for this incarnation; lives until PXI_EV_BRANCH_CLOSED */
+    uint32_t number;   /* branch number in force; 0 is never handed over */
+    uint32_t n_subtasks; /* added to the branch so far */
+    uint32_t n_done;     /* of these with an outcome */
+    uint32_t attempts; /* as in the PXI_DO_GIVE_BACK that returned it; 0 at first */
+    uint32_t crashes;
+    pxi_attempt attempt; /* job, module, task, size, blob filled; key.subtask = subtask */
+} pxi_taken;
+
+typedef struct pxi_event {
+    pxi_event_kind kind;
+    uint64_t now_ns;
+    const pxi_message *message;
+    pxi_address address;
+    uint64_t peer;
+    bool flag;
+    pxi_job_id job;
+    uint64_t module;
+    uint32_t task;
+    uint64_t token;
+    const pxi_taken *taken;
+    uint32_t n_taken;
+    uint32_t count, wanted;
+    uint64_t runs;
+    uint64_t run;
+    uint64_t branch;
+    uint64_t progress;
+    pxi_attempt attempt;
+    pxi_result result;
+    uint64_t run_ns;
+    uint32_t size_bytes;
+    uint64_t blob;
+} pxi_event;
+
+#endif

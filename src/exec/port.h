@@ -1,0 +1,113 @@
+/* The port between an agent and one executor. An executor runs the tasks of one job (one module) on a
+ * pool of threads: in the agent's process (exec/pool) or in a process of its own (agent/executor, which
+ * speaks the same commands and notices over a socket to a pool there).
+ *
+ * Commands go down from the agent's loop thread, never block, and may arrive at any time. Notices come
+ * up from any thread through `notify`. Only what has to cross is here: spawning, joining, stealing and
+ * waiting inside a job are the pool's own and involve no agent. */
+#ifndef PXI_EXEC_PORT_H
+#define PXI_EXEC_PORT_H
+
+#include "base/bytes.h"
+#include "core/event.h"
+
+/* A task's outcome as it travels: value (code PX_OK) and, encoded by wire/chain, the failures and the
+ * account of who did what below it. Either may be NULL. References belong to the holder. */
+typedef struct pxi_outcome {
+    uint32_t code; /* px_err */
+    pxi_bytes *value;
+    pxi_bytes *chain;
+} pxi_outcome;
+
+typedef enum pxi_command_kind {
+    PXI_CMD_RUN,       /* run, task, input: start; PXI_NOTE_FINISHED exactly once for it */
+    PXI_CMD_STOP,      /* run: cancel it and everything below it here */
+    PXI_CMD_TAKE,      /* token, count: PXI_NOTE_TAKEN exactly once for it, n may be 0 */
+    PXI_CMD_GIVE_BACK, /* subtask, attempts, crashes: takeable again (by its branch's joiner, by any
+                          thread of the pool, or by a later TAKE), oldest end */
+    PXI_CMD_CAP,       /* branch, flag: TAKE skips it while on */
+    PXI_CMD_COMPLETE,  /* subtask, outcome: for its branch. Unknown subtasks (branch closed) are dropped */
+    PXI_CMD_SLOTS,     /* count: threads that may execute tasks at once; 0 = none */
+    PXI_CMD_CLOSE,     /* last command: stop everything, then PXI_NOTE_CLOSED */
+} pxi_command_kind;
+
+/* Moved to the executor on submit: references in input and outcome are the executor's then. */
+typedef struct pxi_command {
+    pxi_command_kind kind;
+    uint64_t run, token, subtask, branch;
+    uint32_t task, count, attempts, crashes;
+    uint32_t attempt; /* RUN: number of the attempt, for error chains */
+    bool flag;
+    pxi_bytes *input;
+    pxi_outcome outcome;
+} pxi_command;
+
+typedef enum pxi_notice_kind {
+    PXI_NOTE_SURPLUS,       /* count subtasks wait in the deques. Sent when it becomes non-zero, again
+                               when threads look for work in vain (0), not for every change */
+    PXI_NOTE_TAKEN,         /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs) */
+    PXI_NOTE_ACTIVE,        /* count threads execute now, wanted more could, runs received so far.
+                               Sent when count or wanted changed, coalesced */
+    PXI_NOTE_FINISHED,      /* run, result, run_ns, outcome */
+    PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or closed */
+    PXI_NOTE_PROGRESS,      /* run, done, known: subtasks below it; at most every 100 ms */
+    PXI_NOTE_DURATION,      /* task, run_ns: a sample, at most 100 a second */
+    PXI_NOTE_CLOSED,        /* nothing follows */
+    PXI_NOTE_DIED,          /* only of processes: signal or exit code in `count`; `run` = the culprit's
+                               (0 = unknown), text = what people read, e.g. "signal 11 in task uts.count
+                               of module uts". No FINISHED follows for its runs */
+} pxi_notice_kind;
+
+/* Moved to the receiver: it releases inputs, outcome, and frees `taken`/`inputs` with free (). */
+typedef struct pxi_notice {
+    pxi_notice_kind kind;
+    uint64_t run, token, branch, runs, run_ns, done, known;
+    uint32_t task, count, wanted, n_taken;
+    pxi_result result;
+    pxi_taken *taken;    /* job and module of each attempt are filled by the receiver */
+    pxi_bytes **inputs;
+    pxi_outcome outcome;
+    char text[160];
+} pxi_notice;
+
+/* May be called from any thread, also with the pool's locks held: must only enqueue and wake. */
+typedef void pxi_notify_fn (void *context, pxi_notice *notice);
+
+typedef struct pxi_executor pxi_executor;
+
+typedef struct pxi_executor_ops {
+    /* Takes what the command references. Never blocks, never fails: what cannot be done ends in a
+     * notice (FINISHED with PX_ENOMEM, ...). */
+    void (*submit) (pxi_executor *executor, pxi_command *command);
+    /* After PXI_NOTE_CLOSED or PXI_NOTE_DIED only. */
+    void (*destroy) (pxi_executor **executor_p);
+} pxi_executor_ops;
+
+struct pxi_executor { /* first member of every implementation */
+    const pxi_executor_ops *ops;
+};
+
+/* What an executor has to know of its peer and job. Strings and arrays are copied. */
+typedef struct pxi_executor_config {
+    const char *peer_name;
+    uint64_t peer_id;
+    const char *module_name;
+    const char *const *task_names;
+    const void *const *task_functions; /* px_task_fn *; NULL where a process loads the module itself */
+    uint32_t n_tasks;
+    uint64_t id_base;       /* subtask and branch ids handed out are id_base + 1, + 2, ... */
+    uint32_t slots;         /* threads at most; PXI_CMD_SLOTS says how many may execute */
+    size_t stack_size, input_size_max, result_size_max;
+    int32_t branch_number;  /* default */
+    const char *const *points; /* branch points with a number of their own */
+    const int32_t *numbers;
+    uint32_t n_points;
+    bool trace;
+    pxi_notify_fn *notify;
+    void *notify_context;
+} pxi_executor_config;
+
+/* The in-process executor. */
+int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor); /* px_err */
+
+#endif

@@ -1,0 +1,44 @@
+/* Core messages <-> the bytes of an envelope (frame 0). Payloads are frames 1..: PROBE and DISPATCH have
+ * one frame per attempt (spec + input, see agent/), RESULT has two (value, chain; either may be empty).
+ * Everything that arrives is checked here: sizes before anything is allocated, then version, kind,
+ * counts, ranges. */
+#ifndef PXI_WIRE_CODEC_H
+#define PXI_WIRE_CODEC_H
+
+#include <peerexec/error.h>
+
+#include "base/bytes.h"
+#include "core/message.h"
+
+enum {
+    PXI_WIRE_VERSION = 1,
+    PXI_ENVELOPE_SIZE_MAX = 65536, /* a full handshake is below; see the static assertion in codec.c */
+};
+
+/* NULL when out of memory. */
+pxi_bytes *pxi_codec_encode (const pxi_message *message);
+
+/* A decoded message and the memory that its arrays lie in. */
+typedef struct pxi_decoded {
+    pxi_message message;
+    void *memory;
+} pxi_decoded;
+
+/* PX_EVERSION, PX_ETOOBIG, PX_EMALFORMED (`why`, PX_WHY_SIZE bytes, may be NULL, says which field),
+ * PX_ENOMEM. `n_payloads` = frames after the first: must be what the kind needs. */
+px_err pxi_codec_decode (const void *data, size_t size, uint32_t n_payloads, pxi_decoded *decoded,
+                         char *why);
+void pxi_codec_fini (pxi_decoded *decoded);
+
+/* Questions between agents that are not the protocol's (peer-top): kind >= 64, own body bytes. */
+enum { PXI_STATUS_ASK = 64, PXI_STATUS = 65 };
+pxi_bytes *pxi_codec_encode_status (uint32_t kind, uint64_t from, uint64_t sequence,
+                                    const void *body, size_t body_size);
+typedef struct pxi_status_message {
+    uint32_t kind;
+    uint64_t from, sequence;
+} pxi_status_message;
+/* PX_OK = it is one (its body is frame 1); PX_EAGAIN = a protocol message; else malformed. */
+px_err pxi_codec_peek_status (const void *data, size_t size, pxi_status_message *status);
+
+#endif
