@@ -6,8 +6,8 @@
 
 typedef enum pxi_action_kind {
     PXI_DO_SEND,       /* message to message.to at address (kind 0: by the link it came from). Payloads:
-                          attempts[].blob, or blob of a RESULT; a sent attempt's blob stays with the
-                          driver until PXI_DO_FORGET, a result's is dropped once sent */
+                          attempts[].blob, or blob of a RESULT. Either stays with the driver until
+                          PXI_DO_FORGET: a lost message is sent again */
     PXI_DO_RUN,        /* start attempt as run `run` in the executor of its job (module, task, blob).
                           Answered by PXI_EV_FINISHED exactly once. `root`: outcome is the job's */
     PXI_DO_STOP,       /* run is no longer wanted: cancel it and all below. PXI_EV_FINISHED still
@@ -16,7 +16,9 @@ typedef enum pxi_action_kind {
                           of a capped branch. Answered by PXI_EV_TAKEN exactly once */
     PXI_DO_GIVE_BACK,  /* subtask (attempts, crashes): back to the takeable ones of its job, oldest end */
     PXI_DO_CAP,        /* branch, flag: on = at its branch number, hand over no more of it */
-    PXI_DO_COMPLETE,   /* subtask has its outcome: result, blob, size (blob 0: err and peer say it) */
+    PXI_DO_COMPLETE,   /* subtask (or, with `root`, the job itself) has its outcome: result, blob, size,
+                          attempts made. The blob is the driver's: no FORGET follows. blob 0: err says
+                          what happened, peer where */
     PXI_DO_SLOTS,      /* job may execute up to count threads at once; over it, yield at the next task
                           boundary */
     PXI_DO_CLOSE_JOB,  /* job has nothing left here: its executor may go */

@@ -10,13 +10,15 @@ typedef enum pxi_event_kind {
     PXI_EV_UNREACHABLE, /* the transport could not send to peer: a hint, not a verdict */
     PXI_EV_JOIN,        /* join whoever is at address */
     PXI_EV_HOST_BUSY,   /* flag: the owner of the host says "not now" (switch file, load) */
-    PXI_EV_DRAIN,       /* leave: refuse new work, hand back, say LEAVE; PXI_DO_DRAINED when done */
+    PXI_EV_DRAIN,       /* leave: refuse new work, say LEAVE, finish; PXI_DO_DRAINED when done. flag: do
+                           not finish, hand everything back now */
     PXI_EV_MODULE,      /* module (digest key) can be run here now */
 
     /* The executor's side. A job "opens" at a peer with its first attempt or root there. */
     PXI_EV_SUBMIT,      /* a root task: attempt.job, module, task, blob, size. job.origin is this peer */
     PXI_EV_SURPLUS,     /* job, count: subtasks waiting in its deques; 0 = none left */
-    PXI_EV_TAKEN,       /* answer to PXI_DO_TAKE: token, taken (n may be 0 = none takeable) */
+    PXI_EV_TAKEN,       /* answer to PXI_DO_TAKE: token, taken. Fewer than asked for counts as SURPLUS 0:
+                           the next one that becomes takeable is told by SURPLUS again */
     PXI_EV_ACTIVE,      /* job, count threads executing, runs: how many PXI_DO_RUN it has received so
                            far, wanted: threads more it could use now */
     PXI_EV_FINISHED,    /* a run (run id) ended: result, run_ns, size, blob */
