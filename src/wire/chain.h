@@ -12,6 +12,7 @@ enum {
     PXI_FAILURES_MAX = 64,     /* kept of one outcome: what a person reads; the rest is counted */
     PXI_SHARES_MAX = 256,      /* peers listed in one outcome; the rest is added to the last */
     PXI_TEXT_MAX = 1024,       /* bytes of one message */
+    PXI_LEVEL_MAX = 65535,     /* deeper failures say this one: a printer indents by it */
     PXI_CHAIN_SIZE_MAX = 262144,
 };
 

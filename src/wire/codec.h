@@ -9,9 +9,9 @@
 
 #include "base/bytes.h"
 #include "core/message.h"
+#include "wire/version.h"
 
 enum {
-    PXI_WIRE_VERSION = 1,
     PXI_ENVELOPE_SIZE_MAX = 65536, /* a full handshake is below; see the static assertion in codec.c */
 };
 
@@ -30,15 +30,14 @@ px_err pxi_codec_decode (const void *data, size_t size, uint32_t n_payloads, pxi
                          char *why);
 void pxi_codec_fini (pxi_decoded *decoded);
 
-/* Questions between agents that are not the protocol's (peer-top): kind >= 64, own body bytes. */
+/* Questions between agents that are not the protocol's (peer-top): kind >= 64; the body is frame 1. */
 enum { PXI_STATUS_ASK = 64, PXI_STATUS = 65 };
-pxi_bytes *pxi_codec_encode_status (uint32_t kind, uint64_t from, uint64_t sequence,
-                                    const void *body, size_t body_size);
+pxi_bytes *pxi_codec_encode_status (uint32_t kind, uint64_t from, uint64_t sequence);
 typedef struct pxi_status_message {
     uint32_t kind;
     uint64_t from, sequence;
 } pxi_status_message;
-/* PX_OK = it is one (its body is frame 1); PX_EAGAIN = a protocol message; else malformed. */
+/* PX_OK = it is one (its body is frame 1); PX_EAGAIN = a protocol message; else as pxi_codec_decode (). */
 px_err pxi_codec_peek_status (const void *data, size_t size, pxi_status_message *status);
 
 #endif
