@@ -1,0 +1,608 @@
+/* The view: which peers this one knows, and what it thinks of them.
+ *
+ * Up to view_max peers all are known (SCIENCE.md 2.6); beyond that the view is a random sample, kept
+ * random by exchanging random samples (Cyclon: Voulgaris, Gavidia, van Steen 2005: what was sent is what
+ * is replaced). One exchange per interval and peer, whatever the size of the cluster. Who does not
+ * answer becomes unresponsive, later evicted; hearsay does not bring an evicted one back, its own word
+ * or a newer incarnation does.
+ *
+ * Invariants: view[i]->view_at == i; a peer is freed only when it is in no view and in no relation. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/state.h"
+
+enum {
+    MISSED_UNRESPONSIVE = 2, /* gossip rounds */
+    PICK_DRAWS = 8,          /* random draws before the walk: finds a fit one with 1 - q^8 */
+};
+#define JOIN_RETRY_NS PXI_SECOND
+#define DEAD_AFTER_NS (30 * PXI_SECOND) /* unresponsive this long: out of the view */
+#define GONE_FOR_NS (60 * PXI_SECOND)   /* evicted: hearsay is not believed this long */
+#define REFUSAL_COUNTS_NS (5 * PXI_SECOND) /* a name clash after this is the other side's problem */
+#define RTT_FIRST_NS (1 * PXI_MS)
+
+/* ---- entries ---------------------------------------------------------------------------------- */
+
+peer *pxi_view_find (pxi_core *core, uint64_t id)
+{
+    return pxi_map_pointer (&core->peers, id);
+}
+
+static peer *peer_new (pxi_core *core, uint64_t id, uint64_t incarnation)
+{
+    peer *peer = pxi_core_alloc (core, sizeof *peer);
+    if (!peer)
+        return NULL;
+    peer->record.id = id;
+    peer->record.incarnation = incarnation;
+    peer->view_at = UINT32_MAX;
+    pxi_list_init (&peer->away);
+    pxi_list_init (&peer->runs);
+    if (!pxi_map_put_pointer (&core->peers, id, peer)) {
+        pxi_core_release (core, peer, sizeof *peer);
+        return NULL;
+    }
+    return peer;
+}
+
+static bool in_view (const peer *peer)
+{
+    return peer->view_at != UINT32_MAX;
+}
+
+static bool counts_as_responsive (const peer *peer)
+{
+    return in_view (peer) && !peer->unresponsive && !peer->leaving;
+}
+
+static void set_marks (pxi_core *core, peer *peer, bool unresponsive, bool leaving)
+{
+    core->n_responsive -= counts_as_responsive (peer);
+    peer->unresponsive = unresponsive;
+    peer->leaving = leaving;
+    core->n_responsive += counts_as_responsive (peer);
+}
+
+static void view_add (pxi_core *core, peer *peer)
+{
+    PXI_ASSERT (core->n_view < core->config.view_max);
+    PXI_ASSERT (!in_view (peer));
+    peer->view_at = core->n_view;
+    core->view[core->n_view++] = peer;
+    core->n_responsive += counts_as_responsive (peer);
+    peer->gone = false;
+    SAY (core, "%s known -> in the view", pxi_core_name (peer));
+}
+
+static void view_remove (pxi_core *core, peer *peer)
+{
+    PXI_ASSERT (in_view (peer));
+    core->n_responsive -= counts_as_responsive (peer);
+    struct peer *last = core->view[--core->n_view];
+    core->view[peer->view_at] = last;
+    last->view_at = peer->view_at;
+    peer->view_at = UINT32_MAX;
+}
+
+static bool has_relations (const peer *peer)
+{
+    return peer->n_away || peer->n_runs || peer->n_probes || peer->n_leases;
+}
+
+void pxi_view_unref (pxi_core *core, peer *peer)
+{
+    if (in_view (peer) || has_relations (peer))
+        return;
+    if (peer->gone && core->now_ns - peer->lost_ns < GONE_FOR_NS)
+        return;
+    pxi_timer_clear (core, &peer->timer);
+    pxi_map_remove (&core->peers, peer->record.id, NULL);
+    pxi_core_release (core, peer, sizeof *peer);
+}
+
+static bool address_same (const pxi_address *a, const pxi_address *b)
+{
+    return a->kind == b->kind && a->port == b->port && !memcmp (a->ip, b->ip, sizeof a->ip);
+}
+
+/* ---- restart, silence, return ----------------------------------------------------------------- */
+
+/* A higher incarnation: the former self is dead, and with it all that it had of ours or we of its. */
+static void peer_restarted (pxi_core *core, peer *peer, uint64_t incarnation)
+{
+    SAY (core, "%s restarted -> former self forgotten", pxi_core_name (peer));
+    peer->record.incarnation = incarnation;
+    pxi_handshake_lost (core, peer, "restarted");
+    set_marks (core, peer, false, false);
+    peer->missed = 0;
+    peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = peer->cannot_until_ns = 0;
+}
+
+void pxi_view_unresponsive (pxi_core *core, peer *peer)
+{
+    if (peer->unresponsive)
+        return;
+    SAY (core, "%s silent -> unresponsive", pxi_core_name (peer));
+    set_marks (core, peer, true, peer->leaving);
+    peer->lost_ns = core->now_ns;
+    pxi_place_forget_peer (core, peer);
+}
+
+void pxi_view_heard (pxi_core *core, peer *peer)
+{
+    peer->heard_ns = core->now_ns;
+    peer->missed = 0;
+    if (!peer->unresponsive)
+        return;
+    /* What was known of its link and load is old: ask anew before it is ranked (rule 5). */
+    SAY (core, "%s answers again -> responsive", pxi_core_name (peer));
+    peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = 0;
+    set_marks (core, peer, false, peer->leaving);
+}
+
+/* RFC 6298, with 1/8 and 1/4. */
+void pxi_view_rtt (pxi_core *core, peer *peer, uint64_t sample_ns)
+{
+    if (!peer->rtt_ns) {
+        peer->rtt_ns = sample_ns ? sample_ns : 1;
+        peer->rtt_var_ns = sample_ns / 2;
+        return;
+    }
+    uint64_t error = sample_ns > peer->rtt_ns ? sample_ns - peer->rtt_ns : peer->rtt_ns - sample_ns;
+    peer->rtt_var_ns += error / 4;
+    peer->rtt_var_ns -= peer->rtt_var_ns / 4;
+    peer->rtt_ns += sample_ns / 8;
+    peer->rtt_ns -= peer->rtt_ns / 8;
+    peer->rtt_ns += !peer->rtt_ns;
+}
+
+/* How long an answer may take before it counts as lost. Generous: a peer whose host is overloaded is
+ * late by tens of ms, and a probe given up in vain is a subtask that runs twice. */
+uint64_t pxi_view_patience_ns (const pxi_core *core, const peer *peer)
+{
+    uint64_t usual_ns = peer->rtt_ns + 4 * peer->rtt_var_ns;
+    uint64_t floor_ns = core->config.detect_ns / 10;
+    uint64_t patience_ns = peer->rtt_ns ? 2 * usual_ns : floor_ns * 2;
+    if (patience_ns < floor_ns)
+        patience_ns = floor_ns;
+    return patience_ns < core->config.detect_ns ? patience_ns : core->config.detect_ns;
+}
+
+/* ---- records ---------------------------------------------------------------------------------- */
+
+static void forget_silent (pxi_core *core, peer *peer)
+{
+    SAY (core, "%s silent too long -> out of the view", pxi_core_name (peer));
+    view_remove (core, peer);
+    peer->gone = true;
+    peer->lost_ns = core->now_ns;
+    pxi_view_unref (core, peer);
+}
+
+/* A full view takes a newcomer in place of a random one that nothing is shared with, so that it stays
+ * a sample. */
+static bool view_make_room (pxi_core *core)
+{
+    if (core->n_view < core->config.view_max)
+        return true;
+    for (uint32_t draw = 0; draw < PICK_DRAWS; draw++) {
+        peer *victim = core->view[pxi_prng_below (&core->prng, core->n_view)];
+        if (has_relations (victim))
+            continue;
+        view_remove (core, victim);
+        pxi_view_unref (core, victim);
+        return true;
+    }
+    return false;
+}
+
+/* Another process has our name: it must go when it is new, see join. */
+static void record_of_self (pxi_core *core, const pxi_peer_record *record)
+{
+    if (record->incarnation == core->self.incarnation)
+        return;
+    if (record->incarnation < core->self.incarnation || !record->address.kind)
+        return;
+    SAY (core, "another peer has our name -> refused");
+    peer other = {.record = *record};
+    pxi_core_send (core, &other, PXI_REFUSED)->err = PX_EDUPLICATE;
+}
+
+static void record_update (peer *peer, const pxi_peer_record *record)
+{
+    peer->record = *record;
+    peer->record.name[PXI_NAME_SIZE - 1] = 0;
+    peer->record.flags &= (uint16_t) ~PXI_PEER_LEAVING;
+}
+
+/* `own`: from the peer itself, not hearsay. */
+static void merge_record (pxi_core *core, const pxi_peer_record *record, bool own)
+{
+    if (record->id == core->self.id) {
+        record_of_self (core, record);
+        return;
+    }
+    peer *peer = pxi_view_find (core, record->id);
+    if (peer && record->incarnation < peer->record.incarnation)
+        return;
+    bool newer = peer && record->incarnation > peer->record.incarnation;
+    if (!own && (record->flags & PXI_PEER_LEAVING))
+        return;
+    if (peer && peer->gone && !own && !newer)
+        return;
+    if (!peer && !(peer = peer_new (core, record->id, record->incarnation)))
+        return;
+    if (newer)
+        peer_restarted (core, peer, record->incarnation);
+    if (own || newer || !peer->record.address.kind)
+        record_update (peer, record);
+    set_marks (core, peer, peer->unresponsive,
+               own ? (record->flags & PXI_PEER_LEAVING) != 0 : peer->leaving);
+    if (!in_view (peer) && peer->record.address.kind && !peer->leaving && view_make_room (core))
+        view_add (core, peer);
+    if (own && (record->flags & PXI_PEER_SURPLUS) && core->config.volunteers) {
+        core->volunteer_to = record->id;
+        pxi_worker_volunteer_soon (core, true);
+    }
+    pxi_view_unref (core, peer);
+}
+
+static void merge (pxi_core *core, const pxi_message *message)
+{
+    for (uint32_t i = 0; i < message->n_records; i++)
+        merge_record (core, &message->records[i], i == 0 && message->records[0].id == message->from);
+}
+
+static bool anything_surplus (const pxi_core *core)
+{
+    PXI_LIST_EACH (link, &core->all_jobs) {
+        if (PXI_LIST_ENTRY (link, job, in_core)->surplus)
+            return true;
+    }
+    return false;
+}
+
+static pxi_peer_record own_record (const pxi_core *core)
+{
+    pxi_peer_record record = core->self;
+    if (core->draining)
+        record.flags |= PXI_PEER_LEAVING;
+    if (anything_surplus (core))
+        record.flags |= PXI_PEER_SURPLUS;
+    return record;
+}
+
+/* Own record first, then a random sample without the receiver (partial Fisher-Yates on the view). */
+static void fill_records (pxi_core *core, pxi_message *message, uint64_t receiver)
+{
+    pxi_peer_record *records = pxi_core_scratch (core, PXI_RECORDS_MAX * sizeof *records);
+    if (!records)
+        return;
+    records[0] = own_record (core);
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < core->n_view && n < PXI_RECORDS_MAX; i++) {
+        uint32_t at = i + (uint32_t) pxi_prng_below (&core->prng, core->n_view - i);
+        peer *drawn = core->view[at], *other = core->view[i];
+        core->view[i] = drawn;
+        core->view[at] = other;
+        drawn->view_at = i;
+        other->view_at = at;
+        if (drawn->record.id != receiver && counts_as_responsive (drawn) && drawn->heard_ns)
+            records[n++] = drawn->record;
+    }
+    message->records = records;
+    message->n_records = n;
+}
+
+/* ---- joining ---------------------------------------------------------------------------------- */
+
+static void say_hello (pxi_core *core, const pxi_address *address)
+{
+    peer nobody = {.record.address = *address};
+    fill_records (core, pxi_core_send (core, &nobody, PXI_HELLO), 0);
+}
+
+static void join_tick (pxi_core *core)
+{
+    for (uint32_t i = 0; i < core->n_joins; i++)
+        say_hello (core, &core->joins[i].address);
+    if (core->n_joins)
+        pxi_timer_set (core, &core->join, PXI_TIMER_JOIN, core, core->now_ns + JOIN_RETRY_NS);
+}
+
+void pxi_view_join (pxi_core *core, const pxi_address *address)
+{
+    for (uint32_t i = 0; i < core->n_joins; i++) {
+        if (address_same (&core->joins[i].address, address))
+            return;
+    }
+    if (core->n_joins == JOINS_MAX)
+        return;
+    core->joins[core->n_joins++].address = *address;
+    say_hello (core, address);
+    if (!pxi_timer_is_set (&core->join))
+        pxi_timer_set (core, &core->join, PXI_TIMER_JOIN, core, core->now_ns + JOIN_RETRY_NS);
+}
+
+static pxi_address join_done (pxi_core *core, const pxi_address *answered)
+{
+    uint32_t at = 0;
+    while (at < core->n_joins && !address_same (&core->joins[at].address, answered))
+        at++;
+    /* It may be known by another address than it was joined by (0.0.0.0, a name, a relay). */
+    at = at < core->n_joins ? at : 0;
+    pxi_address joined = core->joins[at].address;
+    core->joins[at] = core->joins[--core->n_joins];
+    if (!core->n_joins)
+        pxi_timer_clear (core, &core->join);
+    return joined;
+}
+
+static void on_welcome (pxi_core *core, peer *from, const pxi_message *message)
+{
+    merge (core, message);
+    if (!core->n_joins)
+        return;
+    pxi_action *joined = pxi_core_act (core, PXI_DO_JOINED);
+    joined->address = join_done (core, &from->record.address);
+    joined->peer = from->record.id;
+    joined->count = core->n_responsive;
+    SAY (core, "%s welcomes us -> joined", pxi_core_name (from));
+}
+
+static void on_refused (pxi_core *core, const pxi_message *message)
+{
+    if (core->now_ns - core->started_ns > REFUSAL_COUNTS_NS)
+        return;
+    SAY (core, "refused -> told to the user");
+    pxi_core_act (core, PXI_DO_REFUSED)->err = message->err;
+}
+
+/* The name of a newcomer is taken by a peer that may be alive: let that one speak for itself. When it
+ * stays silent the newcomer's next HELLO is welcome. True = wait. */
+static bool name_is_taken (pxi_core *core, const pxi_message *hello)
+{
+    const pxi_peer_record *record = &hello->records[0];
+    peer *holder = pxi_view_find (core, record->id);
+    if (!holder || record->incarnation <= holder->record.incarnation)
+        return false;
+    if (address_same (&holder->record.address, &record->address) || holder->leaving)
+        return false;
+    uint64_t silent_ns = core->now_ns - holder->heard_ns;
+    if (!in_view (holder) || !holder->heard_ns || silent_ns > core->config.detect_ns)
+        return false;
+    SAY (core, "a second %s -> the first is asked", pxi_core_name (holder));
+    pxi_message *gossip = pxi_core_send (core, holder, PXI_GOSSIP);
+    pxi_peer_record *records = pxi_core_scratch (core, 2 * sizeof *records);
+    if (records) {
+        records[0] = own_record (core);
+        records[1] = *record;
+        gossip->records = records;
+        gossip->n_records = 2;
+    }
+    return true;
+}
+
+/* ---- senders ---------------------------------------------------------------------------------- */
+
+/* A message for a former self: its sender should know that it is gone. */
+static void answer_stale (pxi_core *core, const pxi_message *message)
+{
+    if (message->kind == PXI_WELCOME)
+        return;
+    peer *known = pxi_view_find (core, message->from);
+    peer unknown = {.record = {.id = message->from, .incarnation = message->from_incarnation}};
+    fill_records (core, pxi_core_send (core, known ? known : &unknown, PXI_WELCOME), message->from);
+}
+
+static bool for_us (pxi_core *core, const pxi_message *message)
+{
+    if (message->to == 0)
+        return message->kind == PXI_HELLO;
+    if (message->to == core->self.id && message->to_incarnation == core->self.incarnation)
+        return true;
+    core->stats.messages_stale++;
+    SAY (core, "%s for a former self -> dropped", pxi_message_name (message->kind));
+    answer_stale (core, message);
+    return false;
+}
+
+static void met_self (pxi_core *core, const pxi_message *message)
+{
+    if (message->kind != PXI_HELLO || message->from_incarnation != core->self.incarnation)
+        return;
+    SAY (core, "joined ourselves -> refused");
+    pxi_action *refused = pxi_core_act (core, PXI_DO_REFUSED);
+    refused->err = PX_ESELF;
+    if (core->n_joins)
+        refused->address = join_done (core, &core->self.address);
+}
+
+peer *pxi_view_sender (pxi_core *core, const pxi_message *message)
+{
+    core->stats.messages_received++;
+    if (message->from == core->self.id && message->kind != PXI_REFUSED) {
+        met_self (core, message);
+        return NULL;
+    }
+    if (!for_us (core, message))
+        return NULL;
+    if (message->kind == PXI_REFUSED) {
+        on_refused (core, message);
+        return NULL;
+    }
+    if (message->kind == PXI_HELLO && message->n_records && name_is_taken (core, message))
+        return NULL;
+    peer *peer = pxi_view_find (core, message->from);
+    if (!peer)
+        return peer_new (core, message->from, message->from_incarnation);
+    if (message->from_incarnation < peer->record.incarnation) {
+        core->stats.messages_stale++;
+        SAY (core, "%s from a former %s -> dropped", pxi_message_name (message->kind),
+             pxi_core_name (peer));
+        return NULL;
+    }
+    if (message->from_incarnation > peer->record.incarnation) {
+        memset (&peer->record.address, 0, sizeof peer->record.address);
+        peer_restarted (core, peer, message->from_incarnation);
+    }
+    return peer;
+}
+
+void pxi_view_message (pxi_core *core, peer *from, const pxi_message *message)
+{
+    switch (message->kind) {
+    case PXI_HELLO:
+        merge (core, message);
+        fill_records (core, pxi_core_send (core, from, PXI_WELCOME), from->record.id);
+        break;
+    case PXI_WELCOME:
+        on_welcome (core, from, message);
+        break;
+    case PXI_GOSSIP:
+        merge (core, message);
+        fill_records (core, pxi_core_send (core, from, PXI_GOSSIP_REPLY), from->record.id);
+        break;
+    case PXI_GOSSIP_REPLY:
+        merge (core, message);
+        if (from->asked_ns)
+            pxi_view_rtt (core, from, core->now_ns - from->asked_ns);
+        break;
+    case PXI_LEAVE:
+        SAY (core, "%s leaves -> no new work for it", pxi_core_name (from));
+        set_marks (core, from, from->unresponsive, true);
+        pxi_place_forget_peer (core, from);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- gossip ----------------------------------------------------------------------------------- */
+
+/* Of three random ones the one not asked for longest: random enough, and nobody is forgotten. */
+static peer *gossip_partner (pxi_core *core)
+{
+    peer *partner = NULL;
+    for (uint32_t draw = 0; draw < 3; draw++) {
+        peer *drawn = core->view[pxi_prng_below (&core->prng, core->n_view)];
+        if (!partner || drawn->asked_ns < partner->asked_ns)
+            partner = drawn;
+    }
+    return partner;
+}
+
+static bool gave_up (pxi_core *core, peer *partner)
+{
+    bool answered = partner->heard_ns >= partner->asked_ns || !partner->asked_ns;
+    bool paused = partner->asked_ns < core->resumed_ns;
+    if (answered || paused)
+        return false;
+    if (++partner->missed >= MISSED_UNRESPONSIVE)
+        pxi_view_unresponsive (core, partner);
+    uint64_t dead_after_ns = partner->leaving ? 2 * core->config.gossip_ns : DEAD_AFTER_NS;
+    return partner->unresponsive && core->now_ns - partner->lost_ns > dead_after_ns &&
+           !has_relations (partner);
+}
+
+static void gossip (pxi_core *core)
+{
+    uint64_t interval_ns = core->config.gossip_ns;
+    uint64_t next_ns = interval_ns * 3 / 4 + pxi_prng_below (&core->prng, interval_ns / 2);
+    pxi_timer_set (core, &core->gossip, PXI_TIMER_GOSSIP, core, core->now_ns + next_ns);
+    if (!core->n_view)
+        return;
+    peer *partner = gossip_partner (core);
+    if (gave_up (core, partner)) {
+        forget_silent (core, partner);
+        return;
+    }
+    partner->asked_ns = core->now_ns;
+    fill_records (core, pxi_core_send (core, partner, PXI_GOSSIP), partner->record.id);
+}
+
+void pxi_view_timer (pxi_core *core, pxi_timer_kind kind)
+{
+    if (kind == PXI_TIMER_GOSSIP)
+        gossip (core);
+    else
+        join_tick (core);
+}
+
+void pxi_view_init (pxi_core *core)
+{
+    uint64_t first_ns = pxi_prng_below (&core->prng, core->config.gossip_ns);
+    pxi_timer_set (core, &core->gossip, PXI_TIMER_GOSSIP, core, core->now_ns + first_ns);
+}
+
+void pxi_view_leave (pxi_core *core)
+{
+    if (core->draining)
+        return;
+    core->draining = true;
+    SAY (core, "leaving -> says so to all it knows");
+    for (uint32_t i = 0; i < core->n_view; i++)
+        pxi_core_send (core, core->view[i], PXI_LEAVE);
+    while (core->n_ring)
+        pxi_lease_unreserve (core, 0);
+}
+
+/* ---- picking ---------------------------------------------------------------------------------- */
+
+bool pxi_view_fits (const pxi_core *core, const peer *peer, uint64_t module)
+{
+    if (peer->cannot_module == module && core->now_ns < peer->cannot_until_ns)
+        return false;
+    for (uint32_t i = 0; i < peer->record.n_modules; i++) {
+        if (peer->record.modules[i] == module)
+            return true;
+    }
+    return (peer->record.flags & PXI_PEER_MORE_MODULES) != 0;
+}
+
+static bool reserved_at (const job *job, const peer *peer)
+{
+    for (uint32_t i = 0; i < job->n_reserved; i++) {
+        if (job->reserved[i].peer == peer->record.id)
+            return true;
+    }
+    return false;
+}
+
+/* One question at a time per peer: a second one would wait behind the first. */
+static bool eligible (const pxi_core *core, const peer *peer, const job *job)
+{
+    if (!counts_as_responsive (peer))
+        return false;
+    if (!job)
+        return peer->n_leases == 0;
+    return !peer->n_probes && !reserved_at (job, peer) && pxi_view_fits (core, peer, job->module);
+}
+
+/* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is passed
+ * over once; then a walk from a random place, so that the last free peer is found too. */
+peer *pxi_view_pick (pxi_core *core, const job *job)
+{
+    if (!core->n_responsive)
+        return NULL;
+    for (uint32_t draw = 0; draw < PICK_DRAWS; draw++) {
+        peer *drawn = core->view[pxi_prng_below (&core->prng, core->n_view)];
+        bool passed_over = draw < PICK_DRAWS / 2 && core->now_ns < drawn->busy_until_ns;
+        if (!passed_over && eligible (core, drawn, job))
+            return drawn;
+    }
+    uint32_t from = (uint32_t) pxi_prng_below (&core->prng, core->n_view);
+    for (uint32_t i = 0; i < core->n_view; i++) {
+        peer *walked = core->view[(from + i) % core->n_view];
+        if (eligible (core, walked, job))
+            return walked;
+    }
+    return NULL;
+}
+
+void pxi_view_fini (pxi_core *core)
+{
+    pxi_core_release (core, core->view, core->config.view_max * sizeof *core->view);
+    core->view = NULL;
+}
