@@ -18,8 +18,8 @@ struct pxi_bytes {
     void *owner;
 } __attribute__ ((aligned (ALIGNMENT)));
 
-_Static_assert (sizeof (pxi_bytes) % ALIGNMENT == 0, "what follows the header is aligned");
-_Static_assert (_Alignof (max_align_t) >= ALIGNMENT, "malloc () aligns as promised");
+_Static_assert(sizeof (pxi_bytes) % ALIGNMENT == 0, "what follows the header is aligned");
+_Static_assert(_Alignof(max_align_t) >= ALIGNMENT, "malloc () aligns as promised");
 
 pxi_bytes *pxi_bytes_new (size_t size)
 {
@@ -72,7 +72,8 @@ void pxi_bytes_release (pxi_bytes *bytes)
 {
     if (!bytes)
         return;
-    /* Release: this holder's reads come before the free. Acquire: the freeing thread sees them done. */
+    /* Release: this holder's reads come before the free. Acquire: the freeing thread sees them
+     * done. */
     unsigned before = atomic_fetch_sub_explicit (&bytes->references, 1, memory_order_acq_rel);
     PXI_ASSERT (before > 0);
     if (before > 1)

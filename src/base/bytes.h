@@ -19,7 +19,7 @@ pxi_bytes *pxi_bytes_wrap (void *data, size_t size, pxi_bytes_free_fn *free_fn, 
 pxi_bytes *pxi_bytes_acquire (pxi_bytes *bytes);
 /* NULL is fine. */
 void pxi_bytes_release (pxi_bytes *bytes);
-void *pxi_bytes_data (const pxi_bytes *bytes); /* NULL for NULL */
+void *pxi_bytes_data (const pxi_bytes *bytes);  /* NULL for NULL */
 size_t pxi_bytes_size (const pxi_bytes *bytes); /* 0 for NULL */
 
 #endif

@@ -15,7 +15,7 @@ static uint64_t read_clock (clockid_t clock)
     struct timespec time;
     int result = clock_gettime (clock, &time);
     PXI_ASSERT (result == 0);
-    return (uint64_t) time.tv_sec * UINT64_C (1000000000) + (uint64_t) time.tv_nsec;
+    return (uint64_t)time.tv_sec * UINT64_C (1000000000) + (uint64_t)time.tv_nsec;
 }
 
 uint64_t pxi_clock_ns (void)
@@ -31,9 +31,10 @@ uint64_t pxi_clock_unix_ns (void)
 uint64_t pxi_system_seed (void)
 {
     uint64_t seed = 0;
-    if (getrandom (&seed, sizeof seed, 0) != (ssize_t) sizeof seed) {
-        /* A sandbox without the call: not secret, but different in each process and at each time. */
-        seed = pxi_mix64 (pxi_clock_unix_ns () ^ pxi_mix64 ((uint64_t) getpid ()) ^ pxi_clock_ns ());
+    if (getrandom (&seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
+        /* A sandbox without the call: not secret, but different in each process and at each time.
+         */
+        seed = pxi_mix64 (pxi_clock_unix_ns () ^ pxi_mix64 ((uint64_t)getpid ()) ^ pxi_clock_ns ());
     }
     return seed ? seed : 1;
 }

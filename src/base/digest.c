@@ -1,4 +1,5 @@
-/* SHA-256 by nettle. Files are read, not mapped: a file that is cut short while mapped is SIGBUS. */
+/* SHA-256 by nettle. Files are read, not mapped: a file that is cut short while mapped is SIGBUS.
+ */
 #include "base/digest.h"
 
 #include <errno.h>
@@ -7,7 +8,7 @@
 
 #include <nettle/sha2.h>
 
-_Static_assert (PXI_DIGEST_SIZE == SHA256_DIGEST_SIZE, "one size of digest");
+_Static_assert(PXI_DIGEST_SIZE == SHA256_DIGEST_SIZE, "one size of digest");
 
 enum { CHUNK_SIZE = 16384 };
 
@@ -30,7 +31,7 @@ px_err pxi_digest_file (const char *path, pxi_digest *digest)
     uint8_t chunk[CHUNK_SIZE];
     ssize_t size;
     while ((size = read_chunk (fd, chunk)) > 0)
-        sha256_update (&context, (size_t) size, chunk);
+        sha256_update (&context, (size_t)size, chunk);
     int read_errno = errno;
     close (fd);
     if (size < 0) {

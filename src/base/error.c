@@ -1,5 +1,10 @@
 /* Names and texts of px_err, from the one table in peerexec/error.h. */
-#include <peerexec/error.h>
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <peerexec/peer.h>
 
 const char *px_err_text (px_err err)
 {
@@ -23,4 +28,15 @@ const char *px_err_name (px_err err)
 #undef NAME_CASE
     }
     return "PX_E?";
+}
+
+px_err pxi_fail (px_err err, char *why, const char *format, ...)
+{
+    if (why) {
+        va_list arguments;
+        va_start (arguments, format);
+        vsnprintf (why, PX_WHY_SIZE, format, arguments);
+        va_end (arguments);
+    }
+    return err;
 }

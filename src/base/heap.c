@@ -1,5 +1,5 @@
-/* A 4-ary implicit heap: half the depth of a binary one, and the four children of a node share a cache
- * line of pointers. A node knows its place, so that it can be removed in O(log n).
+/* A 4-ary implicit heap: half the depth of a binary one, and the four children of a node share a
+ * cache line of pointers. A node knows its place, so that it can be removed in O(log n).
  * Invariants: nodes[i]->place == i + 1; no node is before its parent. */
 #include "base/heap.h"
 
@@ -41,13 +41,13 @@ static uint32_t first_child (const pxi_heap *heap, uint64_t begin)
     for (uint64_t i = begin + 1; i < end; i++)
         if (is_before (heap->nodes[i], heap->nodes[best]))
             best = i;
-    return (uint32_t) best;
+    return (uint32_t)best;
 }
 
 static void sift_down (pxi_heap *heap, uint32_t index, pxi_heap_node *node)
 {
     for (;;) {
-        uint64_t begin = (uint64_t) index * CHILDREN + 1; /* 64 bits: the product may pass 2^32 */
+        uint64_t begin = (uint64_t)index * CHILDREN + 1; /* 64 bits: the product may pass 2^32 */
         if (begin >= heap->n_nodes)
             break;
         uint32_t child = first_child (heap, begin);
@@ -87,7 +87,7 @@ bool pxi_heap_reserve (pxi_heap *heap, uint32_t n)
         return false;
     if (n <= heap->n_room)
         return true;
-    pxi_heap_node **nodes = realloc (heap->nodes, (size_t) n * sizeof *nodes);
+    pxi_heap_node **nodes = realloc (heap->nodes, (size_t)n * sizeof *nodes);
     if (!nodes)
         return false;
     heap->nodes = nodes;

@@ -22,11 +22,12 @@ typedef struct pxi_heap {
 void pxi_heap_init (pxi_heap *heap, uint32_t n_max);
 /* Nodes still inside are forgotten, not touched. */
 void pxi_heap_fini (pxi_heap *heap);
-/* Room for n nodes from the start, so that adding up to that many cannot fail. False: out of memory. */
+/* Room for n nodes from the start, so that adding up to that many cannot fail. False: out of
+ * memory. */
 bool pxi_heap_reserve (pxi_heap *heap, uint32_t n);
 
-/* False when n_max nodes are inside, or out of memory. The node must be in no heap: zeroed once when
- * its owner is made. */
+/* False when n_max nodes are inside, or out of memory. The node must be in no heap: zeroed once
+ * when its owner is made. */
 bool pxi_heap_add (pxi_heap *heap, pxi_heap_node *node, uint64_t deadline, uint64_t sequence);
 /* Does nothing for a node that is in no heap. */
 void pxi_heap_remove (pxi_heap *heap, pxi_heap_node *node);

@@ -1,5 +1,5 @@
-/* An intrusive doubly linked list with a head that is a link itself. A link that is in no list points
- * to itself, so that removing twice is harmless and pxi_list_holds () can tell. */
+/* An intrusive doubly linked list with a head that is a link itself. A link that is in no list
+ * points to itself, so that removing twice is harmless and pxi_list_holds () can tell. */
 #ifndef PXI_BASE_LIST_H
 #define PXI_BASE_LIST_H
 
@@ -11,7 +11,7 @@ typedef struct pxi_list {
 } pxi_list;
 
 /* The structure that a link lies in. */
-#define PXI_LIST_ENTRY(link, type, member) ((type *) ((char *) (link) - offsetof (type, member)))
+#define PXI_LIST_ENTRY(link, type, member) ((type *)((char *)(link)-offsetof (type, member)))
 
 /* Walk from the first to the last; the body must not remove `link`. */
 #define PXI_LIST_EACH(link, list)                                                                  \

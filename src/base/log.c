@@ -1,5 +1,6 @@
-/* Formats a line on the caller's stack and hands it over under the sink's lock. Any thread, but not a
- * task's: the text needs more than a kilobyte of stack, and a task must not wait for a slow sink. */
+/* Formats a line on the caller's stack and hands it over under the sink's lock. Any thread, but not
+ * a task's: the text needs more than a kilobyte of stack, and a task must not wait for a slow sink.
+ */
 #include "base/log.h"
 
 #include <stdarg.h>

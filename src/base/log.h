@@ -12,7 +12,7 @@ enum { PXI_LOG_TEXT_MAX = 1024 }; /* longer lines are cut */
 typedef struct pxi_log_sink {
     px_log_fn *fn; /* NULL = silent */
     void *context;
-    px_log_level level; /* lines above it are dropped before they are formatted */
+    px_log_level level;   /* lines above it are dropped before they are formatted */
     pthread_mutex_t lock; /* one line at a time, as px_log_fn promises */
 } pxi_log_sink;
 

@@ -18,7 +18,7 @@ struct pxi_map_slot {
 
 static uint32_t home_of (const pxi_map *map, uint64_t key)
 {
-    return (uint32_t) pxi_mix64 (key ^ map->seed) & (map->n_slots - 1);
+    return (uint32_t)pxi_mix64 (key ^ map->seed) & (map->n_slots - 1);
 }
 
 /* The key's slot, or the free one where it would go. */
@@ -39,7 +39,7 @@ static bool rebuild (pxi_map *map, uint32_t n_slots)
         return false;
     pxi_map old = *map;
     map->slots = slots;
-    map->used = (uint8_t *) (slots + n_slots);
+    map->used = (uint8_t *)(slots + n_slots);
     map->n_slots = n_slots;
     map->n_entries = 0;
     for (uint32_t i = 0; i < old.n_slots; i++) {
@@ -81,7 +81,7 @@ bool pxi_map_put (pxi_map *map, uint64_t key, uint64_t value)
     }
     if (map->n_entries == map->n_max)
         return false;
-    if ((uint64_t) (map->n_entries + 1) * 4 > (uint64_t) map->n_slots * 3 &&
+    if ((uint64_t)(map->n_entries + 1) * 4 > (uint64_t)map->n_slots * 3 &&
         !rebuild (map, map->n_slots ? map->n_slots * 2 : SLOTS_MIN))
         return false;
     uint32_t at = find (map, key);
@@ -94,7 +94,7 @@ bool pxi_map_put (pxi_map *map, uint64_t key, uint64_t value)
 bool pxi_map_put_pointer (pxi_map *map, uint64_t key, void *pointer)
 {
     PXI_ASSERT (pointer != NULL);
-    return pxi_map_put (map, key, (uint64_t) (uintptr_t) pointer);
+    return pxi_map_put (map, key, (uint64_t)(uintptr_t)pointer);
 }
 
 bool pxi_map_get (const pxi_map *map, uint64_t key, uint64_t *value)
@@ -112,10 +112,11 @@ bool pxi_map_get (const pxi_map *map, uint64_t key, uint64_t *value)
 void *pxi_map_pointer (const pxi_map *map, uint64_t key)
 {
     uint64_t value = 0;
-    return pxi_map_get (map, key, &value) ? (void *) (uintptr_t) value : NULL;
+    return pxi_map_get (map, key, &value) ? (void *)(uintptr_t)value : NULL;
 }
 
-/* Close the gap at `gap`: move back each following entry whose home is not between the gap and it. */
+/* Close the gap at `gap`: move back each following entry whose home is not between the gap and it.
+ */
 static void close_gap (pxi_map *map, uint32_t gap)
 {
     uint32_t mask = map->n_slots - 1;
@@ -146,5 +147,5 @@ bool pxi_map_remove (pxi_map *map, uint64_t key, uint64_t *value)
 void *pxi_map_remove_pointer (pxi_map *map, uint64_t key)
 {
     uint64_t value = 0;
-    return pxi_map_remove (map, key, &value) ? (void *) (uintptr_t) value : NULL;
+    return pxi_map_remove (map, key, &value) ? (void *)(uintptr_t)value : NULL;
 }

@@ -1,7 +1,8 @@
 /* xoshiro256** by Blackman and Vigna ("Scrambled Linear Pseudorandom Number Generators", 2018),
  * seeded by splitmix64 as they advise. Bounded draws: Lemire, "Fast Random Integer Generation in an
- * Interval" (2019). Exponential draws: von Neumann's comparison method (1951): it needs no logarithm,
- * whose last bit differs between C libraries and would end replay by seed across hosts. */
+ * Interval" (2019). Exponential draws: von Neumann's comparison method (1951): it needs no
+ * logarithm, whose last bit differs between C libraries and would end replay by seed across hosts.
+ */
 #include "base/prng.h"
 
 #include "base/assert.h"
@@ -51,14 +52,14 @@ uint64_t pxi_prng_below (pxi_prng *prng, uint64_t n)
 {
     PXI_ASSERT (n > 0);
     __extension__ typedef unsigned __int128 wide;
-    wide product = (wide) pxi_prng_next (prng) * n;
-    if ((uint64_t) product < n) {
+    wide product = (wide)pxi_prng_next (prng) * n;
+    if ((uint64_t)product < n) {
         /* Of the 2^64 low words, 2^64 mod n would favour some results: draw those again. */
         uint64_t unfair = -n % n;
-        while ((uint64_t) product < unfair)
-            product = (wide) pxi_prng_next (prng) * n;
+        while ((uint64_t)product < unfair)
+            product = (wide)pxi_prng_next (prng) * n;
     }
-    return (uint64_t) (product >> 64);
+    return (uint64_t)(product >> 64);
 }
 
 uint64_t pxi_prng_between (pxi_prng *prng, uint64_t low, uint64_t high)
@@ -71,7 +72,7 @@ uint64_t pxi_prng_between (pxi_prng *prng, uint64_t low, uint64_t high)
 
 double pxi_prng_double (pxi_prng *prng)
 {
-    return (double) (pxi_prng_next (prng) >> 11) * 0x1p-53;
+    return (double)(pxi_prng_next (prng) >> 11) * 0x1p-53;
 }
 
 double pxi_prng_exponential (pxi_prng *prng, double mean)

@@ -1,0 +1,291 @@
+/* Finds and checks what PX_MODULE and PX_TASK left in a file. What a file says is an author's
+ * input: everything is validated and refused with a sentence that says what to do, nothing is
+ * asserted.
+ *
+ * The checks run in the order in which a mistake is likely: file, kind of file, module, its ABI
+ * (before any other field is believed), tables, names. The digest comes last: it reads the whole
+ * file. */
+#include "module/load.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+
+bool pxi_name_is_valid (const char *name)
+{
+    if (!name || !*name)
+        return false;
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    size_t size = strspn (name, allowed);
+    return name[size] == '\0' && size <= PX_NAME_SIZE_MAX;
+}
+
+static px_err check_name (const char *kind, const char *name, const char *path, char *why)
+{
+    if (!name || !*name)
+        return pxi_fail (PX_EINVAL, why, "%s: a %s has no name", path, kind);
+    if (!pxi_name_is_valid (name))
+        return pxi_fail (
+            PX_EINVAL, why,
+            "%s: the %s name '%.64s' is not valid: letters, digits, '_' and '-', at most %d", path,
+            kind, name, PX_NAME_SIZE_MAX);
+    return PX_OK;
+}
+
+static px_err check_def (const px_module_def *def, const char *path, char *why)
+{
+    if (def->abi != PX_MODULE_ABI)
+        return pxi_fail (
+            PX_EABI, why,
+            "%s is a module for interface %u of peerexec, this is interface %u: build it again",
+            path, (unsigned)def->abi, (unsigned)PX_MODULE_ABI);
+    if (def->size < sizeof *def)
+        return pxi_fail (PX_EABI, why,
+                         "%s: its module table has %u bytes, %zu are needed: build it again", path,
+                         (unsigned)def->size, sizeof *def);
+    px_err err = check_name ("module", def->name, path, why);
+    if (err != PX_OK)
+        return err;
+    if (!def->version || strlen (def->version) > PX_NAME_SIZE_MAX)
+        return pxi_fail (PX_EINVAL, why,
+                         "%s: the version of module '%s' has more than %d bytes, or is missing",
+                         path, def->name, PX_NAME_SIZE_MAX);
+    if (!def->tasks_begin || def->tasks_begin == def->tasks_end)
+        return pxi_fail (PX_ENOTASK, why,
+                         "%s: module '%s' has no tasks: register them with PX_TASK (...)", path,
+                         def->name);
+    if (def->tasks_end < def->tasks_begin || def->tasks_end - def->tasks_begin > PXI_TASKS_MAX)
+        return pxi_fail (PX_ETOOBIG, why, "%s: module '%s' has more than %d tasks", path, def->name,
+                         PXI_TASKS_MAX);
+    return PX_OK;
+}
+
+static int compare_names (const void *a, const void *b, void *names)
+{
+    const char *const *texts = names;
+    return strcmp (texts[*(const uint32_t *)a], texts[*(const uint32_t *)b]);
+}
+
+/* Functions are compared as addresses: ISO C has no cast from a function to an object pointer. */
+static const void *address_of (px_task_fn *function)
+{
+    return (const void *)(uintptr_t)function;
+}
+
+static px_err index_tasks (pxi_module *module, char *why)
+{
+    for (uint32_t i = 0; i < module->n_tasks; i++) {
+        uint64_t address = (uint64_t)(uintptr_t)module->task_functions[i];
+        module->by_name[i] = i;
+        /* A function under two names: the first is what people see in errors. */
+        if (!pxi_map_get (&module->by_function, address, NULL) &&
+            !pxi_map_put (&module->by_function, address, i))
+            return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    }
+    qsort_r (module->by_name, module->n_tasks, sizeof *module->by_name, compare_names,
+             module->task_names);
+    for (uint32_t i = 1; i < module->n_tasks; i++) {
+        const char *name = module->task_names[module->by_name[i]];
+        if (strcmp (name, module->task_names[module->by_name[i - 1]]) == 0)
+            return pxi_fail (PX_EDUPLICATE, why, "%s: module '%s' registers the task '%s' twice",
+                             module->path, module->name, name);
+    }
+    return PX_OK;
+}
+
+static px_err read_tasks (pxi_module *module, const px_module_def *def, char *why)
+{
+    module->n_tasks = (uint32_t)(def->tasks_end - def->tasks_begin);
+    module->task_names = calloc (module->n_tasks, sizeof *module->task_names);
+    module->task_functions = calloc (module->n_tasks, sizeof *module->task_functions);
+    module->by_name = calloc (module->n_tasks, sizeof *module->by_name);
+    if (!module->task_names || !module->task_functions || !module->by_name)
+        return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    for (uint32_t i = 0; i < module->n_tasks; i++) {
+        const px_task_def *task = def->tasks_begin[i];
+        px_err err = check_name ("task", task ? task->name : NULL, module->path, why);
+        if (err != PX_OK)
+            return err;
+        if (!task->function)
+            return pxi_fail (PX_EINVAL, why, "%s: the task '%s' has no function", module->path,
+                             task->name);
+        module->task_names[i] = task->name;
+        module->task_functions[i] = address_of (task->function);
+    }
+    return index_tasks (module, why);
+}
+
+/* `file` is what is read for the digest; `path` is what it is called. Takes path, and image unless
+ * it fails. */
+static px_err make (const px_module_def *def, char *path, const char *file, void *image,
+                    pxi_module **module_p, char *why)
+{
+    pxi_module *module = calloc (1, sizeof *module);
+    if (!module) {
+        free (path);
+        return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    }
+    module->path = path;
+    pxi_map_init (&module->by_function, PXI_TASKS_MAX, 0);
+    px_err err = check_def (def, path, why);
+    if (err == PX_OK) {
+        module->name = def->name;
+        module->version = def->version;
+        err = read_tasks (module, def, why);
+    }
+    if (err == PX_OK) {
+        err = pxi_digest_file (file, &module->digest);
+        if (err != PX_OK)
+            pxi_fail (err, why, "cannot read %s: %s", path, strerror (errno));
+    }
+    if (err != PX_OK) {
+        pxi_module_free (&module);
+        return err;
+    }
+    module->key = pxi_digest_key (&module->digest);
+    module->image = image;
+    *module_p = module;
+    return PX_OK;
+}
+
+/* dlopen () says "invalid ELF header" of a text file, and its words differ between C libraries. */
+static px_err check_shared_object (const char *path, char *why)
+{
+    int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return pxi_fail (PX_ENOMODULE, why, "cannot open the module %s: %s", path,
+                         strerror (errno));
+    ElfW (Ehdr) header;
+    ssize_t size = read (fd, &header, sizeof header);
+    close (fd);
+    if (size != (ssize_t)sizeof header || memcmp (header.e_ident, ELFMAG, SELFMAG) != 0 ||
+        header.e_type != ET_DYN)
+        return pxi_fail (PX_ENOMODULE, why, "%s is not a shared object", path);
+    return PX_OK;
+}
+
+/* dlsym () also looks into what the object depends on: a def of another file is not this module's.
+ */
+static const px_module_def *find_def (void *image)
+{
+    const px_module_def *def = dlsym (image, "px_module_v1");
+    struct link_map *own = NULL, *holder = NULL;
+    Dl_info info;
+    if (!def || dlinfo (image, RTLD_DI_LINKMAP, &own) != 0 ||
+        !dladdr1 (def, &info, (void **)&holder, RTLD_DL_LINKMAP))
+        return NULL;
+    return own == holder ? def : NULL;
+}
+
+static px_err load_image (const char *path, void **image_p, const px_module_def **def_p, char *why)
+{
+    px_err err = check_shared_object (path, why);
+    if (err != PX_OK)
+        return err;
+    /* Local: two modules may have functions of one name. Now: a missing symbol is told here and not
+     * when a task first needs it. */
+    void *image = dlopen (path, RTLD_NOW | RTLD_LOCAL);
+    if (!image) {
+        const char *text = dlerror ();
+        return pxi_fail (PX_ENOMODULE, why, "cannot load the module: %s", text ? text : path);
+    }
+    *def_p = find_def (image);
+    if (!*def_p) {
+        dlclose (image);
+        return pxi_fail (PX_ENOMODULE, why,
+                         "%s is not a peerexec module: build it with PX_MODULE (...)", path);
+    }
+    *image_p = image;
+    return PX_OK;
+}
+
+px_err pxi_module_load (const char *path, pxi_module **module_p, char *why)
+{
+    /* Absolute: dlopen () searches for a bare name, and executors are started elsewhere. */
+    char *absolute = realpath (path, NULL);
+    if (!absolute)
+        return pxi_fail (errno == ENOMEM ? PX_ENOMEM : PX_ENOMODULE, why,
+                         "cannot open the module %s: %s", path, strerror (errno));
+    void *image = NULL;
+    const px_module_def *def = NULL;
+    px_err err = load_image (absolute, &image, &def, why);
+    if (err != PX_OK) {
+        free (absolute);
+        return err;
+    }
+    err = make (def, absolute, absolute, image, module_p, why);
+    if (err != PX_OK)
+        dlclose (image);
+    return err;
+}
+
+px_err pxi_module_compiled_in (const px_module_def *def, pxi_module **module_p, char *why)
+{
+    if (!def)
+        return pxi_fail (PX_EINVAL, why, "no module given");
+    Dl_info info;
+    struct link_map *holder = NULL;
+    if (!dladdr1 (def, &info, (void **)&holder, RTLD_DL_LINKMAP) || !holder)
+        return pxi_fail (
+            PX_ENOMODULE, why,
+            "the module lies in no file of this process: define it with PX_MODULE (...)");
+    /* The main program's entry has no name, and argv[0] need not be its file. */
+    const char *file = holder->l_name[0] ? holder->l_name : "/proc/self/exe";
+    char *path = realpath (file, NULL);
+    if (!path)
+        path = strdup (file); /* replaced while it runs: the old file can still be read */
+    if (!path)
+        return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    return make (def, path, file, NULL, module_p, why);
+}
+
+void pxi_module_free (pxi_module **module_p)
+{
+    pxi_module *module = *module_p;
+    if (!module)
+        return;
+    *module_p = NULL;
+    void *image = module->image;
+    pxi_map_fini (&module->by_function);
+    free (module->by_name);
+    free (module->task_functions);
+    free (module->task_names);
+    free (module->path);
+    free (module);
+    if (image)
+        dlclose (image);
+}
+
+int32_t pxi_module_task (const pxi_module *module, const char *name)
+{
+    uint32_t begin = 0, end = module->n_tasks;
+    while (begin < end) {
+        uint32_t middle = begin + (end - begin) / 2;
+        int order = strcmp (name, module->task_names[module->by_name[middle]]);
+        if (order == 0)
+            return (int32_t)module->by_name[middle];
+        if (order < 0)
+            end = middle;
+        else
+            begin = middle + 1;
+    }
+    return -1;
+}
+
+int32_t pxi_module_task_at (const pxi_module *module, const void *function)
+{
+    uint64_t index;
+    if (!pxi_map_get (&module->by_function, (uint64_t)(uintptr_t)function, &index))
+        return -1;
+    return (int32_t)index;
+}
