@@ -1,12 +1,12 @@
-/* Policy: every byte asked for is counted against the cap, freed or not: protobuf-c frees little while it
- * unpacks, and a sender must not be able to buy time with frees. */
+/* Policy: every byte asked for is counted against the cap, freed or not: protobuf-c frees little
+ * while it unpacks, and a sender must not be able to buy time with frees. */
 #include "wire/arena.h"
 
 #include <stdlib.h>
 
 struct pxi_arena_chunk {
     pxi_arena_chunk *next;
-    _Alignas (16) char data[];
+    _Alignas(16) char data[];
 };
 
 static void *allocator_alloc (void *data, size_t size)
@@ -16,8 +16,8 @@ static void *allocator_alloc (void *data, size_t size)
 
 static void allocator_free (void *data, void *pointer)
 {
-    (void) data; /* goes with the arena */
-    (void) pointer;
+    (void)data; /* goes with the arena */
+    (void)pointer;
 }
 
 void pxi_arena_init (pxi_arena *arena, size_t size_bytes_max)
@@ -60,8 +60,8 @@ void *pxi_arena_alloc (pxi_arena *arena, size_t size)
         arena->over_cap = true;
         return NULL;
     }
-    size_t rounded = (size + 15) & ~(size_t) 15;
-    if (rounded > (size_t) (arena->end - arena->next) && !add_chunk (arena, rounded)) {
+    size_t rounded = (size + 15) & ~(size_t)15;
+    if (rounded > (size_t)(arena->end - arena->next) && !add_chunk (arena, rounded)) {
         arena->out_of_memory = true;
         return NULL;
     }

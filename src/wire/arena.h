@@ -1,5 +1,5 @@
-/* A capped bump allocator for protobuf-c: what one message may cost to unpack is bounded before it is
- * unpacked. Freed as a whole. One thread. */
+/* A capped bump allocator for protobuf-c: what one message may cost to unpack is bounded before it
+ * is unpacked. Freed as a whole. One thread. */
 #ifndef PXI_WIRE_ARENA_H
 #define PXI_WIRE_ARENA_H
 
@@ -9,7 +9,8 @@
 #include <protobuf-c/protobuf-c.h>
 
 enum {
-    PXI_ARENA_FIRST_SIZE = 8192,  /* inside the arena, so on the stack: most messages need no malloc */
+    PXI_ARENA_FIRST_SIZE =
+        8192, /* inside the arena, so on the stack: most messages need no malloc */
     PXI_ARENA_CHUNK_SIZE = 32768,
 };
 
@@ -21,7 +22,7 @@ typedef struct pxi_arena {
     char *next, *end;                  /* of the chunk in use */
     pxi_arena_chunk *chunks;           /* beyond the first */
     bool over_cap, out_of_memory;      /* why an allocation failed */
-    _Alignas (16) char first[PXI_ARENA_FIRST_SIZE];
+    _Alignas(16) char first[PXI_ARENA_FIRST_SIZE];
 } pxi_arena;
 
 void pxi_arena_init (pxi_arena *arena, size_t size_bytes_max);

@@ -1,8 +1,9 @@
 /* Chains of failures and accounts of shares, to bytes and back.
  *
- * Policy: encoding never fails for what it is given: too many are cut and counted, too long texts are cut
- * between characters, what is not UTF-8 becomes '?'. Decoding trusts nothing: limits first, then copies of
- * everything, so what comes out is valid text in one block of memory that depends on nothing else. */
+ * Policy: encoding never fails for what it is given: too many are cut and counted, too long texts
+ * are cut between characters, what is not UTF-8 becomes '?'. Decoding trusts nothing: limits first,
+ * then copies of everything, so what comes out is valid text in one block of memory that depends on
+ * nothing else. */
 #include "wire/chain.h"
 
 #include <assert.h>
@@ -11,16 +12,18 @@
 
 #include "base/assert.h"
 #include "wire/arena.h"
+#include "wire/codec.h"
 #include "wire/peerexec.pb-c.h"
 #include "wire/text.h"
 
 enum {
     TASK_MAX = 2 * PX_NAME_SIZE_MAX + 1, /* "module.task" */
     FILE_MAX = 255,                      /* NAME_MAX of Linux; a path keeps its beginning */
-    FAILURE_SIZE_MAX = TASK_MAX + PX_NAME_SIZE_MAX + FILE_MAX + PXI_TEXT_MAX + 64, /* 64: numbers, tags */
+    FAILURE_SIZE_MAX =
+        TASK_MAX + PX_NAME_SIZE_MAX + FILE_MAX + PXI_TEXT_MAX + 64, /* 64: numbers, tags */
     SHARE_SIZE_MAX = PX_NAME_SIZE_MAX + 64,
-    /* A full chain unpacks to less than twice its size. A hostile one of empty failures would unpack to
-     * sixty times its size: it ends here, at four. */
+    /* A full chain unpacks to less than twice its size. A hostile one of empty failures would
+     * unpack to sixty times its size: it ends here, at four. */
     UNPACK_MAX = 4 * PXI_CHAIN_SIZE_MAX,
 };
 static_assert (PXI_FAILURES_MAX * FAILURE_SIZE_MAX + PXI_SHARES_MAX * SHARE_SIZE_MAX + 64 <=
@@ -40,7 +43,7 @@ static bool set_text (pxi_arena *arena, const char *text, size_t size_max, proto
     if (!clean)
         return false;
     field->len = pxi_text_clean (clean, size_max, text, size);
-    field->data = (uint8_t *) clean;
+    field->data = (uint8_t *)clean;
     *has = true;
     return true;
 }
@@ -49,7 +52,7 @@ static bool set_failure (pxi_arena *arena, const px_failure *failure, Pxi__Wire_
 {
     pxi__wire__failure__init (out);
     out->has_code = true;
-    out->code = (uint32_t) failure->code;
+    out->code = (uint32_t)failure->code;
     out->has_level = true;
     out->level = failure->level < PXI_LEVEL_MAX ? failure->level : PXI_LEVEL_MAX;
     out->has_attempt = failure->attempt != 0;
@@ -94,7 +97,8 @@ static bool set_share (pxi_arena *arena, const px_job_share *share, Pxi__Wire__S
     out->subtasks = share->subtasks;
     out->has_work_ns = true;
     out->work_ns = share->work_ns;
-    return set_text (arena, share->peer_name, PX_NAME_SIZE_MAX, &out->has_peer_name, &out->peer_name);
+    return set_text (arena, share->peer_name, PX_NAME_SIZE_MAX, &out->has_peer_name,
+                     &out->peer_name);
 }
 
 static bool set_shares (pxi_arena *arena, const pxi_chain *chain, Pxi__Wire__Chain *out)
@@ -134,23 +138,11 @@ pxi_bytes *pxi_chain_encode (const pxi_chain *chain)
 
 /* ---- decode ---------------------------------------------------------------------------------- */
 
-static bool is_known (uint32_t code)
-{
-    switch (code) {
-#define CASE(name, value, text) case value:
-        PX_ERRORS (CASE)
-#undef CASE
-        return true;
-    default:
-        return false;
-    }
-}
-
 static bool is_failure_sound (const Pxi__Wire__Failure *in)
 {
-    return is_known (in->code) && in->level <= PXI_LEVEL_MAX && in->task.len <= TASK_MAX &&
-           in->peer.len <= PX_NAME_SIZE_MAX && in->file.len <= FILE_MAX &&
-           in->message.len <= PXI_TEXT_MAX;
+    return pxi_codec_err_known (in->code) && in->level <= PXI_LEVEL_MAX &&
+           in->task.len <= TASK_MAX && in->peer.len <= PX_NAME_SIZE_MAX &&
+           in->file.len <= FILE_MAX && in->message.len <= PXI_TEXT_MAX;
 }
 
 static bool is_sound (const Pxi__Wire__Chain *in)
@@ -172,7 +164,8 @@ static size_t texts_size (const Pxi__Wire__Chain *in)
     size_t size = 0;
     for (size_t i = 0; i < in->n_failures; i++) {
         const Pxi__Wire__Failure *failure = in->failures[i];
-        size += failure->task.len + failure->peer.len + failure->file.len + failure->message.len + 4;
+        size +=
+            failure->task.len + failure->peer.len + failure->file.len + failure->message.len + 4;
     }
     return size;
 }
@@ -187,7 +180,7 @@ static const char *take_text (char **next, const ProtobufCBinaryData *field)
 static void take_failure (const Pxi__Wire__Failure *in, px_failure *failure, char **next)
 {
     *failure = (px_failure){
-        .code = (px_err) in->code,
+        .code = (px_err)in->code,
         .level = in->level,
         .attempt = in->attempt,
         .line = in->line,
@@ -220,8 +213,8 @@ static px_err take (const Pxi__Wire__Chain *in, pxi_chain *chain)
         return PX_ENOMEM;
     char *texts = memory + failures_size + shares_size;
     chain->memory = memory;
-    chain->failures = (px_failure *) (void *) memory;
-    chain->shares = (px_job_share *) (void *) (memory + failures_size);
+    chain->failures = (px_failure *)(void *)memory;
+    chain->shares = (px_job_share *)(void *)(memory + failures_size);
     for (; chain->n_failures < in->n_failures; chain->n_failures++)
         take_failure (in->failures[chain->n_failures], &chain->failures[chain->n_failures], &texts);
     for (; chain->n_shares < in->n_shares; chain->n_shares++)
@@ -240,8 +233,9 @@ px_err pxi_chain_decode (const pxi_bytes *bytes, pxi_chain *chain)
         return PX_EMALFORMED;
     pxi_arena arena;
     pxi_arena_init (&arena, UNPACK_MAX);
-    Pxi__Wire__Chain *in = pxi__wire__chain__unpack (&arena.allocator, size, pxi_bytes_data (bytes));
-    px_err err = arena.out_of_memory      ? PX_ENOMEM
+    Pxi__Wire__Chain *in =
+        pxi__wire__chain__unpack (&arena.allocator, size, pxi_bytes_data (bytes));
+    px_err err = arena.out_of_memory     ? PX_ENOMEM
                  : !in || !is_sound (in) ? PX_EMALFORMED
                                          : take (in, chain);
     pxi_arena_fini (&arena);
@@ -264,7 +258,8 @@ static px_job_share *find_share (px_job_share *shares, size_t n_shares, uint64_t
     return NULL;
 }
 
-void pxi_shares_add (px_job_share *shares, size_t *n_shares, const px_job_share *more, size_t n_more)
+void pxi_shares_add (px_job_share *shares, size_t *n_shares, const px_job_share *more,
+                     size_t n_more)
 {
     PXI_ASSERT (*n_shares <= PXI_SHARES_MAX);
     for (size_t i = 0; i < n_more; i++) {

@@ -30,6 +30,9 @@ px_err pxi_codec_decode (const void *data, size_t size, uint32_t n_payloads, pxi
                          char *why);
 void pxi_codec_fini (pxi_decoded *decoded);
 
+/* Is it one of PX_ERRORS? Values stand on the wire. */
+bool pxi_codec_err_known (uint32_t err);
+
 /* Questions between agents that are not the protocol's (peer-top): kind >= 64; the body is frame 1. */
 enum { PXI_STATUS_ASK = 64, PXI_STATUS = 65 };
 pxi_bytes *pxi_codec_encode_status (uint32_t kind, uint64_t from, uint64_t sequence);
