@@ -70,10 +70,10 @@ static px_err check_def (const px_module_def *def, const char *path, char *why)
     return PX_OK;
 }
 
-static int compare_names (const void *a, const void *b, void *names)
+static int compare_names (const void *a, const void *b)
 {
-    const char *const *texts = names;
-    return strcmp (texts[*(const uint32_t *)a], texts[*(const uint32_t *)b]);
+    const px_task_def *const *tasks[] = {a, b};
+    return strcmp ((*tasks[0])->name, (*tasks[1])->name);
 }
 
 /* Functions are compared as addresses: ISO C has no cast from a function to an object pointer. */
@@ -82,47 +82,53 @@ static const void *address_of (px_task_fn *function)
     return (const void *)(uintptr_t)function;
 }
 
-static px_err index_tasks (pxi_module *module, char *why)
+static px_err check_tasks (const px_module_def *def, const char *path, char *why)
 {
-    for (uint32_t i = 0; i < module->n_tasks; i++) {
-        uint64_t address = (uint64_t)(uintptr_t)module->task_functions[i];
-        module->by_name[i] = i;
-        /* A function under two names: the first is what people see in errors. */
-        if (!pxi_map_get (&module->by_function, address, NULL) &&
-            !pxi_map_put (&module->by_function, address, i))
-            return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
-    }
-    qsort_r (module->by_name, module->n_tasks, sizeof *module->by_name, compare_names,
-             module->task_names);
-    for (uint32_t i = 1; i < module->n_tasks; i++) {
-        const char *name = module->task_names[module->by_name[i]];
-        if (strcmp (name, module->task_names[module->by_name[i - 1]]) == 0)
-            return pxi_fail (PX_EDUPLICATE, why, "%s: module '%s' registers the task '%s' twice",
-                             module->path, module->name, name);
+    for (const px_task_def *const *task = def->tasks_begin; task < def->tasks_end; task++) {
+        px_err err = check_name ("task", *task ? (*task)->name : NULL, path, why);
+        if (err != PX_OK)
+            return err;
+        if (!(*task)->function)
+            return pxi_fail (PX_EINVAL, why, "%s: the task '%s' has no function", path,
+                             (*task)->name);
     }
     return PX_OK;
 }
 
-static px_err read_tasks (pxi_module *module, const px_module_def *def, char *why)
+static px_err add_task (pxi_module *module, const px_task_def *task, char *why)
 {
-    module->n_tasks = (uint32_t)(def->tasks_end - def->tasks_begin);
-    module->task_names = calloc (module->n_tasks, sizeof *module->task_names);
-    module->task_functions = calloc (module->n_tasks, sizeof *module->task_functions);
-    module->by_name = calloc (module->n_tasks, sizeof *module->by_name);
-    if (!module->task_names || !module->task_functions || !module->by_name)
+    uint32_t index = module->n_tasks;
+    if (index > 0 && strcmp (module->task_names[index - 1], task->name) == 0)
+        return pxi_fail (PX_EDUPLICATE, why, "%s: module '%s' registers the task '%s' twice",
+                         module->path, module->name, task->name);
+    module->task_names[index] = task->name;
+    module->task_functions[index] = address_of (task->function);
+    module->n_tasks++;
+    uint64_t address = (uint64_t)(uintptr_t)module->task_functions[index];
+    /* A function under two names: the first is what people see in errors. */
+    if (!pxi_map_get (&module->by_function, address, NULL) &&
+        !pxi_map_put (&module->by_function, address, index))
         return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
-    for (uint32_t i = 0; i < module->n_tasks; i++) {
-        const px_task_def *task = def->tasks_begin[i];
-        px_err err = check_name ("task", task ? task->name : NULL, module->path, why);
-        if (err != PX_OK)
-            return err;
-        if (!task->function)
-            return pxi_fail (PX_EINVAL, why, "%s: the task '%s' has no function", module->path,
-                             task->name);
-        module->task_names[i] = task->name;
-        module->task_functions[i] = address_of (task->function);
+    return PX_OK;
+}
+
+static px_err add_tasks (pxi_module *module, const px_module_def *def, char *why)
+{
+    size_t n_tasks = (size_t)(def->tasks_end - def->tasks_begin);
+    module->task_names = calloc (n_tasks, sizeof *module->task_names);
+    module->task_functions = calloc (n_tasks, sizeof *module->task_functions);
+    const px_task_def **sorted = calloc (n_tasks, sizeof *sorted);
+    px_err err = PX_OK;
+    if (!module->task_names || !module->task_functions || !sorted)
+        err = pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    else {
+        memcpy (sorted, def->tasks_begin, n_tasks * sizeof *sorted);
+        qsort (sorted, n_tasks, sizeof *sorted, compare_names);
+        for (size_t i = 0; i < n_tasks && err == PX_OK; i++)
+            err = add_task (module, sorted[i], why);
     }
-    return index_tasks (module, why);
+    free (sorted);
+    return err;
 }
 
 /* `file` is what is read for the digest; `path` is what it is called. Takes path, and image unless
@@ -138,10 +144,12 @@ static px_err make (const px_module_def *def, char *path, const char *file, void
     module->path = path;
     pxi_map_init (&module->by_function, PXI_TASKS_MAX, 0);
     px_err err = check_def (def, path, why);
+    if (err == PX_OK)
+        err = check_tasks (def, path, why);
     if (err == PX_OK) {
         module->name = def->name;
         module->version = def->version;
-        err = read_tasks (module, def, why);
+        err = add_tasks (module, def, why);
     }
     if (err == PX_OK) {
         err = pxi_digest_file (file, &module->digest);
@@ -257,7 +265,6 @@ void pxi_module_free (pxi_module **module_p)
     *module_p = NULL;
     void *image = module->image;
     pxi_map_fini (&module->by_function);
-    free (module->by_name);
     free (module->task_functions);
     free (module->task_names);
     free (module->path);
@@ -271,9 +278,9 @@ int32_t pxi_module_task (const pxi_module *module, const char *name)
     uint32_t begin = 0, end = module->n_tasks;
     while (begin < end) {
         uint32_t middle = begin + (end - begin) / 2;
-        int order = strcmp (name, module->task_names[module->by_name[middle]]);
+        int order = strcmp (name, module->task_names[middle]);
         if (order == 0)
-            return (int32_t)module->by_name[middle];
+            return (int32_t)middle;
         if (order < 0)
             end = middle;
         else

@@ -17,10 +17,11 @@ typedef struct pxi_module {
     pxi_digest digest;          /* of that file */
     uint64_t key;               /* pxi_digest_key () of it: what messages carry */
     void *image;                /* of dlopen (); NULL when compiled in */
+    /* Tasks in the order of their names: the order in the file is the compiler's whim. The index is
+     * what messages carry, beside the digest. The arrays are as pxi_executor_config wants them. */
     uint32_t n_tasks;
-    const char **task_names; /* by index, as pxi_executor_config wants them */
+    const char **task_names;
     const void **task_functions;
-    uint32_t *by_name;   /* indices in the order of the names */
     pxi_map by_function; /* address -> index */
 } pxi_module;
 
