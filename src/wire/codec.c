@@ -99,7 +99,7 @@ static uint32_t payloads_of (const pxi_message *message)
     switch (message->kind) {
     case PXI_PROBE:
     case PXI_DISPATCH:
-        return message->n_attempts;
+        return 2 * message->n_attempts; /* specification, input */
     case PXI_RESULT:
         return 2;
     default:
