@@ -106,9 +106,19 @@ typedef struct pxi_executor_config {
     bool trace;
     pxi_notify_fn *notify;
     void *notify_context;
+    /* Called on each thread of the pool before its first task and after its last; may be NULL. The
+       executor process gives each thread its alternate signal stack there: a stack overflow can be
+       told only from another stack. */
+    void (*thread_begin) (void *context);
+    void (*thread_end) (void *context);
+    void *thread_context;
 } pxi_executor_config;
 
 /* The in-process executor. */
 int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor); /* px_err */
+
+/* What the calling thread executes now: the run that it belongs to and the index of its task. False:
+ * no task. Async-signal-safe: the executor process's crash handler says with it who did it. */
+bool pxi_pool_current (uint64_t *run, uint32_t *task);
 
 #endif
