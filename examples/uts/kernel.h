@@ -1,0 +1,66 @@
+/* Unbalanced Tree Search (Olivier et al., LCPC 2006): trees whose shape is known only by growing
+ * them. Node n's i-th child is SHA-1 (state of n, i), so any subtree can be grown anywhere, and the
+ * number of nodes of a tree is a check of every one of them. Bit-compatible with the UTS
+ * benchmark 1.1 and 2.1 with its BRG SHA-1 generator. No peerexec here: the serial twin is this
+ * file. */
+#ifndef PX_EXAMPLES_UTS_KERNEL_H
+#define PX_EXAMPLES_UTS_KERNEL_H
+
+#include "common/example.h"
+
+enum { UTS_BINOMIAL, UTS_GEOMETRIC, UTS_HYBRID, UTS_BALANCED };
+enum { UTS_LINEAR, UTS_EXPONENTIAL, UTS_CYCLIC, UTS_FIXED };
+
+#define UTS_CHILDREN_MAX 100 /* the paper's limit; only a binomial root may have more */
+
+/* Names of the fields are the paper's options. */
+typedef struct uts_options {
+    uint64_t t; /* type of tree */
+    uint64_t a; /* shape of a geometric tree */
+    double b;   /* branching of the root, b_0 */
+    uint64_t d; /* depth limit of geometric trees, gen_mx */
+    uint64_t r; /* seed of the root */
+    double q;   /* probability of a binomial inner node */
+    uint64_t m; /* its number of children */
+    double f;   /* share of the depth at which a hybrid tree turns binomial */
+    uint64_t g; /* granularity: times that each child is computed */
+    uint64_t chunk;
+    uint64_t pieces;
+} uts_options;
+
+/* An inner node that has not been expanded. */
+typedef struct uts_node {
+    uint32_t state[5];
+    uint32_t depth;
+    uint32_t n_children;
+} uts_node;
+
+typedef struct uts_count {
+    uint64_t nodes, leaves, depth;
+} uts_count;
+
+/* Inner nodes still to be expanded, the shallowest at the bottom. Its room is malloc'ed. */
+typedef struct uts_stack {
+    uts_node *nodes;
+    size_t n, room;
+} uts_stack;
+
+/* The root. */
+void uts_root (const uts_options *tree, uts_node *root);
+
+/* Child `index` of a node, and how many children it has itself. */
+void uts_child (const uts_options *tree, const uts_node *parent, uint32_t index, uts_node *child);
+
+/* Count one node. */
+void uts_count_node (const uts_node *node, uts_count *count);
+void uts_count_add (uts_count *total, const uts_count *part);
+
+/* Expand nodes of the stack, deepest first, until it is empty or at least `nodes_max` children have
+ * been counted. The nodes on the stack have been counted already. Returns -1 when out of memory. */
+int uts_walk (const uts_options *tree, uts_stack *stack, uint64_t nodes_max, uts_count *count);
+int uts_push (uts_stack *stack, const uts_node *node);
+
+/* The answer's text. */
+void uts_print (const uts_count *count, example_answer *answer);
+
+#endif

@@ -1,0 +1,175 @@
+/* UTS as tasks. The size of a subtree is not known before it is grown, so no cut-off by depth or
+ * size is right for every tree. A task walks `chunk` nodes by itself; what is left on its stack
+ * then goes to the subtasks of a branch, at most `pieces` of them, dealt like cards so that each
+ * gets shallow (large) and deep (small) subtrees. A subtree that ends early never becomes a task.
+ * `--chunk 1` is the other extreme: a task for every node, as the benchmark's authors give it to
+ * runtimes that claim to be cheap.
+ *
+ * Counts are folded as they come: a branch needs no memory for its results.
+ * Structures travel as they are: only peers with the same module digest, so the same layout, run
+ * them. */
+#include "uts/kernel.h"
+
+#include <peerexec/peerexec.h>
+#include <stdlib.h>
+#include <string.h>
+
+PX_MODULE ("uts", "1.0")
+
+/* A task's input: the tree, and nodes that have been counted but not expanded. */
+typedef struct uts_work {
+    uts_options tree;
+    uint64_t n_nodes;
+    uts_node nodes[];
+} uts_work;
+
+static size_t work_size (uint64_t n_nodes)
+{
+    return sizeof (uts_work) + n_nodes * sizeof (uts_node);
+}
+
+static px_err fold (void *total, uint64_t index, const px_outcome *outcome)
+{
+    if (outcome->code != PX_OK || outcome->bytes_size != sizeof (uts_count))
+        return PX_EFAILED;
+    uts_count_add (total, outcome->bytes);
+    return PX_OK;
+}
+
+static px_err open_children (px_task *task, uts_count *total, px_branch *branch)
+{
+    px_branch_options options = PX_BRANCH_OPTIONS_INIT;
+    options.react = fold;
+    options.react_context = total;
+    return px_branch_open (task, "uts.children", &options, branch);
+}
+
+/* Join, close, return the count. */
+static px_err close_children (px_task *task, px_branch branch, px_err err, const uts_count *total)
+{
+    if (err == PX_OK)
+        err = px_branch_join (branch);
+    px_branch_close (branch);
+    return err != PX_OK ? err : px_task_return (task, total, sizeof *total);
+}
+
+static px_err count (px_task *task, const void *input, size_t input_size);
+
+/* Deal the stack out to subtasks: piece i gets nodes i, i + pieces, ... */
+static px_err deal (px_branch branch, const uts_options *tree, const uts_stack *stack)
+{
+    size_t n_pieces = stack->n < tree->pieces ? stack->n : (size_t)tree->pieces;
+    size_t n_nodes_max = (stack->n + n_pieces - 1) / n_pieces;
+    uts_work *work = malloc (work_size (n_nodes_max));
+    if (work == NULL)
+        return PX_ENOMEM;
+    px_err err = PX_OK;
+    work->tree = *tree;
+    for (size_t piece = 0; piece < n_pieces && err == PX_OK; piece++) {
+        work->n_nodes = 0;
+        for (size_t i = piece; i < stack->n; i += n_pieces)
+            work->nodes[work->n_nodes++] = stack->nodes[i];
+        err = px_branch_add (branch, count, work, work_size (work->n_nodes));
+    }
+    free (work);
+    return err;
+}
+
+static px_err hand_out (px_task *task, const uts_options *tree, const uts_stack *stack,
+                        uts_count *total)
+{
+    px_branch branch;
+    px_err err = open_children (task, total, &branch);
+    if (err != PX_OK)
+        return err;
+    return close_children (task, branch, deal (branch, tree, stack), total);
+}
+
+static px_err count (px_task *task, const void *input, size_t input_size)
+{
+    const uts_work *work = input;
+    if (input_size < sizeof *work || input_size != work_size (work->n_nodes))
+        return px_task_fail (task, "%zu bytes are no nodes of a tree", input_size);
+    uts_stack stack = {0};
+    uts_count total = {0};
+    int failed = 0;
+    for (uint64_t i = 0; i < work->n_nodes && !failed; i++)
+        failed = uts_push (&stack, &work->nodes[i]);
+    failed = failed || uts_walk (&work->tree, &stack, work->tree.chunk, &total) < 0;
+    px_err err = PX_ENOMEM;
+    if (!failed && stack.n == 0)
+        err = px_task_return (task, &total, sizeof total);
+    else if (!failed)
+        err = hand_out (task, &work->tree, &stack, &total);
+    free (stack.nodes);
+    return err;
+}
+PX_TASK (count)
+
+/* One node, leaf or not; each child is a subtask. */
+static px_err node (px_task *task, const void *input, size_t input_size)
+{
+    const uts_work *work = input;
+    if (input_size != work_size (1))
+        return px_task_fail (task, "%zu bytes are no node of a tree", input_size);
+    const uts_node *parent = work->nodes;
+    uts_count total = {0};
+    uts_count_node (parent, &total);
+    if (parent->n_children == 0)
+        return px_task_return (task, &total, sizeof total);
+    px_branch branch;
+    px_err err = open_children (task, &total, &branch);
+    if (err != PX_OK)
+        return err;
+    _Alignas(uts_work) unsigned char bytes[sizeof (uts_work) + sizeof (uts_node)];
+    uts_work *child = (uts_work *)bytes;
+    memcpy (child, work, sizeof *child);
+    for (uint32_t i = 0; i < parent->n_children && err == PX_OK; i++) {
+        uts_child (&work->tree, parent, i, child->nodes);
+        err = px_branch_add (branch, node, child, sizeof bytes);
+    }
+    return close_children (task, branch, err, &total);
+}
+PX_TASK (node)
+
+/* Run the first task of the tree as a subtask; its count becomes *total. */
+static px_err grow (px_task *task, const uts_options *tree, uts_count *total)
+{
+    _Alignas(uts_work) unsigned char bytes[sizeof (uts_work) + sizeof (uts_node)];
+    uts_work *work = (uts_work *)bytes;
+    work->tree = *tree;
+    work->n_nodes = 1;
+    uts_root (tree, work->nodes);
+    if (tree->chunk > 1 && work->nodes->n_children == 0)
+        work->n_nodes = 0;
+    px_branch branch;
+    px_err err = open_children (task, total, &branch);
+    if (err != PX_OK)
+        return err;
+    if (tree->chunk > 1)
+        uts_count_node (work->nodes, total);
+    err = px_branch_add (branch, tree->chunk > 1 ? count : node, work, work_size (work->n_nodes));
+    if (err == PX_OK)
+        err = px_branch_join (branch);
+    px_branch_close (branch);
+    return err;
+}
+
+/* The root task: options as text in, the answer as text out. */
+static px_err tree (px_task *task, const void *input, size_t input_size)
+{
+    uts_options options;
+    char why[EXAMPLE_WHY_SIZE];
+    if (example_parse (&example, input, input_size, &options, why) < 0)
+        return px_task_fail (task, "%s", why);
+    uts_count total = {0};
+    px_err err = grow (task, &options, &total);
+    if (err != PX_OK)
+        return err;
+    example_answer answer = {0};
+    uts_print (&total, &answer);
+    err = px_task_return (task, answer.bytes, answer.size);
+    example_answer_fini (&answer);
+    return err;
+}
+PX_TASK (tree)
