@@ -43,10 +43,13 @@ extern const px_task_def *const __stop_px_task_defs[]
 #define PX_EXTERN_C extern
 #endif
 
+/* Visible whatever the module is compiled with: the attribute is here because C++ does not take it on
+ * the definition of a constant. */
+PX_EXTERN_C __attribute__ ((visibility ("default"))) const px_module_def px_module_v1;
+
 /** The program's or shared object's own module: once in each, beside the tasks. */
 #define PX_MODULE(module_name, module_version)                                                     \
-    PX_EXTERN_C const px_module_def px_module_v1;                                                  \
-    __attribute__ ((visibility ("default"))) const px_module_def px_module_v1 = {                  \
+    const px_module_def px_module_v1 = {                                                           \
         PX_MODULE_ABI,       sizeof (px_module_def), module_name, module_version,                  \
         __start_px_task_defs, __stop_px_task_defs};
 
@@ -55,8 +58,6 @@ extern const px_task_def *const __stop_px_task_defs[]
     static const px_task_def px_task_def_##function_name = {#function_name, function_name};        \
     __attribute__ ((used, section ("px_task_defs"))) static const px_task_def *const \
         px_task_entry_##function_name = &px_task_def_##function_name;
-
-PX_EXTERN_C const px_module_def px_module_v1;
 
 #ifdef __cplusplus
 }

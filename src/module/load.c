@@ -27,7 +27,7 @@ bool pxi_name_is_valid (const char *name)
     static const char allowed[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     size_t size = strspn (name, allowed);
-    return name[size] == '\0' && size <= PX_NAME_SIZE_MAX;
+    return size <= PX_NAME_SIZE_MAX && name[size] == '\0';
 }
 
 static px_err check_name (const char *kind, const char *name, const char *path, char *why)
