@@ -80,15 +80,67 @@ pxi_core *pxi_core_new (const pxi_core_config *config)
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         pxi_map_init (maps[i], ENTRIES_MAX, config->seed);
     pxi_map_init (&core->probes, ENTRIES_MAX, config->seed);
-    pxi_list_init (&core->all_jobs);
-    pxi_list_init (&core->all_runs);
-    pxi_list_init (&core->leases);
-    pxi_list_init (&core->sent);
+    pxi_list *lists[] = {&core->all_peers,  &core->all_jobs, &core->all_runs, &core->all_probes,
+                         &core->all_takes, &core->leases,   &core->sent};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        pxi_list_init (lists[i]);
     core->view = pxi_core_alloc (core, config->view_max * sizeof *core->view);
     if (!core->view)
         return core_fail (core);
     pxi_view_init (core);
     return core;
+}
+
+static void scratch_clear (pxi_core *core)
+{
+    for (uint32_t i = 0; i < core->n_scratch; i++)
+        free (core->scratch[i]);
+    core->n_scratch = 0;
+}
+
+#define FREE_ALL(list, type, member)                                                               \
+    for (pxi_list *freed; (freed = pxi_list_first (list));) {                                      \
+        pxi_list_remove (freed);                                                                   \
+        free (PXI_LIST_ENTRY (freed, type, member));                                               \
+    }
+
+static void subtasks_free (pxi_job *job)
+{
+    PXI_LIST_EACH (link, &job->subtasks) {
+        pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
+        FREE_ALL (&subtask->attempts, pxi_attempt_state, in_subtask)
+    }
+    FREE_ALL (&job->subtasks, pxi_subtask, in_job)
+    FREE_ALL (&job->branches, pxi_branch, in_job)
+}
+
+void pxi_core_free (pxi_core **core_p)
+{
+    PXI_ASSERT (core_p);
+    pxi_core *core = *core_p;
+    if (!core)
+        return;
+    *core_p = NULL;
+    PXI_LIST_EACH (link, &core->all_jobs) {
+        subtasks_free (PXI_LIST_ENTRY (link, pxi_job, in_core));
+    }
+    FREE_ALL (&core->all_jobs, pxi_job, in_core)
+    FREE_ALL (&core->all_runs, pxi_run, in_core)
+    FREE_ALL (&core->all_probes, pxi_probe, in_core)
+    FREE_ALL (&core->all_takes, pxi_take, in_core)
+    FREE_ALL (&core->leases, pxi_lease, in_core)
+    FREE_ALL (&core->sent, pxi_sent_result, in_core)
+    FREE_ALL (&core->all_peers, pxi_peer, in_core)
+    pxi_map *maps[] = {&core->peers, &core->jobs,         &core->subtasks, &core->branches, &core->runs,
+                       &core->probes, &core->leases_by_id, &core->takes};
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        pxi_map_fini (maps[i]);
+    pxi_heap_fini (&core->timers);
+    scratch_clear (core);
+    free (core->scratch);
+    free (core->actions);
+    free (core->view);
+    free (core);
 }
 
 /* ---- arena and actions ------------------------------------------------------------------------ */
@@ -113,13 +165,6 @@ void pxi_core_release (pxi_core *core, void *memory, size_t size)
     PXI_ASSERT (core->memory_bytes >= size);
     core->memory_bytes -= size;
     free (memory);
-}
-
-static void scratch_clear (pxi_core *core)
-{
-    for (uint32_t i = 0; i < core->n_scratch; i++)
-        free (core->scratch[i]);
-    core->n_scratch = 0;
 }
 
 static bool grow (void **array, uint32_t *capacity, size_t item_size)
@@ -164,7 +209,7 @@ pxi_action *pxi_core_act (pxi_core *core, pxi_action_kind kind)
     return action;
 }
 
-pxi_message *pxi_core_send (pxi_core *core, const peer *to, pxi_message_kind kind)
+pxi_message *pxi_core_send (pxi_core *core, const pxi_peer *to, pxi_message_kind kind)
 {
     pxi_action *action = pxi_core_act (core, PXI_DO_SEND);
     action->address = to->record.address;
@@ -196,7 +241,7 @@ void pxi_core_say (pxi_core *core, const char *format, ...)
     core->trace (core->trace_context, core->now_ns, line);
 }
 
-const char *pxi_core_name (const peer *peer)
+const char *pxi_core_name (const pxi_peer *peer)
 {
     return !peer ? "here" : peer->record.name[0] ? peer->record.name : "?";
 }
@@ -211,13 +256,14 @@ void pxi_core_trace (pxi_core *core, pxi_trace_sink *sink, void *context)
 
 static void dispatch_message (pxi_core *core, const pxi_message *message)
 {
-    peer *from = pxi_view_sender (core, message);
+    pxi_peer *from = pxi_view_sender (core, message);
     if (!from) {
         pxi_core_forget (core, message->blob);
         for (uint32_t i = 0; i < message->n_attempts; i++)
             pxi_core_forget (core, message->attempts[i].blob);
         return;
     }
+    from->pins++;
     pxi_view_heard (core, from);
     switch (message->kind) {
     case PXI_HELLO:
@@ -247,6 +293,7 @@ static void dispatch_message (pxi_core *core, const pxi_message *message)
         pxi_handshake_message (core, from, message);
         break;
     }
+    from->pins--;
     pxi_view_unref (core, from);
 }
 
@@ -267,7 +314,7 @@ static void dispatch_timer (pxi_core *core, pxi_timer *timer)
         pxi_handshake_timer (core, timer->owner);
         break;
     case PXI_TIMER_SEEK:
-        pxi_place_seek (core, timer->owner);
+        core->seek_pending = true;
         break;
     case PXI_TIMER_STRAGGLER:
         pxi_straggler_timer (core, timer->owner);
@@ -278,7 +325,7 @@ static void dispatch_timer (pxi_core *core, pxi_timer *timer)
     case PXI_TIMER_LEASE:
         SAY (core, "lease lapsed -> slots free");
         pxi_lease_end (core, timer->owner);
-        pxi_worker_share (core);
+        core->share_pending = true;
         break;
     }
 }
@@ -312,7 +359,7 @@ static void dispatch (pxi_core *core, const pxi_event *event)
     case PXI_EV_HOST_BUSY:
         core->host_busy = event->flag;
         SAY (core, "host busy %d", event->flag);
-        pxi_worker_share (core);
+        core->share_pending = true;
         break;
     case PXI_EV_DRAIN:
         pxi_view_leave (core);
@@ -329,12 +376,11 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         pxi_worker_submit (core, event);
         break;
     case PXI_EV_SURPLUS: {
-        job *job = pxi_worker_find_job (core, event->job);
+        pxi_job *job = pxi_worker_find_job (core, event->job);
         if (!job)
             break;
         job->surplus = event->count;
-        if (event->count)
-            pxi_place_seek (core, job);
+        core->seek_pending |= event->count > 0;
         break;
     }
     case PXI_EV_TAKEN:
@@ -356,12 +402,34 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         pxi_worker_cancel_job (core, event->job);
         break;
     case PXI_EV_DURATION: {
-        job *job = pxi_worker_find_job (core, event->job);
+        pxi_job *job = pxi_worker_find_job (core, event->job);
         if (job)
             pxi_straggler_sample (job, event->task, event->run_ns);
         break;
     }
     }
+}
+
+static void tell_view (pxi_core *core)
+{
+    if (core->n_responsive != core->told_responsive) {
+        core->told_responsive = core->n_responsive;
+        pxi_core_act (core, PXI_DO_VIEW)->count = core->n_responsive;
+        core->seek_pending = true;
+    }
+}
+
+/* What several parts of a step may ask for is done once, last. */
+static void finish_step (pxi_core *core)
+{
+    tell_view (core);
+    if (core->close_pending)
+        pxi_worker_close_jobs (core);
+    if (core->share_pending)
+        pxi_worker_share (core);
+    if (core->seek_pending)
+        pxi_place_seek_all (core);
+    pxi_core_check_drained (core);
 }
 
 void pxi_core_step (pxi_core *core, const pxi_event *event, pxi_actions *actions)
@@ -373,12 +441,7 @@ void pxi_core_step (pxi_core *core, const pxi_event *event, pxi_actions *actions
     notice_pause (core, now_ns);
     core->now_ns = now_ns;
     dispatch (core, event);
-    if (core->n_responsive != core->told_responsive) {
-        core->told_responsive = core->n_responsive;
-        pxi_core_act (core, PXI_DO_VIEW)->count = core->n_responsive;
-        pxi_place_seek_all (core);
-    }
-    pxi_core_check_drained (core);
+    finish_step (core);
     *actions = (pxi_actions){core->actions, core->n_actions};
 }
 
@@ -410,19 +473,19 @@ void pxi_core_stats (const pxi_core *core, px_stats *stats)
     stats->attempts_away = core->n_attempts;
     stats->jobs = core->n_jobs;
     PXI_LIST_EACH (node, &core->all_jobs) {
-        const job *job = PXI_LIST_ENTRY (node, struct job, in_core);
+        const pxi_job *job = PXI_LIST_ENTRY (node, pxi_job, in_core);
         stats->slots_used += job->active;
         stats->waiting += job->surplus;
     }
     PXI_LIST_EACH (node, &core->all_runs) {
-        stats->attempts_here += PXI_LIST_ENTRY (node, struct run, in_core)->master != NULL;
+        stats->attempts_here += PXI_LIST_ENTRY (node, pxi_run, in_core)->master != NULL;
     }
 }
 
 uint32_t pxi_core_peers (const pxi_core *core, uint64_t now_ns, pxi_peer_look *looks, uint32_t max)
 {
     for (uint32_t i = 0; i < core->n_view && i < max; i++) {
-        const peer *peer = core->view[i];
+        const pxi_peer *peer = core->view[i];
         looks[i] = (pxi_peer_look){
             .record = peer->record,
             .heard_ns_ago = peer->heard_ns ? now_ns - peer->heard_ns : UINT64_MAX,
@@ -439,7 +502,7 @@ uint32_t pxi_core_runs (const pxi_core *core, pxi_run_look *looks, uint32_t max)
 {
     uint32_t n = 0;
     PXI_LIST_EACH (node, &core->all_runs) {
-        const run *run = PXI_LIST_ENTRY (node, struct run, in_core);
+        const pxi_run *run = PXI_LIST_ENTRY (node, pxi_run, in_core);
         if (n < max)
             looks[n] = (pxi_run_look){run->id, run->master ? run->master->record.id : 0,
                                       run->spec.key, run->job->id, run->started_ns};
@@ -448,11 +511,11 @@ uint32_t pxi_core_runs (const pxi_core *core, pxi_run_look *looks, uint32_t max)
     return n;
 }
 
-static uint32_t look_at_attempts (const pxi_core *core, const subtask *subtask,
+static uint32_t look_at_attempts (const pxi_core *core, const pxi_subtask *subtask,
                                   pxi_away_look *looks, uint32_t max, uint32_t n)
 {
     PXI_LIST_EACH (node, &subtask->attempts) {
-        const attempt *attempt = PXI_LIST_ENTRY (node, struct attempt, in_subtask);
+        const pxi_attempt_state *attempt = PXI_LIST_ENTRY (node, pxi_attempt_state, in_subtask);
         if (n < max)
             looks[n] = (pxi_away_look){
                 .key = {subtask->id, attempt->number},
@@ -471,9 +534,9 @@ uint32_t pxi_core_away (const pxi_core *core, pxi_away_look *looks, uint32_t max
 {
     uint32_t n = 0;
     PXI_LIST_EACH (job_node, &core->all_jobs) {
-        const job *job = PXI_LIST_ENTRY (job_node, struct job, in_core);
+        const pxi_job *job = PXI_LIST_ENTRY (job_node, pxi_job, in_core);
         PXI_LIST_EACH (node, &job->subtasks) {
-            n = look_at_attempts (core, PXI_LIST_ENTRY (node, subtask, in_job), looks, max, n);
+            n = look_at_attempts (core, PXI_LIST_ENTRY (node, pxi_subtask, in_job), looks, max, n);
         }
     }
     return n;
@@ -496,11 +559,11 @@ void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes)
         .memory_bytes = core->memory_bytes,
     };
     PXI_LIST_EACH (node, &core->all_jobs) {
-        sizes->slots_used += PXI_LIST_ENTRY (node, struct job, in_core)->active;
+        sizes->slots_used += PXI_LIST_ENTRY (node, pxi_job, in_core)->active;
     }
 }
 
-static const char *why_job (const pxi_core *core, const job *job)
+static const char *why_job (const pxi_core *core, const pxi_job *job)
 {
     if (job->n_seeking)
         return "a probe is under way";
@@ -519,18 +582,18 @@ void pxi_core_why (const pxi_core *core, uint64_t now_ns, char *text, uint32_t t
 {
     snprintf (text, text_size, "nothing waits");
     PXI_LIST_EACH (node, &core->all_jobs) {
-        const job *job = PXI_LIST_ENTRY (node, struct job, in_core);
+        const pxi_job *job = PXI_LIST_ENTRY (node, pxi_job, in_core);
         if (job->surplus) {
             snprintf (text, text_size, "%u subtasks wait: %s", job->surplus, why_job (core, job));
             return;
         }
         if (!pxi_list_is_empty (&job->subtasks)) {
-            const subtask *subtask =
-                PXI_LIST_ENTRY (pxi_list_first (&job->subtasks), struct subtask, in_job);
-            const attempt *first =
+            const pxi_subtask *subtask =
+                PXI_LIST_ENTRY (pxi_list_first (&job->subtasks), pxi_subtask, in_job);
+            const pxi_attempt_state *first =
                 pxi_list_is_empty (&subtask->attempts)
                     ? NULL
-                    : PXI_LIST_ENTRY (pxi_list_first (&subtask->attempts), attempt, in_subtask);
+                    : PXI_LIST_ENTRY (pxi_list_first (&subtask->attempts), pxi_attempt_state, in_subtask);
             snprintf (text, text_size,
                       "waits for %u attempts at other peers, the oldest at %s for %u ms",
                       job->n_attempts, first ? pxi_core_name (first->peer) : "nobody yet",

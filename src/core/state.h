@@ -38,7 +38,7 @@ typedef struct pxi_timer {
 
 /* ---- objects ---------------------------------------------------------------------------------- */
 
-typedef struct peer {
+typedef struct pxi_peer {
     pxi_peer_record record;
     uint32_t view_at; /* index in core->view; UINT32_MAX = not in the view */
     bool unresponsive, leaving, gone; /* gone: evicted, kept so that hearsay does not bring it back */
@@ -51,16 +51,18 @@ typedef struct peer {
     uint64_t cannot_until_ns; /* for the module in cannot_module */
     uint64_t cannot_module;
     uint32_t n_away, n_runs, n_probes, n_leases; /* relations: attempts there, theirs here, ... */
+    uint32_t pins;         /* held by a step in progress */
     uint64_t relation_ns;  /* when the present relation began */
     uint64_t sequence;     /* of the last handshake sent to it */
+    pxi_list in_core;
     pxi_list away, runs;   /* attempt.at_peer, run.at_master */
     pxi_timer timer;
-} peer;
+} pxi_peer;
 
-typedef struct job {
+typedef struct pxi_job {
     pxi_job_id id;
     uint64_t module;
-    struct job *same_hash; /* chain of the map */
+    struct pxi_job *same_hash; /* chain of the map */
     pxi_list in_core;
     /* serving side (core/worker.c) */
     uint32_t n_runs, active, wanted, allowed;
@@ -89,16 +91,16 @@ typedef struct job {
     uint32_t n_attempts, n_extra;      /* under way: all, speculative */
     uint32_t extra_started, extra_won; /* in all */
     uint64_t work_ns, extra_ns;
-} job;
+} pxi_job;
 
-typedef struct branch {
+typedef struct pxi_branch {
     uint64_t id;
-    job *job;
+    pxi_job *job;
     pxi_list in_job;
     pxi_list subtasks;
     uint32_t number, held; /* attempts at other peers now */
     bool capped;
-} branch;
+} pxi_branch;
 
 typedef enum subtask_state {
     SUBTASK_PLACING, /* its first attempt rides in a probe that is not answered */
@@ -106,10 +108,10 @@ typedef enum subtask_state {
     SUBTASK_RETRY,   /* crashed; waits for another peer */
 } subtask_state;
 
-typedef struct subtask {
+typedef struct pxi_subtask {
     uint64_t id;
-    branch *branch;
-    job *job;
+    pxi_branch *branch;
+    pxi_job *job;
     pxi_list in_branch, in_job, in_retry;
     subtask_state state;
     pxi_attempt spec; /* key.attempt = last number used */
@@ -120,79 +122,82 @@ typedef struct subtask {
     uint64_t retry_until_ns;
     pxi_list attempts;
     uint32_t n_attempts;
-} subtask;
+} pxi_subtask;
 
 /* One attempt of ours: at a peer, or (local != 0) a redo here. */
-typedef struct attempt {
-    subtask *subtask;
+typedef struct pxi_attempt_state {
+    pxi_subtask *subtask;
     pxi_list in_subtask, at_peer;
     uint32_t number;
-    peer *peer;         /* NULL: here */
+    pxi_peer *peer;         /* NULL: here */
     uint64_t local;     /* run id of a redo here */
     uint64_t sent_ns;
     uint64_t handshake; /* sequence of the first handshake that listed it; 0 = none yet */
     uint32_t missing;   /* acks that should have had it and did not */
     bool speculative;
     bool confirmed;     /* its worker has said that it has it */
-} attempt;
+} pxi_attempt_state;
 
 /* A question under way. */
-typedef struct probe {
+typedef struct pxi_probe {
     uint64_t id;
-    job *job;
-    peer *peer;
-    subtask *subtask; /* rides inline; NULL = none */
+    pxi_job_id job;
+    pxi_peer *peer;
+    pxi_key inlined;  /* the attempt that rides in it; attempt 0 = none */
     uint64_t sent_ns;
     pxi_timer timer;
-} probe;
+    pxi_list in_core;
+} pxi_probe;
 
 /* What a TAKE is for. */
-typedef struct take {
+typedef struct pxi_take {
     uint64_t token;
-    job *job;
+    pxi_job_id job;
     uint64_t lease;     /* to dispatch under this lease; 0 = to probe inline */
-    uint64_t peer;
-    uint64_t peer_incarnation;
+    pxi_peer *peer;         /* pinned by n_probes */
+    uint64_t incarnation;
     uint32_t n_slots;
-} take;
+    pxi_list in_core;
+} pxi_take;
 
 /* A lease that we gave. */
-typedef struct lease {
+typedef struct pxi_lease {
     uint64_t id;
-    peer *master;
+    pxi_peer *master;
     uint32_t n_slots;
     pxi_timer timer;
     pxi_list in_core;
-} lease;
+} pxi_lease;
 
 /* A reservation kept for a master. */
-typedef struct reservation {
+typedef struct pxi_reservation {
     uint64_t peer, probe, module, until_ns;
     pxi_job_id job;
-} reservation;
+} pxi_reservation;
 
 /* An execution here: for a master, a root, or a redo of one of our own subtasks. */
-typedef struct run {
+typedef struct pxi_run {
     uint64_t id;
-    job *job;
-    peer *master;     /* NULL: ours */
-    attempt *redo;    /* a redo of ours */
+    pxi_job *job;
+    pxi_peer *master;     /* NULL: ours */
+    pxi_attempt_state *redo;    /* a redo of ours */
     pxi_attempt spec;
     pxi_list at_master, in_core;
     uint64_t started_ns, progress;
     uint32_t crashes; /* of a root */
     bool stopped;
-} run;
+    bool owns_input;  /* a redo's input is its subtask's */
+} pxi_run;
 
 /* A result that was sent, kept a while in case it was lost. */
-typedef struct sent_result {
+typedef struct pxi_sent_result {
     pxi_list in_core;
     uint64_t peer, peer_incarnation;
     pxi_key key;
     pxi_result result;
     uint64_t run_ns, blob, sent_ns, until_ns;
     uint32_t size_bytes;
-} sent_result;
+} pxi_sent_result;
 
 enum {
     JOINS_MAX = 64,         /* addresses being joined at once */
@@ -210,7 +215,7 @@ struct pxi_core {
     uint64_t timer_sequence, next_id;
 
     pxi_map peers; /* by id */
-    peer **view;
+    pxi_peer **view;
     uint32_t n_view, n_responsive, told_responsive;
     struct {
         pxi_address address;
@@ -218,15 +223,17 @@ struct pxi_core {
     uint32_t n_joins;
 
     pxi_map jobs, subtasks, branches, runs, probes, leases_by_id, takes;
-    pxi_list all_jobs, all_runs, leases, sent;
+    pxi_list all_peers, all_jobs, all_runs, all_probes, all_takes, leases, sent;
     uint32_t n_jobs, n_runs, n_subtasks, n_attempts, n_branches, n_probes, n_leases, n_takes, n_sent;
-    reservation ring[PXI_RESERVATIONS_MAX];
+    pxi_reservation ring[PXI_RESERVATIONS_MAX];
     uint32_t n_ring;
     uint32_t slots_leased;
     uint32_t turn;         /* whose turn the odd slot is, when jobs contend */
     uint32_t volunteer_failures;
     uint64_t volunteer_to; /* peer that is known to have surplus; 0 = none */
     bool host_busy, draining, drained;
+    /* Done once at the end of a step, however often a step asks for it. */
+    bool seek_pending, share_pending, close_pending;
 
     pxi_timer gossip, join, quantum, volunteer, sent_timer, reservation_timer;
     px_stats stats;
@@ -250,7 +257,7 @@ pxi_action *pxi_core_act (pxi_core *core, pxi_action_kind kind);
 /* An array that lives until the next step. */
 void *pxi_core_scratch (pxi_core *core, size_t size);
 /* A SEND action to a known peer; the caller fills the message's fields. */
-pxi_message *pxi_core_send (pxi_core *core, const peer *to, pxi_message_kind kind);
+pxi_message *pxi_core_send (pxi_core *core, const pxi_peer *to, pxi_message_kind kind);
 void pxi_core_forget (pxi_core *core, uint64_t blob);
 void pxi_core_say (pxi_core *core, const char *format, ...) PX_PRINTF (2, 3);
 #define SAY(core, ...)                                                                             \
@@ -259,7 +266,7 @@ void pxi_core_say (pxi_core *core, const char *format, ...) PX_PRINTF (2, 3);
             pxi_core_say ((core), __VA_ARGS__);                                                    \
     } while (0)
 /* Short name of a peer for the trace. */
-const char *pxi_core_name (const peer *peer);
+const char *pxi_core_name (const pxi_peer *peer);
 void pxi_core_check_drained (pxi_core *core);
 
 /* ---- timer.c ---------------------------------------------------------------------------------- */
@@ -272,99 +279,97 @@ pxi_timer *pxi_timer_due (pxi_core *core); /* takes it out; NULL = none */
 /* ---- view.c ----------------------------------------------------------------------------------- */
 
 void pxi_view_init (pxi_core *core);
-void pxi_view_fini (pxi_core *core);
 void pxi_view_join (pxi_core *core, const pxi_address *address);
 /* Who sent this? Creates the peer when new; NULL = stale or refused, and counted. */
-peer *pxi_view_sender (pxi_core *core, const pxi_message *message);
-peer *pxi_view_find (pxi_core *core, uint64_t id);
-void pxi_view_message (pxi_core *core, peer *from, const pxi_message *message);
+pxi_peer *pxi_view_sender (pxi_core *core, const pxi_message *message);
+pxi_peer *pxi_view_find (pxi_core *core, uint64_t id);
+void pxi_view_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_view_timer (pxi_core *core, pxi_timer_kind kind);
-void pxi_view_heard (pxi_core *core, peer *peer);
-void pxi_view_rtt (pxi_core *core, peer *peer, uint64_t sample_ns);
-uint64_t pxi_view_patience_ns (const pxi_core *core, const peer *peer);
-void pxi_view_unresponsive (pxi_core *core, peer *peer);
+void pxi_view_heard (pxi_core *core, pxi_peer *peer);
+void pxi_view_rtt (pxi_core *core, pxi_peer *peer, uint64_t sample_ns);
+uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer);
+void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer);
 void pxi_view_leave (pxi_core *core);
 /* A random peer that may run `module` for `job` (NULL: any responsive); NULL = none. */
-peer *pxi_view_pick (pxi_core *core, const job *job);
+pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job);
 /* Free the entry when nothing refers to it any more. */
-void pxi_view_unref (pxi_core *core, peer *peer);
-bool pxi_view_fits (const pxi_core *core, const peer *peer, uint64_t module);
+void pxi_view_unref (pxi_core *core, pxi_peer *peer);
+bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module);
 
 /* ---- handshake.c ------------------------------------------------------------------------------ */
 
-void pxi_handshake_begin (pxi_core *core, peer *peer); /* a relation may have begun */
-void pxi_handshake_timer (pxi_core *core, peer *peer);
-void pxi_handshake_message (pxi_core *core, peer *from, const pxi_message *message);
+void pxi_handshake_begin (pxi_core *core, pxi_peer *peer); /* a relation may have begun */
+void pxi_handshake_timer (pxi_core *core, pxi_peer *peer);
+void pxi_handshake_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 /* Give up all between us and this peer, both ways. */
-void pxi_handshake_lost (pxi_core *core, peer *peer, const char *why);
+void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why);
 
 /* ---- place.c: asking -------------------------------------------------------------------------- */
 
-void pxi_place_seek (pxi_core *core, job *job);
-void pxi_place_seek_all (pxi_core *core);
+void pxi_place_seek_all (pxi_core *core); /* at the end of a step */
 void pxi_place_taken (pxi_core *core, const pxi_event *event);
-void pxi_place_message (pxi_core *core, peer *from, const pxi_message *message);
-void pxi_place_probe_lost (pxi_core *core, probe *probe);
-void pxi_place_end (pxi_core *core, job *job); /* nothing of the job is wanted here any more */
-void pxi_place_forget_peer (pxi_core *core, peer *peer);
+void pxi_place_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
+void pxi_place_probe_lost (pxi_core *core, pxi_probe *probe);
+void pxi_place_end (pxi_core *core, pxi_job *job); /* nothing of the job is wanted here any more */
+void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer);
 
 /* ---- branch.c: subtasks away and their attempts ----------------------------------------------- */
 
-subtask *pxi_branch_subtask (pxi_core *core, job *job, const pxi_taken *taken);
-attempt *pxi_branch_attempt (pxi_core *core, subtask *subtask, peer *peer, bool speculative);
-void pxi_branch_attempt_free (pxi_core *core, attempt *attempt);
-attempt *pxi_branch_find (pxi_core *core, const peer *peer, pxi_key key);
-void pxi_branch_give_back (pxi_core *core, subtask *subtask);
+pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *taken);
+pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi_peer *peer, bool speculative);
+void pxi_branch_attempt_free (pxi_core *core, pxi_attempt_state *attempt);
+pxi_attempt_state *pxi_branch_find (pxi_core *core, const pxi_peer *peer, pxi_key key);
+void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask);
 /* An attempt ended without an outcome. */
-void pxi_branch_lost (pxi_core *core, attempt *attempt);
+void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt);
 /* An attempt ended with one (its worker's, or a redo's here). */
-void pxi_branch_result (pxi_core *core, attempt *attempt, pxi_result result, uint64_t run_ns,
+void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns,
                         uint64_t blob, uint32_t size_bytes);
-void pxi_branch_message (pxi_core *core, peer *from, const pxi_message *message);
+void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_branch_closed (pxi_core *core, uint64_t branch);
-void pxi_branch_end_job (pxi_core *core, job *job);
-bool pxi_branch_full (const branch *branch);
+void pxi_branch_end_job (pxi_core *core, pxi_job *job);
+bool pxi_branch_full (const pxi_branch *branch);
 /* Give up what crashed elsewhere and that nobody else can try. */
-void pxi_branch_check_retry (pxi_core *core, job *job);
+void pxi_branch_check_retry (pxi_core *core, pxi_job *job);
 
 /* ---- straggler.c ------------------------------------------------------------------------------ */
 
-void pxi_straggler_sample (job *job, uint32_t task, uint64_t run_ns);
-void pxi_straggler_watch (pxi_core *core, job *job);
-void pxi_straggler_timer (pxi_core *core, job *job);
+void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns);
+void pxi_straggler_watch (pxi_core *core, pxi_job *job);
+void pxi_straggler_timer (pxi_core *core, pxi_job *job);
 /* A subtask of the job worth another attempt at `peer` (NULL: here) now; NULL = none. */
-subtask *pxi_straggler_pick (pxi_core *core, job *job, const peer *peer);
-uint64_t pxi_straggler_median_ns (const job *job, uint32_t task); /* 0 = not known */
+pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer);
+uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task); /* 0 = not known */
 
 /* ---- worker.c: serving ------------------------------------------------------------------------ */
 
-job *pxi_worker_job (pxi_core *core, pxi_job_id id, uint64_t module); /* finds or makes; NULL = full */
-job *pxi_worker_find_job (pxi_core *core, pxi_job_id id);
-run *pxi_worker_run (pxi_core *core, job *job, peer *master, const pxi_attempt *spec);
+pxi_job *pxi_worker_job (pxi_core *core, pxi_job_id id, uint64_t module); /* finds or makes; NULL = full */
+pxi_job *pxi_worker_find_job (pxi_core *core, pxi_job_id id);
+pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec);
 void pxi_worker_submit (pxi_core *core, const pxi_event *event);
 void pxi_worker_active (pxi_core *core, const pxi_event *event);
 void pxi_worker_finished (pxi_core *core, const pxi_event *event);
 void pxi_worker_progress (pxi_core *core, const pxi_event *event);
-void pxi_worker_stop (pxi_core *core, run *run);
-void pxi_worker_message (pxi_core *core, peer *from, const pxi_message *message);
-void pxi_worker_share (pxi_core *core); /* slots among jobs, leases, reservations */
+void pxi_worker_stop (pxi_core *core, pxi_run *run);
+void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
+void pxi_worker_share (pxi_core *core); /* slots among jobs, leases, reservations; at the end of a step */
 uint32_t pxi_worker_free (const pxi_core *core);
-void pxi_worker_close_job_if_done (pxi_core *core, job *job);
+void pxi_worker_close_jobs (pxi_core *core); /* at the end of a step */
 void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id);
 void pxi_worker_volunteer_soon (pxi_core *core, bool evidence);
 void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind);
-void pxi_worker_forget_peer (pxi_core *core, peer *peer, bool restarted);
+void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer);
 void pxi_worker_hand_back (pxi_core *core);
-bool pxi_worker_resend (pxi_core *core, peer *master, pxi_key key);
+bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key);
 bool pxi_worker_can (const pxi_core *core, uint64_t module);
 
 /* ---- lease.c ---------------------------------------------------------------------------------- */
 
-lease *pxi_lease_give (pxi_core *core, peer *master, uint32_t n_slots);
-lease *pxi_lease_find (pxi_core *core, const peer *master, uint64_t id);
-void pxi_lease_end (pxi_core *core, lease *lease);
-bool pxi_lease_reserve (pxi_core *core, const peer *master, const pxi_message *probe);
+pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots);
+pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id);
+void pxi_lease_end (pxi_core *core, pxi_lease *lease);
+bool pxi_lease_reserve (pxi_core *core, const pxi_peer *master, const pxi_message *probe);
 void pxi_lease_unreserve (pxi_core *core, uint32_t at);
-uint64_t pxi_lease_ttl_ns (const pxi_core *core, const peer *master);
+uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master);
 
 #endif

@@ -24,14 +24,14 @@ enum {
 
 /* ---- entries ---------------------------------------------------------------------------------- */
 
-peer *pxi_view_find (pxi_core *core, uint64_t id)
+pxi_peer *pxi_view_find (pxi_core *core, uint64_t id)
 {
     return pxi_map_pointer (&core->peers, id);
 }
 
-static peer *peer_new (pxi_core *core, uint64_t id, uint64_t incarnation)
+static pxi_peer *peer_new (pxi_core *core, uint64_t id, uint64_t incarnation)
 {
-    peer *peer = pxi_core_alloc (core, sizeof *peer);
+    pxi_peer *peer = pxi_core_alloc (core, sizeof *peer);
     if (!peer)
         return NULL;
     peer->record.id = id;
@@ -43,20 +43,21 @@ static peer *peer_new (pxi_core *core, uint64_t id, uint64_t incarnation)
         pxi_core_release (core, peer, sizeof *peer);
         return NULL;
     }
+    pxi_list_add_last (&core->all_peers, &peer->in_core);
     return peer;
 }
 
-static bool in_view (const peer *peer)
+static bool in_view (const pxi_peer *peer)
 {
     return peer->view_at != UINT32_MAX;
 }
 
-static bool counts_as_responsive (const peer *peer)
+static bool counts_as_responsive (const pxi_peer *peer)
 {
     return in_view (peer) && !peer->unresponsive && !peer->leaving;
 }
 
-static void set_marks (pxi_core *core, peer *peer, bool unresponsive, bool leaving)
+static void set_marks (pxi_core *core, pxi_peer *peer, bool unresponsive, bool leaving)
 {
     core->n_responsive -= counts_as_responsive (peer);
     peer->unresponsive = unresponsive;
@@ -64,7 +65,7 @@ static void set_marks (pxi_core *core, peer *peer, bool unresponsive, bool leavi
     core->n_responsive += counts_as_responsive (peer);
 }
 
-static void view_add (pxi_core *core, peer *peer)
+static void view_add (pxi_core *core, pxi_peer *peer)
 {
     PXI_ASSERT (core->n_view < core->config.view_max);
     PXI_ASSERT (!in_view (peer));
@@ -75,28 +76,29 @@ static void view_add (pxi_core *core, peer *peer)
     SAY (core, "%s known -> in the view", pxi_core_name (peer));
 }
 
-static void view_remove (pxi_core *core, peer *peer)
+static void view_remove (pxi_core *core, pxi_peer *peer)
 {
     PXI_ASSERT (in_view (peer));
     core->n_responsive -= counts_as_responsive (peer);
-    struct peer *last = core->view[--core->n_view];
+    pxi_peer *last = core->view[--core->n_view];
     core->view[peer->view_at] = last;
     last->view_at = peer->view_at;
     peer->view_at = UINT32_MAX;
 }
 
-static bool has_relations (const peer *peer)
+static bool has_relations (const pxi_peer *peer)
 {
-    return peer->n_away || peer->n_runs || peer->n_probes || peer->n_leases;
+    return peer->pins || peer->n_away || peer->n_runs || peer->n_probes || peer->n_leases;
 }
 
-void pxi_view_unref (pxi_core *core, peer *peer)
+void pxi_view_unref (pxi_core *core, pxi_peer *peer)
 {
     if (in_view (peer) || has_relations (peer))
         return;
     if (peer->gone && core->now_ns - peer->lost_ns < GONE_FOR_NS)
         return;
     pxi_timer_clear (core, &peer->timer);
+    pxi_list_remove (&peer->in_core);
     pxi_map_remove (&core->peers, peer->record.id, NULL);
     pxi_core_release (core, peer, sizeof *peer);
 }
@@ -109,7 +111,7 @@ static bool address_same (const pxi_address *a, const pxi_address *b)
 /* ---- restart, silence, return ----------------------------------------------------------------- */
 
 /* A higher incarnation: the former self is dead, and with it all that it had of ours or we of its. */
-static void peer_restarted (pxi_core *core, peer *peer, uint64_t incarnation)
+static void peer_restarted (pxi_core *core, pxi_peer *peer, uint64_t incarnation)
 {
     SAY (core, "%s restarted -> former self forgotten", pxi_core_name (peer));
     peer->record.incarnation = incarnation;
@@ -119,7 +121,7 @@ static void peer_restarted (pxi_core *core, peer *peer, uint64_t incarnation)
     peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = peer->cannot_until_ns = 0;
 }
 
-void pxi_view_unresponsive (pxi_core *core, peer *peer)
+void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer)
 {
     if (peer->unresponsive)
         return;
@@ -129,7 +131,7 @@ void pxi_view_unresponsive (pxi_core *core, peer *peer)
     pxi_place_forget_peer (core, peer);
 }
 
-void pxi_view_heard (pxi_core *core, peer *peer)
+void pxi_view_heard (pxi_core *core, pxi_peer *peer)
 {
     peer->heard_ns = core->now_ns;
     peer->missed = 0;
@@ -142,7 +144,7 @@ void pxi_view_heard (pxi_core *core, peer *peer)
 }
 
 /* RFC 6298, with 1/8 and 1/4. */
-void pxi_view_rtt (pxi_core *core, peer *peer, uint64_t sample_ns)
+void pxi_view_rtt (pxi_core *core, pxi_peer *peer, uint64_t sample_ns)
 {
     if (!peer->rtt_ns) {
         peer->rtt_ns = sample_ns ? sample_ns : 1;
@@ -159,7 +161,7 @@ void pxi_view_rtt (pxi_core *core, peer *peer, uint64_t sample_ns)
 
 /* How long an answer may take before it counts as lost. Generous: a peer whose host is overloaded is
  * late by tens of ms, and a probe given up in vain is a subtask that runs twice. */
-uint64_t pxi_view_patience_ns (const pxi_core *core, const peer *peer)
+uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer)
 {
     uint64_t usual_ns = peer->rtt_ns + 4 * peer->rtt_var_ns;
     uint64_t floor_ns = core->config.detect_ns / 10;
@@ -171,7 +173,7 @@ uint64_t pxi_view_patience_ns (const pxi_core *core, const peer *peer)
 
 /* ---- records ---------------------------------------------------------------------------------- */
 
-static void forget_silent (pxi_core *core, peer *peer)
+static void forget_silent (pxi_core *core, pxi_peer *peer)
 {
     SAY (core, "%s silent too long -> out of the view", pxi_core_name (peer));
     view_remove (core, peer);
@@ -187,7 +189,7 @@ static bool view_make_room (pxi_core *core)
     if (core->n_view < core->config.view_max)
         return true;
     for (uint32_t draw = 0; draw < PICK_DRAWS; draw++) {
-        peer *victim = core->view[pxi_prng_below (&core->prng, core->n_view)];
+        pxi_peer *victim = core->view[pxi_prng_below (&core->prng, core->n_view)];
         if (has_relations (victim))
             continue;
         view_remove (core, victim);
@@ -205,11 +207,11 @@ static void record_of_self (pxi_core *core, const pxi_peer_record *record)
     if (record->incarnation < core->self.incarnation || !record->address.kind)
         return;
     SAY (core, "another peer has our name -> refused");
-    peer other = {.record = *record};
+    pxi_peer other = {.record = *record};
     pxi_core_send (core, &other, PXI_REFUSED)->err = PX_EDUPLICATE;
 }
 
-static void record_update (peer *peer, const pxi_peer_record *record)
+static void record_update (pxi_peer *peer, const pxi_peer_record *record)
 {
     peer->record = *record;
     peer->record.name[PXI_NAME_SIZE - 1] = 0;
@@ -223,7 +225,7 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
         record_of_self (core, record);
         return;
     }
-    peer *peer = pxi_view_find (core, record->id);
+    pxi_peer *peer = pxi_view_find (core, record->id);
     if (peer && record->incarnation < peer->record.incarnation)
         return;
     bool newer = peer && record->incarnation > peer->record.incarnation;
@@ -257,7 +259,7 @@ static void merge (pxi_core *core, const pxi_message *message)
 static bool anything_surplus (const pxi_core *core)
 {
     PXI_LIST_EACH (link, &core->all_jobs) {
-        if (PXI_LIST_ENTRY (link, job, in_core)->surplus)
+        if (PXI_LIST_ENTRY (link, pxi_job, in_core)->surplus)
             return true;
     }
     return false;
@@ -283,7 +285,7 @@ static void fill_records (pxi_core *core, pxi_message *message, uint64_t receive
     uint32_t n = 1;
     for (uint32_t i = 0; i < core->n_view && n < PXI_RECORDS_MAX; i++) {
         uint32_t at = i + (uint32_t) pxi_prng_below (&core->prng, core->n_view - i);
-        peer *drawn = core->view[at], *other = core->view[i];
+        pxi_peer *drawn = core->view[at], *other = core->view[i];
         core->view[i] = drawn;
         core->view[at] = other;
         drawn->view_at = i;
@@ -299,7 +301,7 @@ static void fill_records (pxi_core *core, pxi_message *message, uint64_t receive
 
 static void say_hello (pxi_core *core, const pxi_address *address)
 {
-    peer nobody = {.record.address = *address};
+    pxi_peer nobody = {.record.address = *address};
     fill_records (core, pxi_core_send (core, &nobody, PXI_HELLO), 0);
 }
 
@@ -339,7 +341,7 @@ static pxi_address join_done (pxi_core *core, const pxi_address *answered)
     return joined;
 }
 
-static void on_welcome (pxi_core *core, peer *from, const pxi_message *message)
+static void on_welcome (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     merge (core, message);
     if (!core->n_joins)
@@ -364,7 +366,7 @@ static void on_refused (pxi_core *core, const pxi_message *message)
 static bool name_is_taken (pxi_core *core, const pxi_message *hello)
 {
     const pxi_peer_record *record = &hello->records[0];
-    peer *holder = pxi_view_find (core, record->id);
+    pxi_peer *holder = pxi_view_find (core, record->id);
     if (!holder || record->incarnation <= holder->record.incarnation)
         return false;
     if (address_same (&holder->record.address, &record->address) || holder->leaving)
@@ -391,8 +393,8 @@ static void answer_stale (pxi_core *core, const pxi_message *message)
 {
     if (message->kind == PXI_WELCOME)
         return;
-    peer *known = pxi_view_find (core, message->from);
-    peer unknown = {.record = {.id = message->from, .incarnation = message->from_incarnation}};
+    pxi_peer *known = pxi_view_find (core, message->from);
+    pxi_peer unknown = {.record = {.id = message->from, .incarnation = message->from_incarnation}};
     fill_records (core, pxi_core_send (core, known ? known : &unknown, PXI_WELCOME), message->from);
 }
 
@@ -410,8 +412,13 @@ static bool for_us (pxi_core *core, const pxi_message *message)
 
 static void met_self (pxi_core *core, const pxi_message *message)
 {
-    if (message->kind != PXI_HELLO || message->from_incarnation != core->self.incarnation)
+    if (message->kind != PXI_HELLO)
         return;
+    if (message->from_incarnation != core->self.incarnation) {
+        if (message->n_records)
+            record_of_self (core, &message->records[0]);
+        return;
+    }
     SAY (core, "joined ourselves -> refused");
     pxi_action *refused = pxi_core_act (core, PXI_DO_REFUSED);
     refused->err = PX_ESELF;
@@ -419,7 +426,7 @@ static void met_self (pxi_core *core, const pxi_message *message)
         refused->address = join_done (core, &core->self.address);
 }
 
-peer *pxi_view_sender (pxi_core *core, const pxi_message *message)
+pxi_peer *pxi_view_sender (pxi_core *core, const pxi_message *message)
 {
     core->stats.messages_received++;
     if (message->from == core->self.id && message->kind != PXI_REFUSED) {
@@ -434,7 +441,7 @@ peer *pxi_view_sender (pxi_core *core, const pxi_message *message)
     }
     if (message->kind == PXI_HELLO && message->n_records && name_is_taken (core, message))
         return NULL;
-    peer *peer = pxi_view_find (core, message->from);
+    pxi_peer *peer = pxi_view_find (core, message->from);
     if (!peer)
         return peer_new (core, message->from, message->from_incarnation);
     if (message->from_incarnation < peer->record.incarnation) {
@@ -450,7 +457,7 @@ peer *pxi_view_sender (pxi_core *core, const pxi_message *message)
     return peer;
 }
 
-void pxi_view_message (pxi_core *core, peer *from, const pxi_message *message)
+void pxi_view_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     switch (message->kind) {
     case PXI_HELLO:
@@ -482,18 +489,18 @@ void pxi_view_message (pxi_core *core, peer *from, const pxi_message *message)
 /* ---- gossip ----------------------------------------------------------------------------------- */
 
 /* Of three random ones the one not asked for longest: random enough, and nobody is forgotten. */
-static peer *gossip_partner (pxi_core *core)
+static pxi_peer *gossip_partner (pxi_core *core)
 {
-    peer *partner = NULL;
+    pxi_peer *partner = NULL;
     for (uint32_t draw = 0; draw < 3; draw++) {
-        peer *drawn = core->view[pxi_prng_below (&core->prng, core->n_view)];
+        pxi_peer *drawn = core->view[pxi_prng_below (&core->prng, core->n_view)];
         if (!partner || drawn->asked_ns < partner->asked_ns)
             partner = drawn;
     }
     return partner;
 }
 
-static bool gave_up (pxi_core *core, peer *partner)
+static bool gave_up (pxi_core *core, pxi_peer *partner)
 {
     bool answered = partner->heard_ns >= partner->asked_ns || !partner->asked_ns;
     bool paused = partner->asked_ns < core->resumed_ns;
@@ -513,7 +520,7 @@ static void gossip (pxi_core *core)
     pxi_timer_set (core, &core->gossip, PXI_TIMER_GOSSIP, core, core->now_ns + next_ns);
     if (!core->n_view)
         return;
-    peer *partner = gossip_partner (core);
+    pxi_peer *partner = gossip_partner (core);
     if (gave_up (core, partner)) {
         forget_silent (core, partner);
         return;
@@ -550,7 +557,7 @@ void pxi_view_leave (pxi_core *core)
 
 /* ---- picking ---------------------------------------------------------------------------------- */
 
-bool pxi_view_fits (const pxi_core *core, const peer *peer, uint64_t module)
+bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module)
 {
     if (peer->cannot_module == module && core->now_ns < peer->cannot_until_ns)
         return false;
@@ -561,7 +568,7 @@ bool pxi_view_fits (const pxi_core *core, const peer *peer, uint64_t module)
     return (peer->record.flags & PXI_PEER_MORE_MODULES) != 0;
 }
 
-static bool reserved_at (const job *job, const peer *peer)
+static bool reserved_at (const pxi_job *job, const pxi_peer *peer)
 {
     for (uint32_t i = 0; i < job->n_reserved; i++) {
         if (job->reserved[i].peer == peer->record.id)
@@ -571,7 +578,7 @@ static bool reserved_at (const job *job, const peer *peer)
 }
 
 /* One question at a time per peer: a second one would wait behind the first. */
-static bool eligible (const pxi_core *core, const peer *peer, const job *job)
+static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job *job)
 {
     if (!counts_as_responsive (peer))
         return false;
@@ -582,27 +589,21 @@ static bool eligible (const pxi_core *core, const peer *peer, const job *job)
 
 /* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is passed
  * over once; then a walk from a random place, so that the last free peer is found too. */
-peer *pxi_view_pick (pxi_core *core, const job *job)
+pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job)
 {
     if (!core->n_responsive)
         return NULL;
     for (uint32_t draw = 0; draw < PICK_DRAWS; draw++) {
-        peer *drawn = core->view[pxi_prng_below (&core->prng, core->n_view)];
+        pxi_peer *drawn = core->view[pxi_prng_below (&core->prng, core->n_view)];
         bool passed_over = draw < PICK_DRAWS / 2 && core->now_ns < drawn->busy_until_ns;
         if (!passed_over && eligible (core, drawn, job))
             return drawn;
     }
     uint32_t from = (uint32_t) pxi_prng_below (&core->prng, core->n_view);
     for (uint32_t i = 0; i < core->n_view; i++) {
-        peer *walked = core->view[(from + i) % core->n_view];
+        pxi_peer *walked = core->view[(from + i) % core->n_view];
         if (eligible (core, walked, job))
             return walked;
     }
     return NULL;
-}
-
-void pxi_view_fini (pxi_core *core)
-{
-    pxi_core_release (core, core->view, core->config.view_max * sizeof *core->view);
-    core->view = NULL;
 }

@@ -1,0 +1,398 @@
+/* Subtasks that are away, and their attempts: the master's side.
+ *
+ * A subtask is here from the moment an executor hands it over until it has its outcome or goes back. It
+ * may have several attempts under way; the first result wins, the others are cancelled, and what comes
+ * later is dropped. A lost attempt loses nothing: the subtask goes back to where any thread, any peer may
+ * take it. One that crashed its process is not run where it could take others with it: it waits for
+ * another peer, and after PXI_CRASHES_MAX crashes that is its outcome.
+ *
+ * Invariants: branch->held is the number of attempts at other peers of its subtasks, and never over
+ * branch->number; an attempt is at one peer (in peer->away) or here (a redo run). */
+#include "core/state.h"
+
+#define RETRY_PATIENCE_NS (5 * PXI_SECOND) /* to find another peer for what crashed */
+
+bool pxi_branch_full (const pxi_branch *branch)
+{
+    return branch->held >= branch->number;
+}
+
+static void set_cap (pxi_core *core, pxi_branch *branch)
+{
+    bool full = pxi_branch_full (branch);
+    if (full == branch->capped)
+        return;
+    branch->capped = full;
+    pxi_action *cap = pxi_core_act (core, PXI_DO_CAP);
+    cap->job = branch->job->id;
+    cap->branch = branch->id;
+    cap->flag = full;
+    if (full)
+        return;
+    branch->job->surplus += branch->job->surplus == 0; /* what was held back may be taken now */
+    core->seek_pending = true;
+}
+
+static pxi_branch *branch_ensure (pxi_core *core, pxi_job *job, const pxi_taken *taken)
+{
+    pxi_branch *branch = pxi_map_pointer (&core->branches, taken->branch);
+    if (branch)
+        return branch;
+    branch = pxi_core_alloc (core, sizeof *branch);
+    if (!branch)
+        return NULL;
+    branch->id = taken->branch;
+    branch->job = job;
+    branch->number = taken->number < PXI_NUMBER_MAX ? taken->number : PXI_NUMBER_MAX;
+    pxi_list_init (&branch->subtasks);
+    if (!pxi_map_put_pointer (&core->branches, branch->id, branch)) {
+        pxi_core_release (core, branch, sizeof *branch);
+        return NULL;
+    }
+    pxi_list_add_last (&job->branches, &branch->in_job);
+    core->n_branches++;
+    return branch;
+}
+
+/* Nothing of it is away, so nothing limits it: the next subtask that comes brings it anew. */
+static void branch_free_if_empty (pxi_core *core, pxi_branch *branch)
+{
+    if (!pxi_list_is_empty (&branch->subtasks))
+        return;
+    PXI_ASSERT (branch->held == 0);
+    set_cap (core, branch);
+    pxi_list_remove (&branch->in_job);
+    pxi_map_remove (&core->branches, branch->id, NULL);
+    core->n_branches--;
+    pxi_core_release (core, branch, sizeof *branch);
+}
+
+pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *taken)
+{
+    pxi_branch *branch = branch_ensure (core, job, taken);
+    if (!branch)
+        return NULL;
+    pxi_subtask *subtask = pxi_core_alloc (core, sizeof *subtask);
+    if (!subtask || !pxi_map_put_pointer (&core->subtasks, taken->subtask, subtask)) {
+        pxi_core_release (core, subtask, sizeof *subtask);
+        branch_free_if_empty (core, branch);
+        return NULL;
+    }
+    subtask->id = taken->subtask;
+    subtask->branch = branch;
+    subtask->job = job;
+    subtask->spec = taken->attempt;
+    subtask->spec.key = (pxi_key){taken->subtask, taken->attempts};
+    subtask->crashes = taken->crashes;
+    pxi_list_init (&subtask->attempts);
+    pxi_list_init (&subtask->in_retry);
+    pxi_list_add_last (&branch->subtasks, &subtask->in_branch);
+    pxi_list_add_last (&job->subtasks, &subtask->in_job);
+    core->n_subtasks++;
+    return subtask;
+}
+
+static void subtask_free (pxi_core *core, pxi_subtask *subtask)
+{
+    PXI_ASSERT (pxi_list_is_empty (&subtask->attempts));
+    pxi_branch *branch = subtask->branch;
+    pxi_job *job = subtask->job;
+    pxi_list_remove (&subtask->in_branch);
+    pxi_list_remove (&subtask->in_job);
+    pxi_list_remove (&subtask->in_retry);
+    pxi_map_remove (&core->subtasks, subtask->id, NULL);
+    pxi_core_forget (core, subtask->crash_blob);
+    pxi_core_forget (core, subtask->spec.blob);
+    core->n_subtasks--;
+    pxi_core_release (core, subtask, sizeof *subtask);
+    branch_free_if_empty (core, branch);
+    core->close_pending |= job->n_runs == 0;
+}
+
+/* ---- attempts --------------------------------------------------------------------------------- */
+
+pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi_peer *peer, bool speculative)
+{
+    PXI_ASSERT (!peer || !pxi_branch_full (subtask->branch));
+    pxi_attempt_state *attempt = pxi_core_alloc (core, sizeof *attempt);
+    if (!attempt)
+        return NULL;
+    attempt->subtask = subtask;
+    attempt->number = ++subtask->spec.key.attempt;
+    attempt->peer = peer;
+    attempt->sent_ns = core->now_ns;
+    attempt->speculative = speculative;
+    pxi_list_init (&attempt->at_peer);
+    pxi_list_add_last (&subtask->attempts, &attempt->in_subtask);
+    subtask->n_attempts++;
+    subtask->job->n_attempts++;
+    subtask->job->n_extra += speculative;
+    subtask->job->extra_started += speculative;
+    core->n_attempts++;
+    core->stats.attempts_redone += attempt->number > 1;
+    core->stats.attempts_speculative += speculative;
+    if (!peer)
+        return attempt;
+    core->stats.subtasks_sent++;
+    subtask->branch->held++;
+    set_cap (core, subtask->branch);
+    pxi_list_add_last (&peer->away, &attempt->at_peer);
+    peer->n_away++;
+    pxi_handshake_begin (core, peer);
+    return attempt;
+}
+
+void pxi_branch_attempt_free (pxi_core *core, pxi_attempt_state *attempt)
+{
+    pxi_subtask *subtask = attempt->subtask;
+    pxi_list_remove (&attempt->in_subtask);
+    subtask->n_attempts--;
+    subtask->job->n_attempts--;
+    subtask->job->n_extra -= attempt->speculative;
+    core->n_attempts--;
+    if (attempt->peer) {
+        pxi_list_remove (&attempt->at_peer);
+        attempt->peer->n_away--;
+        subtask->branch->held--;
+        set_cap (core, subtask->branch);
+    }
+    pxi_core_release (core, attempt, sizeof *attempt);
+}
+
+pxi_attempt_state *pxi_branch_find (pxi_core *core, const pxi_peer *peer, pxi_key key)
+{
+    pxi_subtask *subtask = pxi_map_pointer (&core->subtasks, key.subtask);
+    if (!subtask)
+        return NULL;
+    PXI_LIST_EACH (link, &subtask->attempts) {
+        pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, in_subtask);
+        if (attempt->number == key.attempt && attempt->peer == peer)
+            return attempt;
+    }
+    return NULL;
+}
+
+static void cancel_at_peer (pxi_core *core, pxi_attempt_state *attempt)
+{
+    pxi_key *key = pxi_core_scratch (core, sizeof *key);
+    if (!key)
+        return; /* the next handshake does not list it: the worker abandons it then */
+    *key = (pxi_key){attempt->subtask->id, attempt->number};
+    pxi_message *message = pxi_core_send (core, attempt->peer, PXI_CANCEL);
+    message->keys = key;
+    message->n_keys = 1;
+}
+
+/* Time that nobody uses, as far as it is known here: since it was sent. */
+static void count_extra (pxi_core *core, const pxi_attempt_state *attempt)
+{
+    uint64_t spent_ns = core->now_ns - attempt->sent_ns;
+    core->stats.extra_ns += spent_ns;
+    attempt->subtask->job->extra_ns += spent_ns;
+}
+
+static void attempt_cancel (pxi_core *core, pxi_attempt_state *attempt)
+{
+    if (attempt->peer) {
+        cancel_at_peer (core, attempt);
+    } else {
+        pxi_run *run = pxi_map_pointer (&core->runs, attempt->local);
+        if (run) {
+            run->redo = NULL;
+            pxi_worker_stop (core, run);
+        }
+    }
+    pxi_branch_attempt_free (core, attempt);
+}
+
+static void cancel_all_attempts (pxi_core *core, pxi_subtask *subtask, bool extra)
+{
+    for (pxi_list *link; (link = pxi_list_first (&subtask->attempts));) {
+        pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, in_subtask);
+        if (extra)
+            count_extra (core, attempt);
+        attempt_cancel (core, attempt);
+    }
+}
+
+/* ---- outcomes --------------------------------------------------------------------------------- */
+
+void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
+{
+    PXI_ASSERT (pxi_list_is_empty (&subtask->attempts));
+    pxi_action *action = pxi_core_act (core, PXI_DO_GIVE_BACK);
+    action->job = subtask->job->id;
+    action->subtask = subtask->id;
+    action->branch = subtask->branch->id;
+    action->attempts = subtask->spec.key.attempt;
+    action->crashes = subtask->crashes;
+    subtask->job->surplus += subtask->job->surplus == 0;
+    core->seek_pending = true;
+    subtask_free (core, subtask);
+}
+
+static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, uint64_t blob,
+                      uint32_t size_bytes, const pxi_peer *peer)
+{
+    cancel_all_attempts (core, subtask, true);
+    pxi_action *action = pxi_core_act (core, PXI_DO_COMPLETE);
+    action->job = subtask->job->id;
+    action->subtask = subtask->id;
+    action->branch = subtask->branch->id;
+    action->result = result;
+    action->blob = blob;
+    action->size_bytes = size_bytes;
+    action->attempts = subtask->spec.key.attempt;
+    action->peer = peer ? peer->record.id : core->self.id;
+    action->err = result == PXI_RESULT_OK        ? PX_OK
+                  : result == PXI_RESULT_CRASHED ? PX_ECRASH
+                                                 : PX_EFAILED;
+    subtask_free (core, subtask);
+}
+
+/* It crashed its process at `where`: another peer is tried, as often as PXI_CRASHES_MAX allows. */
+static void crashed (pxi_core *core, pxi_subtask *subtask, const pxi_peer *where, uint64_t blob,
+                     uint32_t size_bytes)
+{
+    core->stats.attempts_crashed++;
+    subtask->crashes++;
+    if (subtask->crashes >= PXI_CRASHES_MAX) {
+        SAY (core, "s%llu crashed %u times -> that is its outcome", (unsigned long long) subtask->id,
+             subtask->crashes);
+        complete (core, subtask, PXI_RESULT_CRASHED, blob, size_bytes, where);
+        return;
+    }
+    pxi_core_forget (core, subtask->crash_blob);
+    subtask->crash_blob = blob;
+    subtask->crash_size = size_bytes;
+    subtask->crashed_at = where ? where->record.id : core->self.id;
+    if (!pxi_list_is_empty (&subtask->attempts))
+        return;
+    SAY (core, "s%llu crashed at %s -> waits for another peer", (unsigned long long) subtask->id,
+         pxi_core_name (where));
+    subtask->state = SUBTASK_RETRY;
+    subtask->retry_until_ns = core->now_ns + RETRY_PATIENCE_NS;
+    pxi_list_add_last (&subtask->job->retry, &subtask->in_retry);
+    pxi_straggler_watch (core, subtask->job);
+    core->seek_pending = true;
+}
+
+void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
+{
+    PXI_LIST_EACH_SAFE (link, &job->retry) {
+        pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_retry);
+        if (core->now_ns < subtask->retry_until_ns && core->n_responsive)
+            continue;
+        pxi_list_remove (&subtask->in_retry);
+        if (core->config.isolated) {
+            pxi_branch_give_back (core, subtask);
+            continue;
+        }
+        SAY (core, "s%llu crashed and nobody else can try -> that is its outcome",
+             (unsigned long long) subtask->id);
+        uint64_t blob = subtask->crash_blob;
+        subtask->crash_blob = 0;
+        complete (core, subtask, PXI_RESULT_CRASHED, blob, subtask->crash_size,
+                  pxi_view_find (core, subtask->crashed_at));
+    }
+}
+
+void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt)
+{
+    pxi_subtask *subtask = attempt->subtask;
+    core->stats.attempts_lost++;
+    count_extra (core, attempt);
+    pxi_branch_attempt_free (core, attempt);
+    if (!pxi_list_is_empty (&subtask->attempts))
+        return;
+    SAY (core, "s%llu has no attempt left -> takeable again", (unsigned long long) subtask->id);
+    pxi_branch_give_back (core, subtask);
+}
+
+static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns, uint64_t blob,
+                 uint32_t size_bytes)
+{
+    pxi_subtask *subtask = attempt->subtask;
+    pxi_job *job = subtask->job;
+    const pxi_peer *where = attempt->peer;
+    core->stats.work_ns += run_ns;
+    core->stats.results_received += where != NULL;
+    job->work_ns += run_ns;
+    job->extra_won += attempt->speculative;
+    pxi_straggler_sample (job, subtask->spec.task, run_ns);
+    SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long) subtask->id, attempt->number,
+         pxi_core_name (where));
+    pxi_branch_attempt_free (core, attempt);
+    complete (core, subtask, result, blob, size_bytes, where);
+}
+
+void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns,
+                        uint64_t blob, uint32_t size_bytes)
+{
+    pxi_subtask *subtask = attempt->subtask;
+    pxi_peer *where = attempt->peer;
+    switch (result) {
+    case PXI_RESULT_OK:
+    case PXI_RESULT_FAILED:
+        won (core, attempt, result, run_ns, blob, size_bytes);
+        return;
+    case PXI_RESULT_CRASHED:
+        count_extra (core, attempt);
+        pxi_branch_attempt_free (core, attempt);
+        crashed (core, subtask, where, blob, size_bytes);
+        return;
+    case PXI_RESULT_CANNOT:
+        if (where) {
+            where->cannot_module = subtask->spec.module;
+            where->cannot_until_ns = core->now_ns + 30 * PXI_SECOND;
+        }
+        break;
+    case PXI_RESULT_LOST:
+    case PXI_RESULT_RETURNED:
+        break;
+    }
+    pxi_core_forget (core, blob);
+    pxi_branch_lost (core, attempt);
+}
+
+/* ---- messages --------------------------------------------------------------------------------- */
+
+void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    pxi_attempt_state *attempt = pxi_branch_find (core, from, message->key);
+    if (!attempt) {
+        core->stats.results_late++;
+        core->stats.extra_ns += message->run_ns;
+        SAY (core, "late result of s%llu.%u from %s -> dropped",
+             (unsigned long long) message->key.subtask, message->key.attempt, pxi_core_name (from));
+        pxi_core_forget (core, message->blob);
+        return;
+    }
+    pxi_branch_result (core, attempt, message->result, message->run_ns, message->blob,
+                       message->size_bytes);
+}
+
+/* ---- endings ---------------------------------------------------------------------------------- */
+
+static void subtask_cancel (pxi_core *core, pxi_subtask *subtask)
+{
+    cancel_all_attempts (core, subtask, false);
+    subtask_free (core, subtask);
+}
+
+/* Subtasks go one by one, and the last takes the branch with it: so the branch is looked up each time. */
+void pxi_branch_closed (pxi_core *core, uint64_t id)
+{
+    pxi_branch *branch = pxi_map_pointer (&core->branches, id);
+    if (branch)
+        SAY (core, "branch b%llu closed -> what is away is cancelled", (unsigned long long) id);
+    while ((branch = pxi_map_pointer (&core->branches, id)))
+        subtask_cancel (core,
+                        PXI_LIST_ENTRY (pxi_list_first (&branch->subtasks), pxi_subtask, in_branch));
+}
+
+void pxi_branch_end_job (pxi_core *core, pxi_job *job)
+{
+    for (pxi_list *link; (link = pxi_list_first (&job->branches));)
+        pxi_branch_closed (core, PXI_LIST_ENTRY (link, pxi_branch, in_job)->id);
+}

@@ -1,0 +1,177 @@
+/* Handshakes: one exchange per pair of peers and interval, whatever the number of attempts between them.
+ *
+ * The master lists what it believes the worker has; the worker answers with what it has. One exchange
+ * shows death both ways, any other message counts too, and an attempt that the worker no longer has is
+ * known at once. Silence past detect_ns ends the relation on the side that hears nothing: the master
+ * redoes, the worker abandons (rule 4). Six intervals make detect_ns, so five losses are survived. */
+#include <string.h>
+
+#include "core/state.h"
+
+enum { MISSING_LOST = 2 }; /* acks without an attempt that both orders of arrival can explain once */
+
+static bool is_master (const pxi_peer *peer)
+{
+    return peer->n_away > 0;
+}
+
+static bool is_worker (const pxi_peer *peer)
+{
+    return peer->n_runs > 0;
+}
+
+void pxi_handshake_begin (pxi_core *core, pxi_peer *peer)
+{
+    if (pxi_timer_is_set (&peer->timer))
+        return;
+    peer->relation_ns = core->now_ns;
+    pxi_timer_set (core, &peer->timer, PXI_TIMER_RELATION, peer, core->now_ns + core->handshake_ns);
+}
+
+static void send_handshake (pxi_core *core, pxi_peer *peer)
+{
+    pxi_key *keys = pxi_core_scratch (core, PXI_KEYS_MAX * sizeof *keys);
+    if (!keys)
+        return;
+    pxi_message *message = pxi_core_send (core, peer, PXI_HANDSHAKE);
+    message->sequence = ++peer->sequence;
+    PXI_LIST_EACH (link, &peer->away) {
+        pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);
+        if (message->n_keys == PXI_KEYS_MAX)
+            break;
+        if (!attempt->handshake)
+            attempt->handshake = peer->sequence;
+        keys[message->n_keys++] = (pxi_key){attempt->subtask->id, attempt->number};
+    }
+    message->keys = keys;
+}
+
+static uint64_t latest (uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why)
+{
+    if (is_master (peer) || is_worker (peer))
+        SAY (core, "%s %s -> %u attempts there lost, %u for it abandoned", pxi_core_name (peer), why,
+             peer->n_away, peer->n_runs);
+    for (pxi_list *link; (link = pxi_list_first (&peer->away));)
+        pxi_branch_lost (core, PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer));
+    pxi_place_forget_peer (core, peer);
+    pxi_worker_forget_peer (core, peer);
+}
+
+/* The verdict falls one interval early, so that silence is acted on within detect_ns. */
+void pxi_handshake_timer (pxi_core *core, pxi_peer *peer)
+{
+    if (!is_master (peer) && !is_worker (peer)) {
+        pxi_view_unref (core, peer);
+        return;
+    }
+    uint64_t since_ns = latest (latest (peer->heard_ns, peer->relation_ns), core->resumed_ns);
+    if (core->now_ns - since_ns >= core->config.detect_ns - core->handshake_ns) {
+        pxi_view_unresponsive (core, peer);
+        pxi_handshake_lost (core, peer, "silent past the limit");
+        pxi_view_unref (core, peer);
+        return;
+    }
+    if (is_master (peer))
+        send_handshake (core, peer);
+    pxi_timer_set (core, &peer->timer, PXI_TIMER_RELATION, peer, core->now_ns + core->handshake_ns);
+}
+
+/* ---- worker's side ---------------------------------------------------------------------------- */
+
+static bool listed (const pxi_message *message, pxi_key key)
+{
+    for (uint32_t i = 0; i < message->n_keys; i++) {
+        if (message->keys[i].subtask == key.subtask && message->keys[i].attempt == key.attempt)
+            return true;
+    }
+    return false;
+}
+
+/* What the master does not list it has given up: a CANCEL or an answer of ours was lost. Not at once:
+ * the list may be older than the attempt. */
+static void abandon_unlisted (pxi_core *core, pxi_peer *master, const pxi_message *message)
+{
+    if (message->n_keys == PXI_KEYS_MAX)
+        return;
+    PXI_LIST_EACH_SAFE (link, &master->runs) {
+        pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
+        bool settled = core->now_ns - run->started_ns > core->handshake_ns;
+        if (settled && !run->stopped && !listed (message, run->spec.key)) {
+            SAY (core, "%s no longer wants s%llu.%u -> abandoned", pxi_core_name (master),
+                 (unsigned long long) run->spec.key.subtask, run->spec.key.attempt);
+            pxi_worker_stop (core, run);
+        }
+    }
+}
+
+static void on_handshake (pxi_core *core, pxi_peer *master, const pxi_message *message)
+{
+    abandon_unlisted (core, master, message);
+    pxi_report *reports = pxi_core_scratch (core, PXI_KEYS_MAX * sizeof *reports);
+    if (!reports)
+        return;
+    uint32_t n = 0;
+    PXI_LIST_EACH (link, &master->runs) {
+        const pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
+        if (n < PXI_KEYS_MAX && !run->stopped)
+            reports[n++] = (pxi_report){run->spec.key, core->now_ns - run->started_ns, run->progress};
+    }
+    for (uint32_t i = 0; i < message->n_keys && n < PXI_KEYS_MAX; i++) {
+        if (pxi_worker_resend (core, master, message->keys[i]))
+            reports[n++] = (pxi_report){message->keys[i], 0, 0};
+    }
+    pxi_message *ack = pxi_core_send (core, master, PXI_HANDSHAKE_ACK);
+    ack->sequence = message->sequence;
+    ack->reports = reports;
+    ack->n_reports = n;
+}
+
+/* ---- master's side ---------------------------------------------------------------------------- */
+
+static bool reported (const pxi_message *message, const pxi_attempt_state *attempt)
+{
+    for (uint32_t i = 0; i < message->n_reports; i++) {
+        const pxi_key *key = &message->reports[i].key;
+        if (key->subtask == attempt->subtask->id && key->attempt == attempt->number)
+            return true;
+    }
+    return false;
+}
+
+/* The worker took an attempt and its answer was lost: what counts is that it has it. */
+static void confirm (pxi_attempt_state *attempt)
+{
+    attempt->missing = 0;
+    attempt->confirmed = true;
+}
+
+static void on_ack (pxi_core *core, pxi_peer *worker, const pxi_message *message)
+{
+    PXI_LIST_EACH_SAFE (link, &worker->away) {
+        pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);
+        if (!attempt->handshake || attempt->handshake > message->sequence)
+            continue;
+        if (reported (message, attempt)) {
+            confirm (attempt);
+            continue;
+        }
+        if (++attempt->missing < MISSING_LOST)
+            continue;
+        SAY (core, "%s does not have s%llu.%u -> lost", pxi_core_name (worker),
+             (unsigned long long) attempt->subtask->id, attempt->number);
+        pxi_branch_lost (core, attempt);
+    }
+}
+
+void pxi_handshake_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    if (message->kind == PXI_HANDSHAKE)
+        on_handshake (core, from, message);
+    else
+        on_ack (core, from, message);
+}

@@ -1,0 +1,134 @@
+/* Leases and reservations: what a worker promises.
+ *
+ * A lease holds slots for one master and lapses by itself; no message is needed to end it. A reservation
+ * is what a probe leaves at a busy peer: when a slot comes free it becomes an offer, as if the peer had
+ * just answered "free" (the first finding of SCIENCE.md: without it, delay collapses near saturation).
+ *
+ * Invariants: slots_leased is the sum over leases; the ring is in order of arrival, one entry per job of
+ * a master; job->claims counts its entries. */
+#include <string.h>
+
+#include "core/state.h"
+
+#define LEASE_MIN_NS (50 * PXI_MS)  /* a host that is short of CPU answers late; waste is bounded by it */
+#define LEASE_MAX_NS (1000 * PXI_MS)
+#define RESERVATION_NS (2000 * PXI_MS)
+
+/* Time enough for one answer of this master: as TCP's retransmission time-out. */
+uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master)
+{
+    (void) core;
+    uint64_t ttl_ns = master->rtt_ns + 4 * master->rtt_var_ns + 2 * PXI_MS;
+    if (ttl_ns < LEASE_MIN_NS)
+        return LEASE_MIN_NS;
+    return ttl_ns < LEASE_MAX_NS ? ttl_ns : LEASE_MAX_NS;
+}
+
+pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
+{
+    PXI_ASSERT (n_slots > 0);
+    PXI_ASSERT (n_slots <= pxi_worker_free (core));
+    pxi_lease *lease = core->n_leases < PXI_LEASES_MAX ? pxi_core_alloc (core, sizeof *lease) : NULL;
+    if (!lease)
+        return NULL;
+    lease->id = pxi_core_new_id (core);
+    lease->master = master;
+    lease->n_slots = n_slots;
+    if (!pxi_map_put_pointer (&core->leases_by_id, lease->id, lease)) {
+        pxi_core_release (core, lease, sizeof *lease);
+        return NULL;
+    }
+    pxi_list_add_last (&core->leases, &lease->in_core);
+    core->n_leases++;
+    core->slots_leased += n_slots;
+    master->n_leases++;
+    pxi_timer_set (core, &lease->timer, PXI_TIMER_LEASE, lease,
+                   core->now_ns + pxi_lease_ttl_ns (core, master));
+    return lease;
+}
+
+pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id)
+{
+    pxi_lease *lease = pxi_map_pointer (&core->leases_by_id, id);
+    bool theirs = lease && lease->master == master;
+    /* The timer may be due and not yet run: a lapsed lease is none. */
+    return theirs && lease->timer.node.deadline > core->now_ns ? lease : NULL;
+}
+
+void pxi_lease_end (pxi_core *core, pxi_lease *lease)
+{
+    PXI_ASSERT (core->slots_leased >= lease->n_slots);
+    core->slots_leased -= lease->n_slots;
+    core->n_leases--;
+    pxi_timer_clear (core, &lease->timer);
+    pxi_list_remove (&lease->in_core);
+    pxi_map_remove (&core->leases_by_id, lease->id, NULL);
+    pxi_peer *master = lease->master;
+    master->n_leases--;
+    pxi_core_release (core, lease, sizeof *lease);
+    pxi_view_unref (core, master);
+}
+
+/* ---- reservations ----------------------------------------------------------------------------- */
+
+static bool same_job (pxi_job_id a, pxi_job_id b)
+{
+    return a.origin == b.origin && a.number == b.number;
+}
+
+static void claim (pxi_core *core, pxi_job_id id, int32_t change)
+{
+    pxi_job *job = pxi_worker_find_job (core, id);
+    if (job)
+        job->claims = (uint32_t) ((int32_t) job->claims + change);
+}
+
+void pxi_lease_unreserve (pxi_core *core, uint32_t at)
+{
+    PXI_ASSERT (at < core->n_ring);
+    claim (core, core->ring[at].job, -1);
+    core->n_ring--;
+    memmove (&core->ring[at], &core->ring[at + 1], (core->n_ring - at) * sizeof core->ring[0]);
+}
+
+static void lapse_timer (pxi_core *core)
+{
+    if (core->n_ring)
+        pxi_timer_set (core, &core->reservation_timer, PXI_TIMER_RESERVATION, core,
+                       core->ring[0].until_ns);
+    else
+        pxi_timer_clear (core, &core->reservation_timer);
+}
+
+static void drop_lapsed (pxi_core *core)
+{
+    while (core->n_ring && core->ring[0].until_ns <= core->now_ns)
+        pxi_lease_unreserve (core, 0);
+}
+
+/* False: the ring is full. A second probe of the same job of the same master renews its place. */
+bool pxi_lease_reserve (pxi_core *core, const pxi_peer *master, const pxi_message *probe)
+{
+    drop_lapsed (core);
+    for (uint32_t i = 0; i < core->n_ring; i++) {
+        pxi_reservation *held = &core->ring[i];
+        if (held->peer == master->record.id && same_job (held->job, probe->job)) {
+            held->probe = probe->probe;
+            lapse_timer (core);
+            return true;
+        }
+    }
+    if (core->n_ring == PXI_RESERVATIONS_MAX || !core->config.reservations)
+        return false;
+    core->ring[core->n_ring++] = (pxi_reservation){
+        .peer = master->record.id,
+        .probe = probe->probe,
+        .module = probe->module,
+        .until_ns = core->now_ns + RESERVATION_NS,
+        .job = probe->job,
+    };
+    claim (core, probe->job, 1);
+    core->stats.reservations_made++;
+    lapse_timer (core);
+    return true;
+}

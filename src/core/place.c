@@ -1,0 +1,539 @@
+/* Placing: finding somebody for the subtasks that wait here.
+ *
+ * Random probing with memory (SCIENCE.md 0 and 3). A probe carries the oldest small subtask; a free peer
+ * starts it at once and may lease further slots; a busy one drops it and keeps a reservation, and the
+ * subtask goes back to where anyone may take it: nothing is bound to this peer because a probe failed.
+ * With PXI_RESERVE_MAX reservations nothing more is asked until one comes due or lapses. Without one the
+ * pause grows at random (full jitter). An offer, however it came about, takes the oldest at that moment.
+ *
+ * One question at a time per peer; takes count as questions (n_probes pins their peer). */
+#include "core/state.h"
+
+enum {
+    PARALLEL_MAX = 4,  /* questions at once while nobody has said busy: fills a free cluster quickly */
+    BACKOFF_STEPS = 10,
+};
+#define BACKOFF_MIN_NS (1 * PXI_MS)
+#define BACKOFF_MAX_NS (250 * PXI_MS)
+#define RESERVED_NS (2000 * PXI_MS) /* as long as the worker keeps it */
+#define CANNOT_MIN_NS PXI_SECOND
+
+/* ---- reservations that others keep for us ----------------------------------------------------- */
+
+static void reserved_remove (pxi_job *job, uint32_t at)
+{
+    job->reserved[at] = job->reserved[--job->n_reserved];
+}
+
+static void reserved_add (pxi_core *core, pxi_job *job, uint64_t peer, uint64_t probe)
+{
+    if (job->n_reserved == PXI_RESERVE_MAX)
+        return;
+    uint32_t at = job->n_reserved++;
+    job->reserved[at].peer = peer;
+    job->reserved[at].probe = probe;
+    job->reserved[at].until_ns = core->now_ns + RESERVED_NS;
+}
+
+static void reserved_drop_lapsed (const pxi_core *core, pxi_job *job)
+{
+    for (uint32_t i = job->n_reserved; i-- > 0;) {
+        if (job->reserved[i].until_ns <= core->now_ns)
+            reserved_remove (job, i);
+    }
+}
+
+void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer)
+{
+    PXI_LIST_EACH (link, &core->all_jobs) {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        for (uint32_t i = job->n_reserved; i-- > 0;) {
+            if (job->reserved[i].peer == peer->record.id)
+                reserved_remove (job, i);
+        }
+    }
+}
+
+static void decline (pxi_core *core, const pxi_peer *to, pxi_job_id job, uint64_t lease, uint64_t probe)
+{
+    pxi_message *message = pxi_core_send (core, to, PXI_DECLINE);
+    message->job = job;
+    message->lease = lease;
+    message->probe = probe;
+}
+
+void pxi_place_end (pxi_core *core, pxi_job *job)
+{
+    while (job->n_reserved) {
+        const pxi_peer *peer = pxi_view_find (core, job->reserved[0].peer);
+        if (peer)
+            decline (core, peer, job->id, 0, job->reserved[0].probe);
+        reserved_remove (job, 0);
+    }
+}
+
+/* ---- pauses ----------------------------------------------------------------------------------- */
+
+/* Full jitter: of the known variants the one with the fewest calls at the same completion (SCIENCE.md). */
+static void back_off (pxi_core *core, pxi_job *job, const pxi_peer *peer)
+{
+    if (!core->config.backoff)
+        return;
+    uint64_t base_ns = 2 * peer->rtt_ns > BACKOFF_MIN_NS ? 2 * peer->rtt_ns : BACKOFF_MIN_NS;
+    uint64_t span_ns = base_ns << job->backoff;
+    span_ns = span_ns < BACKOFF_MAX_NS ? span_ns : BACKOFF_MAX_NS;
+    job->backoff += job->backoff < BACKOFF_STEPS;
+    job->backoff_until_ns = core->now_ns + 1 + pxi_prng_below (&core->prng, span_ns);
+}
+
+static bool has_work (const pxi_job *job)
+{
+    return job->surplus || !pxi_list_is_empty (&job->retry);
+}
+
+/* Come back when what holds us back is over. */
+static void wake_later (pxi_core *core, pxi_job *job)
+{
+    uint64_t at_ns = 0;
+    if (job->backoff_until_ns > core->now_ns)
+        at_ns = job->backoff_until_ns;
+    else if (job->n_reserved == PXI_RESERVE_MAX)
+        at_ns = job->reserved[0].until_ns;
+    else if (!job->n_seeking && core->n_responsive)
+        at_ns = core->now_ns + BACKOFF_MAX_NS; /* none is fit now: marks of "cannot" lapse */
+    if (at_ns > core->now_ns && has_work (job))
+        pxi_timer_set (core, &job->seek, PXI_TIMER_SEEK, job, at_ns);
+}
+
+/* ---- asking ----------------------------------------------------------------------------------- */
+
+static bool may_ask (pxi_core *core, pxi_job *job)
+{
+    if (!has_work (job) || core->now_ns < job->backoff_until_ns)
+        return false;
+    if (job->n_reserved == PXI_RESERVE_MAX)
+        return false;
+    uint32_t at_once = job->backoff || job->n_reserved ? 1 : PARALLEL_MAX;
+    uint32_t useful = job->surplus ? job->surplus : 1;
+    return job->n_seeking < (at_once < useful ? at_once : useful);
+}
+
+static void question_begin (pxi_job *job, pxi_peer *peer)
+{
+    job->n_seeking++;
+    peer->n_probes++;
+}
+
+static void question_end (pxi_core *core, pxi_job_id id, pxi_peer *peer)
+{
+    pxi_job *job = pxi_worker_find_job (core, id);
+    if (job)
+        job->n_seeking -= job->n_seeking > 0;
+    peer->n_probes--;
+}
+
+static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t lease_id, uint32_t n_slots)
+{
+    pxi_take *take = pxi_core_alloc (core, sizeof *take);
+    uint64_t token = pxi_core_new_id (core);
+    if (!take || !pxi_map_put_pointer (&core->takes, token, take)) {
+        pxi_core_release (core, take, sizeof *take);
+        return;
+    }
+    *take = (pxi_take){token, job->id, lease_id, peer, peer->record.incarnation, n_slots, {0}};
+    core->n_takes++;
+    pxi_list_add_last (&core->all_takes, &take->in_core);
+    question_begin (job, peer);
+    pxi_action *action = pxi_core_act (core, PXI_DO_TAKE);
+    action->job = job->id;
+    action->token = token;
+    action->count = n_slots;
+}
+
+static uint32_t slots_wanted (const pxi_job *job)
+{
+    uint32_t wanted = job->surplus ? job->surplus : 1;
+    return wanted < PXI_DISPATCH_MAX ? wanted : PXI_DISPATCH_MAX;
+}
+
+/* `inlined` may be NULL: only the question. */
+static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer, const pxi_attempt_state *inlined)
+{
+    pxi_probe *probe = pxi_core_alloc (core, sizeof *probe);
+    uint64_t id = pxi_core_new_id (core);
+    if (!probe || !pxi_map_put_pointer (&core->probes, id, probe)) {
+        pxi_core_release (core, probe, sizeof *probe);
+        return; /* an attempt that was to ride in it is found missing by the handshake */
+    }
+    probe->id = id;
+    probe->job = job->id;
+    probe->peer = peer;
+    probe->sent_ns = core->now_ns;
+    question_begin (job, peer);
+    core->n_probes++;
+    pxi_list_add_last (&core->all_probes, &probe->in_core);
+    core->stats.probes_sent++;
+    pxi_timer_set (core, &probe->timer, PXI_TIMER_PROBE, probe,
+                   core->now_ns + pxi_view_patience_ns (core, peer));
+    pxi_message *message = pxi_core_send (core, peer, PXI_PROBE);
+    message->probe = id;
+    message->job = job->id;
+    message->module = job->module;
+    message->n_slots = slots_wanted (job);
+    message->reserve = core->config.reservations && job->n_reserved < PXI_RESERVE_MAX;
+    pxi_attempt *spec = inlined ? pxi_core_scratch (core, sizeof *spec) : NULL;
+    if (spec) {
+        *spec = inlined->subtask->spec;
+        probe->inlined = spec->key;
+        message->has_inline = true;
+        message->attempts = spec;
+        message->n_attempts = 1;
+    }
+    SAY (core, "surplus -> probe p%llu to %s%s", (unsigned long long) id, pxi_core_name (peer),
+         spec ? " with a subtask" : "");
+}
+
+static void probe_inline (pxi_core *core, pxi_job *job, pxi_peer *peer, pxi_subtask *subtask)
+{
+    pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, peer, false);
+    if (!attempt) {
+        pxi_branch_give_back (core, subtask);
+        return;
+    }
+    subtask->state = SUBTASK_PLACING;
+    send_probe (core, job, peer, attempt);
+}
+
+static bool fits_probe (const pxi_core *core, const pxi_subtask *subtask)
+{
+    return core->config.inlining && subtask->spec.size_bytes <= PXI_INLINE_SIZE_MAX;
+}
+
+/* What crashed elsewhere, for a peer that is not the one it crashed at; NULL = none. */
+static pxi_subtask *retry_for (const pxi_job *job, const pxi_peer *peer)
+{
+    PXI_LIST_EACH (link, &job->retry) {
+        pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_retry);
+        if (subtask->crashed_at != peer->record.id && !pxi_branch_full (subtask->branch))
+            return subtask;
+    }
+    return NULL;
+}
+
+static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
+{
+    pxi_subtask *again = retry_for (job, peer);
+    if (again && fits_probe (core, again)) {
+        pxi_list_remove (&again->in_retry);
+        probe_inline (core, job, peer, again);
+    } else if (again || job->large || !core->config.inlining) {
+        send_probe (core, job, peer, NULL);
+    } else {
+        take_begin (core, job, peer, 0, 1);
+    }
+}
+
+static void seek (pxi_core *core, pxi_job *job)
+{
+    pxi_branch_check_retry (core, job);
+    reserved_drop_lapsed (core, job);
+    while (may_ask (core, job)) {
+        pxi_peer *peer = pxi_view_pick (core, job);
+        if (!peer || (!job->surplus && !retry_for (job, peer)))
+            break;
+        ask (core, job, peer);
+    }
+    wake_later (core, job);
+}
+
+void pxi_place_seek_all (pxi_core *core)
+{
+    core->seek_pending = false;
+    PXI_LIST_EACH_SAFE (link, &core->all_jobs) {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (has_work (job))
+            seek (core, job);
+    }
+    /* Giving back asks for another look: the next step's. */
+}
+
+/* ---- dispatch under a lease ------------------------------------------------------------------- */
+
+static bool still_there (const pxi_take *take)
+{
+    return take->peer->record.incarnation == take->incarnation && !take->peer->unresponsive &&
+           !take->peer->leaving;
+}
+
+static void add_to_dispatch (pxi_core *core, pxi_message *dispatch, pxi_attempt *specs,
+                             pxi_subtask *subtask, pxi_peer *peer, bool speculative)
+{
+    pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, peer, speculative);
+    if (!attempt)
+        return;
+    pxi_list_remove (&subtask->in_retry);
+    subtask->state = SUBTASK_AWAY;
+    specs[dispatch->n_attempts++] = subtask->spec;
+    SAY (core, "%s free -> s%llu.%u sent%s", pxi_core_name (peer), (unsigned long long) subtask->id,
+         attempt->number, speculative ? " beside a straggler" : "");
+}
+
+static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take, const pxi_event *event)
+{
+    pxi_attempt *specs = pxi_core_scratch (core, PXI_DISPATCH_MAX * sizeof *specs);
+    pxi_message dispatch = {0};
+    bool there = specs && still_there (take);
+    pxi_subtask *again = there ? retry_for (job, take->peer) : NULL;
+    if (again)
+        add_to_dispatch (core, &dispatch, specs, again, take->peer, false);
+    for (uint32_t i = 0; i < event->n_taken; i++) {
+        pxi_subtask *subtask = pxi_branch_subtask (core, job, &event->taken[i]);
+        if (!subtask)
+            continue;
+        bool room = there && dispatch.n_attempts < take->n_slots;
+        if (room && !pxi_branch_full (subtask->branch))
+            add_to_dispatch (core, &dispatch, specs, subtask, take->peer, false);
+        if (pxi_list_is_empty (&subtask->attempts))
+            pxi_branch_give_back (core, subtask);
+    }
+    pxi_subtask *late = there && !dispatch.n_attempts ? pxi_straggler_pick (core, job, take->peer) : NULL;
+    if (late)
+        add_to_dispatch (core, &dispatch, specs, late, take->peer, true);
+    if (!there)
+        return;
+    if (!dispatch.n_attempts) {
+        SAY (core, "%s free, nothing left to take -> declined", pxi_core_name (take->peer));
+        decline (core, take->peer, job->id, take->lease, 0);
+        return;
+    }
+    pxi_message *message = pxi_core_send (core, take->peer, PXI_DISPATCH);
+    message->lease = take->lease;
+    message->attempts = specs;
+    message->n_attempts = dispatch.n_attempts;
+}
+
+static void probe_taken (pxi_core *core, pxi_job *job, const pxi_take *take, const pxi_event *event)
+{
+    if (!event->n_taken)
+        return;
+    pxi_subtask *subtask = pxi_branch_subtask (core, job, &event->taken[0]);
+    if (!subtask)
+        return;
+    if (!still_there (take) || pxi_branch_full (subtask->branch)) {
+        pxi_branch_give_back (core, subtask);
+    } else if (!fits_probe (core, subtask)) {
+        job->large = true;
+        pxi_branch_give_back (core, subtask);
+        send_probe (core, job, take->peer, NULL);
+    } else {
+        probe_inline (core, job, take->peer, subtask);
+    }
+}
+
+/* The job ended while its executor was handing over. */
+static void drop_taken (pxi_core *core, const pxi_event *event)
+{
+    for (uint32_t i = 0; i < event->n_taken; i++)
+        pxi_core_forget (core, event->taken[i].attempt.blob);
+}
+
+void pxi_place_taken (pxi_core *core, const pxi_event *event)
+{
+    pxi_take *take = pxi_map_remove_pointer (&core->takes, event->token);
+    if (!take) {
+        drop_taken (core, event);
+        return;
+    }
+    core->n_takes--;
+    pxi_list_remove (&take->in_core);
+    question_end (core, take->job, take->peer);
+    pxi_job *job = pxi_worker_find_job (core, take->job);
+    if (!job) {
+        drop_taken (core, event);
+    } else {
+        if (event->n_taken < take->n_slots)
+            job->surplus = 0;
+        else
+            job->surplus -= job->surplus > event->n_taken ? event->n_taken : 0;
+        if (take->lease)
+            dispatch_taken (core, job, take, event);
+        else
+            probe_taken (core, job, take, event);
+        core->seek_pending = true;
+    }
+    pxi_peer *peer = take->peer;
+    pxi_core_release (core, take, sizeof *take);
+    pxi_view_unref (core, peer);
+}
+
+/* ---- answers ---------------------------------------------------------------------------------- */
+
+/* The job of ours with the fewest attempts away that this peer can work for. */
+static pxi_job *job_for (pxi_core *core, const pxi_peer *peer)
+{
+    pxi_job *best = NULL;
+    PXI_LIST_EACH (link, &core->all_jobs) {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (!has_work (job) || !pxi_view_fits (core, peer, job->module))
+            continue;
+        if (!best || job->n_attempts < best->n_attempts)
+            best = job;
+    }
+    return best;
+}
+
+/* Unasked, and nothing waits: perhaps a straggler can use it. */
+static pxi_job *job_with_straggler (pxi_core *core, const pxi_peer *peer)
+{
+    PXI_LIST_EACH (link, &core->all_jobs) {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (pxi_view_fits (core, peer, job->module) && pxi_straggler_pick (core, job, peer))
+            return job;
+    }
+    return NULL;
+}
+
+static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_message *offer)
+{
+    if (!job || !has_work (job))
+        job = job_for (core, from);
+    if (!job)
+        job = job_with_straggler (core, from);
+    if (!job || from->leaving) {
+        SAY (core, "%s free, nothing to do -> declined", pxi_core_name (from));
+        decline (core, from, offer->job, offer->lease, 0);
+        return;
+    }
+    uint32_t n = offer->n_slots < PXI_DISPATCH_MAX ? offer->n_slots : PXI_DISPATCH_MAX;
+    take_begin (core, job, from, offer->lease, n);
+}
+
+static void inline_refused (pxi_core *core, const pxi_probe *probe)
+{
+    pxi_attempt_state *attempt = probe->inlined.attempt
+                           ? pxi_branch_find (core, probe->peer, probe->inlined)
+                           : NULL;
+    if (!attempt)
+        return;
+    pxi_subtask *subtask = attempt->subtask;
+    pxi_branch_attempt_free (core, attempt);
+    if (pxi_list_is_empty (&subtask->attempts))
+        pxi_branch_give_back (core, subtask);
+}
+
+static void probe_free (pxi_core *core, pxi_probe *probe)
+{
+    pxi_timer_clear (core, &probe->timer);
+    pxi_map_remove (&core->probes, probe->id, NULL);
+    core->n_probes--;
+    pxi_list_remove (&probe->in_core);
+    question_end (core, probe->job, probe->peer);
+    pxi_core_release (core, probe, sizeof *probe);
+}
+
+static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const pxi_message *message)
+{
+    pxi_job *job = pxi_worker_find_job (core, probe ? probe->job : message->job);
+    if (job) {
+        job->backoff = 0;
+        job->backoff_until_ns = 0;
+        for (uint32_t i = job->n_reserved; i-- > 0;) {
+            if (job->reserved[i].peer == from->record.id)
+                reserved_remove (job, i);
+        }
+    }
+    from->busy_until_ns = 0;
+    if (probe) {
+        core->stats.probes_free++;
+        pxi_attempt_state *attempt = pxi_branch_find (core, from, probe->inlined);
+        if (attempt && message->accepted) {
+            attempt->confirmed = true;
+            attempt->subtask->state = SUBTASK_AWAY;
+            SAY (core, "%s free -> s%llu.%u runs there", pxi_core_name (from),
+                 (unsigned long long) attempt->subtask->id, attempt->number);
+        } else {
+            inline_refused (core, probe);
+        }
+        probe_free (core, probe);
+    }
+    if (message->lease)
+        use_lease (core, job, from, message);
+    core->seek_pending = true;
+}
+
+static void on_busy (pxi_core *core, pxi_peer *from, pxi_probe *probe, const pxi_message *message)
+{
+    from->busy_until_ns = core->now_ns + message->duration_ns;
+    if (!probe)
+        return;
+    core->stats.probes_busy++;
+    SAY (core, "%s busy%s -> subtask takeable again", pxi_core_name (from),
+         message->reserve ? ", keeps a reservation" : "");
+    inline_refused (core, probe);
+    pxi_job *job = pxi_worker_find_job (core, probe->job);
+    if (job && message->reserve)
+        reserved_add (core, job, from->record.id, probe->id);
+    else if (job)
+        back_off (core, job, from);
+    probe_free (core, probe);
+    core->seek_pending = true;
+}
+
+static void on_cannot (pxi_core *core, pxi_peer *from, pxi_probe *probe, const pxi_message *message)
+{
+    SAY (core, "%s cannot -> not asked again soon", pxi_core_name (from));
+    pxi_job *job = probe ? pxi_worker_find_job (core, probe->job) : NULL;
+    if (job) {
+        from->cannot_module = job->module;
+        from->cannot_until_ns = core->now_ns + (message->duration_ns > CANNOT_MIN_NS
+                                                    ? message->duration_ns
+                                                    : CANNOT_MIN_NS);
+    }
+    if (!probe)
+        return;
+    core->stats.probes_cannot++;
+    inline_refused (core, probe);
+    probe_free (core, probe);
+    core->seek_pending = true;
+}
+
+void pxi_place_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    pxi_probe *probe = message->probe ? pxi_map_pointer (&core->probes, message->probe) : NULL;
+    if (probe && probe->peer != from)
+        probe = NULL;
+    if (probe)
+        pxi_view_rtt (core, from, core->now_ns - probe->sent_ns);
+    if (message->kind == PXI_OFFER)
+        on_offer (core, from, probe, message);
+    else if (message->kind == PXI_BUSY)
+        on_busy (core, from, probe, message);
+    else
+        on_cannot (core, from, probe, message);
+}
+
+/* No answer. If nothing else came either, the peer gets no new work until it speaks again. */
+void pxi_place_probe_lost (pxi_core *core, pxi_probe *probe)
+{
+    pxi_peer *peer = probe->peer;
+    core->stats.probes_lost++;
+    SAY (core, "no answer to p%llu from %s -> placed elsewhere", (unsigned long long) probe->id,
+         pxi_core_name (peer));
+    if (peer->heard_ns <= probe->sent_ns && core->resumed_ns <= probe->sent_ns)
+        pxi_view_unresponsive (core, peer);
+    pxi_attempt_state *attempt =
+        probe->inlined.attempt ? pxi_branch_find (core, peer, probe->inlined) : NULL;
+    if (attempt && !attempt->confirmed) {
+        pxi_key *key = pxi_core_scratch (core, sizeof *key);
+        if (key) {
+            *key = probe->inlined;
+            pxi_message *cancel = pxi_core_send (core, peer, PXI_CANCEL);
+            cancel->keys = key;
+            cancel->n_keys = 1;
+        }
+        pxi_branch_lost (core, attempt);
+    }
+    probe_free (core, probe);
+    core->seek_pending = true;
+    pxi_view_unref (core, peer);
+}

@@ -1,0 +1,143 @@
+/* Stragglers: which attempt is later than its branch can explain, and whether doing it again pays.
+ *
+ * Three things are needed (rule 6): evidence (at least SAMPLES_MIN run times of the same task are known,
+ * and the age is over the larger of their 95th percentile and a multiple of their median, plus the round
+ * trip); a free resource (a slot here with nothing takeable, or an offer in hand: never a reservation, so
+ * a saturated cluster duplicates nothing); and budget (redo_percent of the attempts under way and 1/20 of
+ * the work done, at least one). When fewer than a quarter of the extra attempts win, the multiple doubles:
+ * then these tasks are not late but large. (LATE: Zaharia et al. 2008; budget as in SCIENCE.md 3.) */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/state.h"
+
+enum {
+    SAMPLES_KEPT = 32,
+    SAMPLES_MIN = 5,
+    MULTIPLE = 2,
+    JUDGED_MIN = 8, /* extra attempts before their rate of winning counts */
+};
+#define WATCH_NS (50 * PXI_MS)
+#define AGE_MIN_NS (20 * PXI_MS) /* below, a new attempt costs more than it can win */
+
+void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns)
+{
+    uint32_t at = job->n_samples++ % SAMPLES_KEPT;
+    job->samples[at].run_ns = run_ns;
+    job->samples[at].task = task;
+}
+
+static int by_size (const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+    return (x > y) - (x < y);
+}
+
+static uint32_t samples_of (const pxi_job *job, uint32_t task, uint64_t sorted[SAMPLES_KEPT])
+{
+    uint32_t n = 0, kept = job->n_samples < SAMPLES_KEPT ? job->n_samples : SAMPLES_KEPT;
+    for (uint32_t i = 0; i < kept; i++) {
+        if (job->samples[i].task == task)
+            sorted[n++] = job->samples[i].run_ns;
+    }
+    qsort (sorted, n, sizeof *sorted, by_size);
+    return n;
+}
+
+uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task)
+{
+    uint64_t sorted[SAMPLES_KEPT];
+    uint32_t n = samples_of (job, task, sorted);
+    return n ? sorted[n / 2] : 0;
+}
+
+static uint64_t multiple (const pxi_job *job)
+{
+    bool they_lose = job->extra_started >= JUDGED_MIN && 4 * job->extra_won < job->extra_started;
+    return they_lose ? 2 * MULTIPLE : MULTIPLE;
+}
+
+/* Age over which an attempt of `task` is late; UINT64_MAX = no evidence. */
+static uint64_t late_after_ns (const pxi_job *job, uint32_t task)
+{
+    uint64_t sorted[SAMPLES_KEPT];
+    uint32_t n = samples_of (job, task, sorted);
+    if (n < SAMPLES_MIN)
+        return UINT64_MAX;
+    uint64_t p95_ns = sorted[(n * 95 + 99) / 100 - 1];
+    uint64_t late_ns = multiple (job) * sorted[n / 2];
+    late_ns = late_ns > p95_ns ? late_ns : p95_ns;
+    return late_ns > AGE_MIN_NS ? late_ns : AGE_MIN_NS;
+}
+
+static bool in_budget (const pxi_core *core, const pxi_job *job)
+{
+    uint32_t at_once = job->n_attempts * core->config.redo_percent / 100;
+    if (job->n_extra >= (at_once ? at_once : 1))
+        return false;
+    return job->extra_started == 0 || job->extra_ns <= job->work_ns / 20 + AGE_MIN_NS ||
+           4 * job->extra_won >= 3 * job->extra_started;
+}
+
+static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi_peer *target)
+{
+    if (subtask->n_attempts != 1 || subtask->state != SUBTASK_AWAY)
+        return false;
+    if (target && pxi_branch_full (subtask->branch))
+        return false;
+    const pxi_attempt_state *only = PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
+    if (!only->peer || only->peer == target)
+        return false;
+    uint64_t limit_ns = late_after_ns (subtask->job, subtask->spec.task);
+    return limit_ns != UINT64_MAX && core->now_ns - only->sent_ns > limit_ns + 2 * only->peer->rtt_ns;
+}
+
+/* The oldest first: it is what everybody waits for. */
+pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer)
+{
+    if (!core->config.speculation || !in_budget (core, job))
+        return NULL;
+    PXI_LIST_EACH (link, &job->subtasks) {
+        pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
+        if (subtask->crashes && !peer && !core->config.isolated)
+            continue;
+        if (is_late (core, subtask, peer))
+            return subtask;
+    }
+    return NULL;
+}
+
+/* ---- redo here -------------------------------------------------------------------------------- */
+
+static void redo_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask)
+{
+    pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, NULL, true);
+    if (!attempt)
+        return;
+    pxi_run *run = pxi_worker_run (core, job, NULL, &subtask->spec);
+    if (!run) {
+        pxi_branch_attempt_free (core, attempt);
+        return;
+    }
+    run->redo = attempt;
+    attempt->local = run->id;
+    SAY (core, "s%llu late and a slot free here -> redone here", (unsigned long long) subtask->id);
+}
+
+void pxi_straggler_watch (pxi_core *core, pxi_job *job)
+{
+    bool watch = core->config.speculation || !pxi_list_is_empty (&job->retry);
+    if (watch && !pxi_timer_is_set (&job->straggler))
+        pxi_timer_set (core, &job->straggler, PXI_TIMER_STRAGGLER, job, core->now_ns + WATCH_NS);
+}
+
+void pxi_straggler_timer (pxi_core *core, pxi_job *job)
+{
+    pxi_branch_check_retry (core, job);
+    bool idle_here = !job->surplus && !job->wanted && pxi_worker_free (core) > 0;
+    pxi_subtask *late = idle_here ? pxi_straggler_pick (core, job, NULL) : NULL;
+    if (late)
+        redo_here (core, job, late);
+    if (!pxi_list_is_empty (&job->subtasks))
+        pxi_straggler_watch (core, job);
+}

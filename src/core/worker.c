@@ -1,0 +1,836 @@
+/* Serving: busy or free, slots among jobs, runs for masters, volunteering.
+ *
+ * Slots are what a peer has to give. A job that is here may use `allowed` of them: its executor's threads
+ * take and leave slots below that without asking, so local work costs no message. used = threads that
+ * execute plus runs that were handed down and not yet taken up; free = slots - used - leased.
+ *
+ * Sharing: every job here and every reservation of a job that is not (or wants more) is a claimant; slots
+ * are dealt one at a time in turn until demands are met (max-min fairness); where the last slots do not
+ * divide, the turn moves each quantum. An executor over its allowance yields at the next task boundary.
+ * What is left over is lent to the jobs that are here, so that they can grow without asking.
+ *
+ * Invariants: n_runs of a job is the number of its runs; a job is freed when it has no run, no subtask
+ * away and no take under way; a stopped run has no master any more. */
+#include <string.h>
+
+#include "core/state.h"
+
+enum {
+    CLAIMANTS_MAX = PXI_JOBS_MAX + PXI_RESERVATIONS_MAX,
+    VOLUNTEER_TRIES = 12, /* without success before it waits for new evidence of work */
+    VOLUNTEER_STEPS = 6,  /* 1 ms << 6 = 64 ms */
+    VOLUNTEER_SLOTS = 4,
+};
+#define CANNOT_NS (30 * PXI_SECOND)
+#define HOST_BUSY_RETRY_NS PXI_SECOND
+#define SENT_FOR_NS(core) (4 * (core)->handshake_ns) /* a lost result is asked for within two */
+
+/* ---- jobs ------------------------------------------------------------------------------------- */
+
+static uint64_t job_hash (pxi_job_id id)
+{
+    return pxi_mix64 (id.origin ^ pxi_mix64 (id.number));
+}
+
+static bool job_is (const pxi_job *job, pxi_job_id id)
+{
+    return job->id.origin == id.origin && job->id.number == id.number;
+}
+
+pxi_job *pxi_worker_find_job (pxi_core *core, pxi_job_id id)
+{
+    pxi_job *job = pxi_map_pointer (&core->jobs, job_hash (id));
+    while (job && !job_is (job, id))
+        job = job->same_hash;
+    return job;
+}
+
+static uint32_t claims_of (const pxi_core *core, pxi_job_id id)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < core->n_ring; i++)
+        n += core->ring[i].job.origin == id.origin && core->ring[i].job.number == id.number;
+    return n;
+}
+
+static pxi_job *job_new (pxi_core *core, pxi_job_id id, uint64_t module)
+{
+    if (core->n_jobs == PXI_JOBS_MAX)
+        return NULL;
+    pxi_job *job = pxi_core_alloc (core, sizeof *job);
+    if (!job)
+        return NULL;
+    job->id = id;
+    job->module = module;
+    job->allowed = UINT32_MAX; /* not told yet */
+    job->claims = claims_of (core, id);
+    job->same_hash = pxi_map_pointer (&core->jobs, job_hash (id));
+    pxi_list_init (&job->subtasks);
+    pxi_list_init (&job->branches);
+    pxi_list_init (&job->retry);
+    if (!pxi_map_put_pointer (&core->jobs, job_hash (id), job)) {
+        pxi_core_release (core, job, sizeof *job);
+        return NULL;
+    }
+    pxi_list_add_last (&core->all_jobs, &job->in_core);
+    core->n_jobs++;
+    return job;
+}
+
+pxi_job *pxi_worker_job (pxi_core *core, pxi_job_id id, uint64_t module)
+{
+    pxi_job *job = pxi_worker_find_job (core, id);
+    return job ? job : job_new (core, id, module);
+}
+
+static void job_unmap (pxi_core *core, pxi_job *job)
+{
+    pxi_job *first = pxi_map_remove_pointer (&core->jobs, job_hash (job->id));
+    pxi_job **link = &first;
+    while (*link != job)
+        link = &(*link)->same_hash;
+    *link = job->same_hash;
+    if (first)
+        pxi_map_put_pointer (&core->jobs, job_hash (first->id), first);
+}
+
+static void job_close (pxi_core *core, pxi_job *job)
+{
+    pxi_branch_end_job (core, job);
+    pxi_place_end (core, job);
+    pxi_timer_clear (core, &job->seek);
+    pxi_timer_clear (core, &job->straggler);
+    job_unmap (core, job);
+    pxi_list_remove (&job->in_core);
+    core->n_jobs--;
+    core->share_pending = true;
+    pxi_core_act (core, PXI_DO_CLOSE_JOB)->job = job->id;
+    pxi_core_release (core, job, sizeof *job);
+}
+
+void pxi_worker_close_jobs (pxi_core *core)
+{
+    core->close_pending = false;
+    PXI_LIST_EACH_SAFE (link, &core->all_jobs) {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (!job->n_runs)
+            job_close (core, job);
+    }
+}
+
+/* ---- slots ------------------------------------------------------------------------------------ */
+
+static uint32_t busy_of (const pxi_job *job)
+{
+    return job->active + (uint32_t) (job->runs_sent - job->runs_echoed);
+}
+
+static uint32_t slots_used (const pxi_core *core)
+{
+    uint32_t used = 0;
+    PXI_LIST_EACH (link, &core->all_jobs) {
+        used += busy_of (PXI_LIST_ENTRY (link, pxi_job, in_core));
+    }
+    return used;
+}
+
+uint32_t pxi_worker_free (const pxi_core *core)
+{
+    uint32_t taken = slots_used (core) + core->slots_leased;
+    return taken < core->self.slots ? core->self.slots - taken : 0;
+}
+
+bool pxi_worker_can (const pxi_core *core, uint64_t module)
+{
+    for (uint32_t i = 0; i < core->self.n_modules; i++) {
+        if (core->self.modules[i] == module)
+            return true;
+    }
+    /* More modules than the record holds: the driver answers with PXI_RESULT_CANNOT when it has none. */
+    return (core->self.flags & PXI_PEER_MORE_MODULES) != 0;
+}
+
+/* One who wants slots: a job that is here, or the job of a reservation. */
+typedef struct claimant {
+    pxi_job *job; /* NULL: not here */
+    pxi_job_id id;
+    uint32_t demand, claims, fill;
+} claimant;
+
+static uint32_t claimants (pxi_core *core, claimant *all)
+{
+    uint32_t n = 0;
+    PXI_LIST_EACH (link, &core->all_jobs) {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (n < PXI_JOBS_MAX)
+            all[n++] = (claimant){job, job->id, busy_of (job) + job->wanted, job->claims, 0};
+    }
+    for (uint32_t i = 0; i < core->n_ring; i++) {
+        if (!pxi_worker_find_job (core, core->ring[i].job))
+            all[n++] = (claimant){NULL, core->ring[i].job, 0, 1, 0};
+    }
+    return n;
+}
+
+/* Deal `n_slots` in turn. True when not all demands could be met. */
+static bool deal (const pxi_core *core, claimant *all, uint32_t n, uint32_t *n_slots)
+{
+    bool dealt = true;
+    while (dealt && *n_slots) {
+        dealt = false;
+        for (uint32_t i = 0; i < n && *n_slots; i++) {
+            claimant *one = &all[(core->turn + i) % n];
+            if (one->fill >= one->demand + one->claims)
+                continue;
+            one->fill++;
+            --*n_slots;
+            dealt = true;
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (all[i].fill < all[i].demand + all[i].claims)
+            return true;
+    }
+    return false;
+}
+
+static void offer (pxi_core *core, pxi_peer *master, pxi_lease *lease, uint64_t probe, pxi_job_id job)
+{
+    pxi_message *message = pxi_core_send (core, master, PXI_OFFER);
+    message->probe = probe;
+    message->job = job;
+    message->lease = lease->id;
+    message->n_slots = lease->n_slots;
+    message->duration_ns = pxi_lease_ttl_ns (core, master);
+}
+
+static bool granted (const claimant *all, uint32_t n, pxi_job_id id)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (all[i].id.origin == id.origin && all[i].id.number == id.number)
+            return all[i].fill > all[i].demand;
+    }
+    return false;
+}
+
+/* A slot came free and somebody waits for it: the oldest reservation whose job has its turn. */
+static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
+{
+    if (!pxi_worker_free (core) || core->draining || core->host_busy)
+        return false;
+    for (uint32_t i = 0; i < core->n_ring; i++) {
+        if (!granted (all, n, core->ring[i].job))
+            continue;
+        pxi_reservation due = core->ring[i];
+        pxi_peer *master = pxi_view_find (core, due.peer);
+        pxi_lease_unreserve (core, i);
+        if (!master || master->unresponsive)
+            return true; /* look again without it */
+        uint32_t n_slots = core->n_ring ? 1 : pxi_worker_free (core);
+        pxi_lease *lease = pxi_lease_give (core, master, n_slots);
+        if (!lease)
+            return false;
+        SAY (core, "slot free -> offered to %s, who reserved", pxi_core_name (master));
+        offer (core, master, lease, due.probe, due.job);
+        return true;
+    }
+    return false;
+}
+
+static void allow (pxi_core *core, pxi_job *job, uint32_t allowed)
+{
+    if (job->allowed == allowed)
+        return;
+    job->allowed = allowed;
+    pxi_action *action = pxi_core_act (core, PXI_DO_SLOTS);
+    action->job = job->id;
+    action->count = allowed;
+}
+
+static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_left)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (!all[i].job)
+            continue;
+        uint32_t own = all[i].fill < all[i].demand ? all[i].fill : all[i].demand;
+        uint32_t lent = (n_left + core->n_jobs - 1) / core->n_jobs;
+        lent = lent < n_left ? lent : n_left;
+        n_left -= lent;
+        allow (core, all[i].job, own + lent);
+    }
+}
+
+void pxi_worker_share (pxi_core *core)
+{
+    claimant all[CLAIMANTS_MAX];
+    uint32_t n, n_left;
+    bool contended;
+    core->share_pending = false;
+    do {
+        n = claimants (core, all);
+        n_left = core->self.slots - core->slots_leased;
+        contended = n && deal (core, all, n, &n_left);
+    } while (serve_reservation (core, all, n));
+    if (core->n_jobs)
+        allow_all (core, all, n, n_left);
+    if (contended && n > 1 && !pxi_timer_is_set (&core->quantum))
+        pxi_timer_set (core, &core->quantum, PXI_TIMER_QUANTUM, core,
+                       core->now_ns + core->config.quantum_ns);
+}
+
+void pxi_worker_active (pxi_core *core, const pxi_event *event)
+{
+    pxi_job *job = pxi_worker_find_job (core, event->job);
+    if (!job)
+        return;
+    job->active = event->count;
+    job->wanted = event->wanted < core->self.slots ? event->wanted : core->self.slots;
+    if (event->runs > job->runs_echoed && event->runs <= job->runs_sent)
+        job->runs_echoed = event->runs;
+    core->share_pending = true;
+    if (pxi_worker_free (core))
+        pxi_worker_volunteer_soon (core, false);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------- */
+
+pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec)
+{
+    pxi_run *run = core->n_runs < core->config.attempts_max ? pxi_core_alloc (core, sizeof *run) : NULL;
+    if (!run)
+        return NULL;
+    run->id = pxi_core_new_id (core);
+    run->job = job;
+    run->master = master;
+    run->spec = *spec;
+    run->started_ns = core->now_ns;
+    run->owns_input = master || run->id == job->root;
+    pxi_list_init (&run->at_master);
+    if (!pxi_map_put_pointer (&core->runs, run->id, run)) {
+        pxi_core_release (core, run, sizeof *run);
+        return NULL;
+    }
+    pxi_list_add_last (&core->all_runs, &run->in_core);
+    core->n_runs++;
+    job->n_runs++;
+    job->runs_sent++;
+    if (master) {
+        pxi_list_add_last (&master->runs, &run->at_master);
+        master->n_runs++;
+        pxi_handshake_begin (core, master);
+    }
+    core->share_pending = true;
+    pxi_action *action = pxi_core_act (core, PXI_DO_RUN);
+    action->run = run->id;
+    action->job = job->id;
+    action->attempt = *spec;
+    action->peer = master ? master->record.id : 0;
+    action->root = run->id == job->root;
+    return run;
+}
+
+static void run_detach (pxi_run *run)
+{
+    if (!run->master)
+        return;
+    pxi_list_remove (&run->at_master);
+    run->master->n_runs--;
+    run->master = NULL;
+}
+
+void pxi_worker_stop (pxi_core *core, pxi_run *run)
+{
+    if (run->stopped)
+        return;
+    core->stats.attempts_abandoned += run->master != NULL;
+    run_detach (run);
+    run->stopped = true;
+    pxi_action *action = pxi_core_act (core, PXI_DO_STOP);
+    action->run = run->id;
+    action->job = run->job->id;
+}
+
+static void run_free (pxi_core *core, pxi_run *run)
+{
+    run_detach (run);
+    pxi_list_remove (&run->in_core);
+    pxi_map_remove (&core->runs, run->id, NULL);
+    core->n_runs--;
+    run->job->n_runs--;
+    core->close_pending |= run->job->n_runs == 0;
+    core->share_pending = true;
+    pxi_core_release (core, run, sizeof *run);
+}
+
+void pxi_worker_submit (pxi_core *core, const pxi_event *event)
+{
+    pxi_action *failed = NULL;
+    pxi_job *job = core->draining ? NULL : pxi_worker_job (core, event->attempt.job, event->attempt.module);
+    if (job) {
+        job->root = core->next_id; /* the run's, so that its action says root */
+        pxi_run *root = pxi_worker_run (core, job, NULL, &event->attempt);
+        if (root) {
+            PXI_ASSERT (root->id == job->root);
+            SAY (core, "root submitted -> runs here");
+            return;
+        }
+        core->close_pending = true;
+    }
+    failed = pxi_core_act (core, PXI_DO_COMPLETE);
+    failed->root = true;
+    failed->job = event->attempt.job;
+    failed->result = PXI_RESULT_LOST;
+    failed->err = core->draining ? PX_ESTATE : PX_EFULL;
+}
+
+/* ---- results that may be sent again ----------------------------------------------------------- */
+
+static void sent_drop (pxi_core *core, pxi_sent_result *sent)
+{
+    pxi_list_remove (&sent->in_core);
+    core->n_sent--;
+    pxi_core_forget (core, sent->blob);
+    pxi_core_release (core, sent, sizeof *sent);
+}
+
+static void sent_lapse (pxi_core *core)
+{
+    for (pxi_list *link; (link = pxi_list_first (&core->sent));) {
+        pxi_sent_result *sent = PXI_LIST_ENTRY (link, pxi_sent_result, in_core);
+        if (sent->until_ns > core->now_ns) {
+            pxi_timer_set (core, &core->sent_timer, PXI_TIMER_SENT, core, sent->until_ns);
+            return;
+        }
+        sent_drop (core, sent);
+    }
+}
+
+static void sent_keep (pxi_core *core, const pxi_peer *master, const pxi_event *event, pxi_key key)
+{
+    pxi_sent_result *sent = core->n_sent < SENT_MAX && event->size_bytes <= SENT_SIZE_MAX
+                            ? pxi_core_alloc (core, sizeof *sent)
+                            : NULL;
+    if (!sent) {
+        pxi_core_forget (core, event->blob);
+        return;
+    }
+    *sent = (pxi_sent_result){.peer = master->record.id,
+                          .peer_incarnation = master->record.incarnation,
+                          .key = key,
+                          .result = event->result,
+                          .run_ns = event->run_ns,
+                          .blob = event->blob,
+                          .sent_ns = core->now_ns,
+                          .until_ns = core->now_ns + SENT_FOR_NS (core),
+                          .size_bytes = event->size_bytes};
+    pxi_list_add_last (&core->sent, &sent->in_core);
+    core->n_sent++;
+    if (!pxi_timer_is_set (&core->sent_timer))
+        pxi_timer_set (core, &core->sent_timer, PXI_TIMER_SENT, core, sent->until_ns);
+}
+
+static void send_result (pxi_core *core, const pxi_peer *master, pxi_key key, pxi_result result,
+                         uint64_t run_ns, uint64_t blob, uint32_t size_bytes)
+{
+    pxi_message *message = pxi_core_send (core, master, PXI_RESULT);
+    message->key = key;
+    message->result = result;
+    message->run_ns = run_ns;
+    message->blob = blob;
+    message->size_bytes = size_bytes;
+}
+
+static pxi_sent_result *sent_find (pxi_core *core, const pxi_peer *master, pxi_key key)
+{
+    PXI_LIST_EACH (link, &core->sent) {
+        pxi_sent_result *sent = PXI_LIST_ENTRY (link, pxi_sent_result, in_core);
+        if (sent->key.subtask == key.subtask && sent->key.attempt == key.attempt &&
+            sent->peer == master->record.id && sent->peer_incarnation == master->record.incarnation)
+            return sent;
+    }
+    return NULL;
+}
+
+/* The master lists an attempt that ended here: its result was lost, or is on its way. */
+bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key)
+{
+    pxi_sent_result *sent = sent_find (core, master, key);
+    if (!sent)
+        return false;
+    uint64_t on_its_way_ns = master->rtt_ns + 4 * master->rtt_var_ns;
+    if (core->now_ns - sent->sent_ns <= on_its_way_ns)
+        return true;
+    SAY (core, "%s still waits for s%llu.%u -> result sent again", pxi_core_name (master),
+         (unsigned long long) key.subtask, key.attempt);
+    sent->sent_ns = core->now_ns;
+    send_result (core, master, key, sent->result, sent->run_ns, sent->blob, sent->size_bytes);
+    return true;
+}
+
+/* ---- a run ends ------------------------------------------------------------------------------- */
+
+static void finished_for_master (pxi_core *core, pxi_run *run, const pxi_event *event)
+{
+    SAY (core, "s%llu.%u ended -> result to %s", (unsigned long long) run->spec.key.subtask,
+         run->spec.key.attempt, pxi_core_name (run->master));
+    send_result (core, run->master, run->spec.key, event->result, event->run_ns, event->blob,
+                 event->size_bytes);
+    sent_keep (core, run->master, event, run->spec.key);
+}
+
+/* A root that crashed its executor is tried again here, as often as any subtask would be. */
+static bool root_again (pxi_core *core, pxi_run *root, const pxi_event *event)
+{
+    uint32_t crashes = root->crashes + (event->result == PXI_RESULT_CRASHED);
+    bool failed = event->result == PXI_RESULT_CRASHED || event->result == PXI_RESULT_LOST;
+    if (!failed || root->stopped || crashes >= PXI_CRASHES_MAX)
+        return false;
+    pxi_job *job = root->job;
+    pxi_branch_end_job (core, job);
+    uint64_t before = job->root;
+    job->root = core->next_id;
+    root->spec.key.attempt++;
+    pxi_run *again = pxi_worker_run (core, job, NULL, &root->spec);
+    if (!again) {
+        job->root = before;
+        return false;
+    }
+    SAY (core, "root crashed -> run again");
+    root->owns_input = false;
+    again->crashes = crashes;
+    core->stats.attempts_crashed += event->result == PXI_RESULT_CRASHED;
+    core->stats.attempts_redone++;
+    return true;
+}
+
+static void finished_root (pxi_core *core, pxi_run *root, const pxi_event *event)
+{
+    if (root_again (core, root, event)) {
+        pxi_core_forget (core, event->blob);
+        return;
+    }
+    pxi_job *job = root->job;
+    job->root = 0;
+    core->stats.work_ns += event->run_ns;
+    pxi_action *action = pxi_core_act (core, PXI_DO_COMPLETE);
+    action->root = true;
+    action->job = job->id;
+    action->result = event->result;
+    action->blob = event->blob;
+    action->size_bytes = event->size_bytes;
+    action->attempts = root->spec.key.attempt;
+    action->peer = core->self.id;
+    action->err = event->result == PXI_RESULT_OK        ? PX_OK
+                  : event->result == PXI_RESULT_CRASHED ? PX_ECRASH
+                                                        : PX_EFAILED;
+    SAY (core, "root ended -> job done");
+}
+
+void pxi_worker_finished (pxi_core *core, const pxi_event *event)
+{
+    pxi_run *run = pxi_map_pointer (&core->runs, event->run);
+    if (!run) {
+        pxi_core_forget (core, event->blob);
+        return;
+    }
+    pxi_job *job = run->job;
+    pxi_attempt_state *redo = run->redo;
+    if (run->id == job->root) {
+        finished_root (core, run, event);
+    } else if (run->stopped) {
+        core->stats.extra_ns += event->run_ns;
+        pxi_core_forget (core, event->blob);
+    } else if (redo) {
+        pxi_branch_result (core, redo, event->result, event->run_ns, event->blob, event->size_bytes);
+    } else if (run->master) {
+        finished_for_master (core, run, event);
+    } else {
+        pxi_core_forget (core, event->blob);
+    }
+    if (run->owns_input)
+        pxi_core_forget (core, run->spec.blob);
+    run_free (core, run);
+    pxi_worker_volunteer_soon (core, true);
+}
+
+void pxi_worker_progress (pxi_core *core, const pxi_event *event)
+{
+    pxi_run *run = pxi_map_pointer (&core->runs, event->run);
+    if (run)
+        run->progress = event->progress;
+}
+
+void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id)
+{
+    pxi_job *job = pxi_worker_find_job (core, id);
+    pxi_run *root = job && job->root ? pxi_map_pointer (&core->runs, job->root) : NULL;
+    if (!root)
+        return;
+    SAY (core, "job cancelled -> root stopped");
+    pxi_worker_stop (core, root);
+}
+
+/* ---- messages --------------------------------------------------------------------------------- */
+
+static void answer_busy (pxi_core *core, const pxi_peer *to, const pxi_message *probe, bool reserved,
+                         uint64_t retry_ns)
+{
+    pxi_message *message = pxi_core_send (core, to, PXI_BUSY);
+    message->probe = probe->probe;
+    message->reserve = reserved;
+    message->duration_ns = retry_ns;
+    SAY (core, "probe from %s, no slot free -> busy%s", pxi_core_name (to),
+         reserved ? ", reserved" : "");
+}
+
+static void answer_cannot (pxi_core *core, const pxi_peer *to, const pxi_message *probe, uint32_t err)
+{
+    pxi_message *message = pxi_core_send (core, to, PXI_CANNOT);
+    message->probe = probe->probe;
+    message->err = err;
+    message->duration_ns = CANNOT_NS;
+    SAY (core, "probe from %s -> cannot: %s", pxi_core_name (to), px_err_text ((px_err) err));
+}
+
+static void drop_payloads (pxi_core *core, const pxi_message *message)
+{
+    for (uint32_t i = 0; i < message->n_attempts; i++)
+        pxi_core_forget (core, message->attempts[i].blob);
+}
+
+static bool in_hand (const pxi_peer *master, pxi_key key)
+{
+    PXI_LIST_EACH (link, &master->runs) {
+        const pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
+        if (run->spec.key.subtask == key.subtask && run->spec.key.attempt == key.attempt)
+            return true;
+    }
+    return false;
+}
+
+static bool start (pxi_core *core, pxi_peer *master, const pxi_attempt *spec)
+{
+    pxi_job *job = pxi_worker_job (core, spec->job, spec->module);
+    return job && pxi_worker_run (core, job, master, spec);
+}
+
+static void answer_free (pxi_core *core, pxi_peer *from, const pxi_message *probe, bool accepted)
+{
+    uint32_t free_slots = core->n_ring ? 0 : pxi_worker_free (core);
+    uint32_t useful = probe->n_slots > accepted ? probe->n_slots - accepted : 0;
+    uint32_t n_slots = useful < free_slots ? useful : free_slots;
+    pxi_lease *lease = n_slots ? pxi_lease_give (core, from, n_slots) : NULL;
+    pxi_message *message = pxi_core_send (core, from, PXI_OFFER);
+    message->probe = probe->probe;
+    message->job = probe->job;
+    message->accepted = accepted;
+    message->lease = lease ? lease->id : 0;
+    message->n_slots = lease ? lease->n_slots : 0;
+    message->duration_ns = pxi_lease_ttl_ns (core, from);
+    SAY (core, "probe from %s, slots free -> %s, %u leased", pxi_core_name (from),
+         accepted ? "its subtask runs" : "free", message->n_slots);
+}
+
+static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    core->stats.probes_received++;
+    const pxi_attempt *inlined = message->has_inline ? &message->attempts[0] : NULL;
+    if (inlined && in_hand (from, inlined->key)) { /* the probe came twice */
+        pxi_core_forget (core, inlined->blob);
+        return;
+    }
+    bool accepted = false;
+    if (core->draining) {
+        answer_cannot (core, from, message, PX_ESTATE);
+    } else if (!pxi_worker_can (core, message->module)) {
+        answer_cannot (core, from, message, PX_ENOMODULE);
+    } else if (core->host_busy) {
+        answer_busy (core, from, message, false, HOST_BUSY_RETRY_NS);
+    } else if (!pxi_worker_free (core)) {
+        bool reserved = message->reserve && pxi_lease_reserve (core, from, message);
+        answer_busy (core, from, message, reserved, core->config.quantum_ns);
+    } else {
+        accepted = inlined && start (core, from, inlined);
+        answer_free (core, from, message, accepted);
+    }
+    core->share_pending = true;
+    if (inlined && !accepted)
+        pxi_core_forget (core, inlined->blob);
+}
+
+static void hand_back (pxi_core *core, const pxi_peer *master, const pxi_attempt *spec, pxi_result result)
+{
+    SAY (core, "s%llu.%u cannot start -> handed back to %s", (unsigned long long) spec->key.subtask,
+         spec->key.attempt, pxi_core_name (master));
+    send_result (core, master, spec->key, result, 0, 0, 0);
+    pxi_core_forget (core, spec->blob);
+}
+
+/* Nothing starts under a lapsed lease: its slots may be somebody else's by now. */
+static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    pxi_lease *lease = pxi_lease_find (core, from, message->lease);
+    uint32_t n_slots = lease ? lease->n_slots : 0;
+    if (lease)
+        pxi_lease_end (core, lease);
+    for (uint32_t i = 0; i < message->n_attempts; i++) {
+        const pxi_attempt *spec = &message->attempts[i];
+        if (in_hand (from, spec->key) || sent_find (core, from, spec->key))
+            pxi_core_forget (core, spec->blob); /* the dispatch came twice */
+        else if (!pxi_worker_can (core, spec->module))
+            hand_back (core, from, spec, PXI_RESULT_CANNOT);
+        else if (i >= n_slots || !start (core, from, spec))
+            hand_back (core, from, spec, PXI_RESULT_RETURNED);
+    }
+    core->volunteer_failures = 0;
+    core->share_pending = true;
+}
+
+static void on_decline (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    pxi_lease *lease = message->lease ? pxi_lease_find (core, from, message->lease) : NULL;
+    if (lease)
+        pxi_lease_end (core, lease);
+    for (uint32_t i = 0; i < core->n_ring && message->probe; i++) {
+        if (core->ring[i].peer == from->record.id && core->ring[i].probe == message->probe) {
+            pxi_lease_unreserve (core, i);
+            break;
+        }
+    }
+    core->share_pending = true;
+    pxi_worker_volunteer_soon (core, false);
+}
+
+static void on_cancel (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    for (uint32_t k = 0; k < message->n_keys; k++) {
+        PXI_LIST_EACH_SAFE (link, &from->runs) {
+            pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
+            if (run->spec.key.subtask == message->keys[k].subtask &&
+                run->spec.key.attempt == message->keys[k].attempt) {
+                SAY (core, "%s cancels s%llu.%u -> stopped", pxi_core_name (from),
+                     (unsigned long long) run->spec.key.subtask, run->spec.key.attempt);
+                pxi_worker_stop (core, run);
+            }
+        }
+    }
+}
+
+void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    switch (message->kind) {
+    case PXI_PROBE:
+        on_probe (core, from, message);
+        break;
+    case PXI_DISPATCH:
+        on_dispatch (core, from, message);
+        break;
+    case PXI_DECLINE:
+        on_decline (core, from, message);
+        break;
+    case PXI_CANCEL:
+        on_cancel (core, from, message);
+        break;
+    default:
+        drop_payloads (core, message);
+        break;
+    }
+}
+
+/* ---- a master is lost, this peer leaves ------------------------------------------------------- */
+
+void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer)
+{
+    for (pxi_list *link; (link = pxi_list_first (&peer->runs));)
+        pxi_worker_stop (core, PXI_LIST_ENTRY (link, pxi_run, at_master));
+    for (uint32_t i = core->n_ring; i-- > 0;) {
+        if (core->ring[i].peer == peer->record.id)
+            pxi_lease_unreserve (core, i);
+    }
+    PXI_LIST_EACH_SAFE (link, &core->leases) {
+        pxi_lease *lease = PXI_LIST_ENTRY (link, pxi_lease, in_core);
+        if (lease->master == peer)
+            pxi_lease_end (core, lease);
+    }
+    core->share_pending = true;
+}
+
+void pxi_worker_hand_back (pxi_core *core)
+{
+    PXI_LIST_EACH_SAFE (link, &core->all_runs) {
+        pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, in_core);
+        if (run->master)
+            send_result (core, run->master, run->spec.key, PXI_RESULT_RETURNED, 0, 0, 0);
+        pxi_worker_stop (core, run);
+    }
+}
+
+/* ---- volunteering ----------------------------------------------------------------------------- */
+
+static bool idle (const pxi_core *core)
+{
+    return core->config.volunteers && !core->draining && !core->host_busy && !core->n_ring &&
+           core->self.n_modules && core->n_responsive && pxi_worker_free (core);
+}
+
+void pxi_worker_volunteer_soon (pxi_core *core, bool evidence)
+{
+    if (evidence)
+        core->volunteer_failures = 0;
+    if (core->volunteer_failures >= VOLUNTEER_TRIES || pxi_timer_is_set (&core->volunteer) ||
+        !idle (core))
+        return;
+    uint32_t step = core->volunteer_failures < VOLUNTEER_STEPS ? core->volunteer_failures : VOLUNTEER_STEPS;
+    uint64_t pause_ns = pxi_prng_below (&core->prng, PXI_MS << step);
+    pxi_timer_set (core, &core->volunteer, PXI_TIMER_VOLUNTEER, core, core->now_ns + 1 + pause_ns);
+}
+
+static pxi_peer *volunteer_target (pxi_core *core)
+{
+    pxi_peer *known = core->volunteer_to ? pxi_view_find (core, core->volunteer_to) : NULL;
+    core->volunteer_to = 0;
+    if (known && !known->unresponsive && !known->leaving && !known->n_leases)
+        return known;
+    return pxi_view_pick (core, NULL);
+}
+
+static void volunteer (pxi_core *core)
+{
+    pxi_peer *target = idle (core) ? volunteer_target (core) : NULL;
+    if (!target)
+        return;
+    uint32_t n_slots = pxi_worker_free (core);
+    pxi_lease *lease = pxi_lease_give (core, target, n_slots < VOLUNTEER_SLOTS ? n_slots : VOLUNTEER_SLOTS);
+    if (!lease)
+        return;
+    SAY (core, "idle -> %s offered %u slots unasked", pxi_core_name (target), lease->n_slots);
+    core->stats.volunteered++;
+    core->volunteer_failures++;
+    offer (core, target, lease, 0, (pxi_job_id){0, 0});
+    core->share_pending = true;
+    pxi_worker_volunteer_soon (core, false);
+}
+
+void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind)
+{
+    switch (kind) {
+    case PXI_TIMER_QUANTUM:
+        core->turn++;
+        core->share_pending = true;
+        break;
+    case PXI_TIMER_VOLUNTEER:
+        volunteer (core);
+        break;
+    case PXI_TIMER_SENT:
+        sent_lapse (core);
+        break;
+    default:
+        while (core->n_ring && core->ring[0].until_ns <= core->now_ns)
+            pxi_lease_unreserve (core, 0);
+        if (core->n_ring)
+            pxi_timer_set (core, &core->reservation_timer, PXI_TIMER_RESERVATION, core,
+                           core->ring[0].until_ns);
+        core->share_pending = true;
+        break;
+    }
+}
