@@ -182,10 +182,12 @@ def library_has_no_mutable_globals(project):
             match = re.match(r'(\S+\.o):\s+file format', line)
             if match:
                 member = match[1]
-            match = re.match(r'[0-9a-f]+ .{6}O (\S+)\s+[0-9a-f]+ (?:\.hidden )?(\S+)$', line)
+            match = re.match(r'[0-9a-f]+ .{6}[O ] (\S+)\s+[0-9a-f]+ (?:\.hidden )?(\S+)$', line)
             if not match:
                 continue
             section, name = match[1], match[2]
+            if section == name:
+                continue
             if section.startswith(('.tbss', '.tdata')):
                 if layer not in THREAD_LOCALS_ALLOWED:
                     yield '%s/%s: %s is thread-local' % (layer, member[:-2], name)
