@@ -1,0 +1,138 @@
+"""The applications of the examples, on one peer with one and two slots and on three peers, give what their
+serial twins give; a failing task shows its chain; nothing is left behind.
+
+    examples.py BUILD_DIRECTORY_OF_EXAMPLES [NAME...]      writes TAP"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+TIMEOUT_S = 60
+MARK = f'PX_TEST_EXAMPLES={os.getpid()}' # inherited by everything that this test starts
+
+# program, arguments (small enough that the whole file is a matter of seconds)
+CASES = [
+    ('uts', ''),
+    ('uts', '-t 0 -b 2000 -q 0.124875 -m 8 -r 42'),
+    ('uts', '-t 1 -a 3 -d 6 -b 4 -r 19 --chunk 1'),
+    ('queens', '--size 10 --rows 2'),
+    ('mandelbrot', '--width 200 --height 150 --rows 7'),
+    ('mandelbrot', '--width 200 --height 150 --format png'),
+    ('pi', '--samples 20000000 --seed 3'),
+    ('pricing', '--desks 5 --instruments 40'),
+    ('bogosity', '--width 3 --depth 2 --sleep 10'),
+    ('bogosity', '--width 3 --depth 2 --sleep 10 --how yield'),
+]
+PEERS = ['--px-slots 1', '--px-slots 2', '--px-slots 1 --px-local 2']
+
+
+def run(*command):
+    return subprocess.run(list(map(str, command)), capture_output=True, timeout=TIMEOUT_S,
+                          stdin=subprocess.DEVNULL,
+                          env=dict(os.environ, **dict([MARK.split('=')])))
+
+
+def comparable(name, answer):
+    """Who ran a nap is no part of the answer."""
+    return answer.split(b'\n')[0] if name == 'bogosity' else answer
+
+
+def same_answers(directory, wanted):
+    for name, arguments in CASES:
+        if wanted and name not in wanted:
+            continue
+        serial = comparable(name, run(directory / f'{name}-seq', *arguments.split()).stdout)
+        for peers in PEERS:
+            done = run(directory / name, *peers.split(), *arguments.split())
+            got = comparable(name, done.stdout)
+            right = done.returncode == 0 and got == serial and len(serial) > 0
+            yield right, f'{name} {arguments} {peers}: the serial answer', done
+
+
+def checks(directory):
+    done = run(directory / 'queens', '--px-slots', 1, '--size', 8, '--check')
+    yield done.returncode == 0 and b'equal to' in done.stderr, 'queens --check compares', done
+    done = run(directory / 'uts', '--px-slots', 1, '--px-local', 2, '--branch-number',
+               'uts.children=0', '--shares', '-d', 8)
+    alone = done.stderr.count(b' subtasks in ') == 1
+    yield done.returncode == 0 and alone, 'uts with branch number 0 stays on its peer', done
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / 'picture.pgm'
+        done = run(directory / 'mandelbrot', '--width', 40, '--height', 30, '--output', path)
+        right = done.returncode == 0 and path.read_bytes().startswith(b'P5\n40 30\n255\n')
+        yield right and not done.stdout, 'mandelbrot --output writes a file', done
+
+
+def failures(directory):
+    for peers in PEERS:
+        done = run(directory / 'pricing', *peers.split(), '--desks', 4, '--instruments', 10, '--fail', 17)
+        chain = done.stderr.decode()
+        levels = ['pricing.portfolio', 'pricing.price_desk', 'pricing.price_one',
+                  'instrument 17: volatility', 'tasks.c:']
+        right = done.returncode == 1 and all(word in chain for word in levels)
+        yield right, f'pricing --fail 17 {peers} shows the chain of its error', done
+    done = run(directory / 'uts', '--px-slots', 1, '--speed', 3)
+    right = done.returncode == 2 and b"unknown option '--speed'" in done.stderr
+    yield right, 'uts refuses an unknown option', done
+    done = run(directory / 'uts', '--px-slots', 1, '--branch-number', 'uts.children')
+    right = done.returncode == 2 and b'wants POINT=N' in done.stderr
+    yield right, 'uts refuses a branch number without a number', done
+    done = run(directory / 'bogosity', '--timeout', 0.2, '--width', 2, '--depth', 3, '--sleep', 400)
+    right = done.returncode == 1 and b'deadline' in done.stderr
+    yield right, 'bogosity --timeout gives up', done
+
+
+def programs(directory):
+    done = run(directory / 'readme_embed')
+    yield done.returncode == 0 and done.stdout == b'4 9 16\n', 'readme_embed prints its squares', done
+    for peers in PEERS:
+        done = run(directory / 'readme_self', *peers.split())
+        right = done.returncode == 0 and done.stdout == b'283146 primes\n'
+        yield right, f'readme_self {peers} counts the primes below 4,000,000', done
+
+
+def leftovers():
+    """Processes that this test started, however indirectly, and that still run."""
+    found = []
+    for entry in pathlib.Path('/proc').iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / 'environ').read_bytes().split(b'\0')
+                if MARK.encode() in words:
+                    found.append((entry.name, (entry / 'cmdline').read_bytes()))
+            except OSError:
+                continue
+    return found
+
+
+def main(directory, wanted):
+    directory = pathlib.Path(directory).resolve()
+    groups = [same_answers(directory, wanted)]
+    if not wanted:
+        groups += [checks(directory), failures(directory), programs(directory)]
+    n = failed = 0
+
+    def report(right, name, got):
+        nonlocal n, failed
+        n += 1
+        failed += not right
+        print(f'{"ok" if right else "not ok"} {n} - {" ".join(name.split())}', flush=True)
+        if not right:
+            print(f'# {got}'.replace('\n', '\n# ')[:2000], flush=True)
+
+    for group in groups:
+        try:
+            for check in group:
+                report(*check)
+        except subprocess.TimeoutExpired as late:
+            report(False, f'ends within {TIMEOUT_S} s', late)
+    left = leftovers()
+    report(not left, 'no process is left behind', left)
+    print(f'1..{n}')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
