@@ -220,6 +220,13 @@ static pxi_subtask *retry_for (const pxi_job *job, const pxi_peer *peer)
     return NULL;
 }
 
+/* Where the first of those crashed: no use asking there when nothing else waits. */
+static uint64_t crashed_at (const pxi_job *job)
+{
+    const pxi_list *first = pxi_list_first (&job->retry);
+    return first ? PXI_LIST_ENTRY (first, pxi_subtask, in_retry)->crashed_at : 0;
+}
+
 static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
 {
     pxi_subtask *again = retry_for (job, peer);
@@ -238,7 +245,7 @@ static void seek (pxi_core *core, pxi_job *job)
     pxi_branch_check_retry (core, job);
     reserved_drop_lapsed (core, job);
     while (may_ask (core, job)) {
-        pxi_peer *peer = pxi_view_pick (core, job);
+        pxi_peer *peer = pxi_view_pick (core, job, job->surplus ? 0 : crashed_at (job));
         if (!peer || (!job->surplus && !retry_for (job, peer)))
             break;
         ask (core, job, peer);

@@ -290,8 +290,8 @@ void pxi_view_rtt (pxi_core *core, pxi_peer *peer, uint64_t sample_ns);
 uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer);
 void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer);
 void pxi_view_leave (pxi_core *core);
-/* A random peer that may run `module` for `job` (NULL: any responsive); NULL = none. */
-pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job);
+/* A random peer but `avoid` that may work for `job` (NULL: any responsive one); NULL = none. */
+pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid);
 /* Free the entry when nothing refers to it any more. */
 void pxi_view_unref (pxi_core *core, pxi_peer *peer);
 bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module);

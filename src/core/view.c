@@ -578,9 +578,9 @@ static bool reserved_at (const pxi_job *job, const pxi_peer *peer)
 }
 
 /* One question at a time per peer: a second one would wait behind the first. */
-static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job *job)
+static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job *job, uint64_t avoid)
 {
-    if (!counts_as_responsive (peer))
+    if (!counts_as_responsive (peer) || peer->record.id == avoid)
         return false;
     if (!job)
         return peer->n_leases == 0;
@@ -589,20 +589,20 @@ static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job 
 
 /* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is passed
  * over once; then a walk from a random place, so that the last free peer is found too. */
-pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job)
+pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid)
 {
     if (!core->n_responsive)
         return NULL;
     for (uint32_t draw = 0; draw < PICK_DRAWS; draw++) {
         pxi_peer *drawn = core->view[pxi_prng_below (&core->prng, core->n_view)];
         bool passed_over = draw < PICK_DRAWS / 2 && core->now_ns < drawn->busy_until_ns;
-        if (!passed_over && eligible (core, drawn, job))
+        if (!passed_over && eligible (core, drawn, job, avoid))
             return drawn;
     }
     uint32_t from = (uint32_t) pxi_prng_below (&core->prng, core->n_view);
     for (uint32_t i = 0; i < core->n_view; i++) {
         pxi_peer *walked = core->view[(from + i) % core->n_view];
-        if (eligible (core, walked, job))
+        if (eligible (core, walked, job, avoid))
             return walked;
     }
     return NULL;

@@ -791,7 +791,7 @@ static pxi_peer *volunteer_target (pxi_core *core)
     core->volunteer_to = 0;
     if (known && !known->unresponsive && !known->leaving && !known->n_leases)
         return known;
-    return pxi_view_pick (core, NULL);
+    return pxi_view_pick (core, NULL, 0);
 }
 
 static void volunteer (pxi_core *core)

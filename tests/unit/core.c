@@ -1,0 +1,551 @@
+/* The core, one peer at a time: the test plays the network and the executor. */
+#include <criterion/criterion.h>
+#include <peerexec/peer.h>
+#include <string.h>
+
+#include "core/core.h"
+#include "leak.h"
+
+enum { MODULE = 77, OTHER_MODULE = 78, ME = 1, THEM = 1000 };
+
+struct rig {
+    pxi_core *core;
+    uint64_t now_ns;
+    pxi_actions last;
+};
+
+static struct rig rig_new (uint32_t slots)
+{
+    pxi_core_config config = pxi_core_config_default ();
+    config.self.id = ME;
+    config.self.incarnation = 5;
+    config.self.slots = (uint16_t) slots;
+    config.self.n_modules = 1;
+    config.self.modules[0] = MODULE;
+    config.self.address = (pxi_address){.kind = 4, .port = 1};
+    config.seed = 1;
+    struct rig rig = {.core = pxi_core_new (&config)};
+    cr_assert_not_null (rig.core);
+    return rig;
+}
+
+static void rig_free (struct rig *rig)
+{
+    pxi_core_free (&rig->core);
+    TEST_NO_LEAKS ();
+}
+
+static void step (struct rig *rig, pxi_event event)
+{
+    event.now_ns = rig->now_ns;
+    pxi_core_step (rig->core, &event, &rig->last);
+}
+
+static void advance (struct rig *rig, uint64_t duration_ns)
+{
+    uint64_t until_ns = rig->now_ns + duration_ns;
+    while (pxi_core_wake_ns (rig->core) <= until_ns) {
+        rig->now_ns = pxi_core_wake_ns (rig->core);
+        step (rig, (pxi_event){.kind = PXI_EV_TICK});
+    }
+    rig->now_ns = until_ns;
+}
+
+/* The first action of the last step of this kind; NULL = none. */
+static const pxi_action *did (const struct rig *rig, pxi_action_kind kind)
+{
+    for (uint32_t i = 0; i < rig->last.n; i++) {
+        if (rig->last.items[i].kind == kind)
+            return &rig->last.items[i];
+    }
+    return NULL;
+}
+
+static const pxi_message *sent (const struct rig *rig, pxi_message_kind kind)
+{
+    for (uint32_t i = 0; i < rig->last.n; i++) {
+        const pxi_action *action = &rig->last.items[i];
+        if (action->kind == PXI_DO_SEND && action->message.kind == kind)
+            return &action->message;
+    }
+    return NULL;
+}
+
+static pxi_peer_record record_of (uint64_t id)
+{
+    pxi_peer_record record = {.id = id, .incarnation = 9, .slots = 1, .n_modules = 1};
+    record.address = (pxi_address){.kind = 4, .port = (uint16_t) id};
+    record.modules[0] = MODULE;
+    record.name[0] = 'w';
+    record.name[1] = (char) ('0' + id % 10);
+    return record;
+}
+
+static pxi_message from (uint64_t id, pxi_message_kind kind)
+{
+    return (pxi_message){.kind = kind, .from = id, .from_incarnation = 9, .to = ME, .to_incarnation = 5};
+}
+
+static void hear (struct rig *rig, pxi_message message)
+{
+    step (rig, (pxi_event){.kind = PXI_EV_MESSAGE, .message = &message});
+}
+
+static void meet (struct rig *rig, uint64_t id)
+{
+    pxi_peer_record record = record_of (id);
+    pxi_message hello = from (id, PXI_HELLO);
+    hello.records = &record;
+    hello.n_records = 1;
+    hear (rig, hello);
+    cr_assert_not_null (sent (rig, PXI_WELCOME));
+}
+
+static pxi_attempt attempt_of (uint64_t subtask, uint64_t job)
+{
+    return (pxi_attempt){
+        .key = {subtask, 1}, .job = {THEM, job}, .module = MODULE, .size_bytes = 8, .blob = subtask};
+}
+
+static pxi_message probe_from (uint64_t id, uint64_t probe, const pxi_attempt *inlined, uint64_t job)
+{
+    pxi_message message = from (id, PXI_PROBE);
+    message.probe = probe;
+    message.job = (pxi_job_id){THEM, job};
+    message.module = MODULE;
+    message.n_slots = 1;
+    message.reserve = true;
+    message.has_inline = inlined != NULL;
+    message.attempts = inlined;
+    message.n_attempts = inlined != NULL;
+    return message;
+}
+
+static void active (struct rig *rig, uint64_t origin, uint64_t job, uint32_t count, uint32_t wanted,
+                    uint64_t runs)
+{
+    step (rig, (pxi_event){.kind = PXI_EV_ACTIVE,
+                           .job = {origin, job},
+                           .count = count,
+                           .wanted = wanted,
+                           .runs = runs});
+}
+
+/* A root of ours is running, with subtasks waiting. */
+static void submit_with_surplus (struct rig *rig, uint32_t surplus)
+{
+    step (rig, (pxi_event){.kind = PXI_EV_SUBMIT,
+                           .attempt = {.key = {0, 1}, .job = {ME, 1}, .module = MODULE, .blob = 500}});
+    cr_assert_not_null (did (rig, PXI_DO_RUN));
+    active (rig, ME, 1, 1, 0, 1);
+    step (rig, (pxi_event){.kind = PXI_EV_SURPLUS, .job = {ME, 1}, .count = surplus});
+}
+
+static void hand_over (struct rig *rig, uint64_t token, uint64_t subtask, uint32_t number, uint32_t size)
+{
+    pxi_taken taken = {.subtask = subtask,
+                       .branch = 900,
+                       .number = number,
+                       .attempt = {.key = {subtask, 0},
+                                   .job = {ME, 1},
+                                   .module = MODULE,
+                                   .size_bytes = size,
+                                   .blob = subtask}};
+    step (rig, (pxi_event){
+                   .kind = PXI_EV_TAKEN, .job = {ME, 1}, .token = token, .taken = &taken, .n_taken = 1});
+}
+
+/* ---- serving ---------------------------------------------------------------------------------- */
+
+Test (core, a_free_peer_starts_what_rides_in_the_probe)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    pxi_attempt inlined = attempt_of (3, 1);
+    hear (&rig, probe_from (11, 7, &inlined, 1));
+    cr_assert_not_null (did (&rig, PXI_DO_RUN));
+    cr_assert (sent (&rig, PXI_OFFER)->accepted);
+    cr_assert_eq (sent (&rig, PXI_OFFER)->lease, 0);
+    cr_assert_eq (did (&rig, PXI_DO_SLOTS)->count, 1);
+    rig_free (&rig);
+}
+
+Test (core, a_busy_peer_keeps_a_reservation_and_offers_when_a_slot_is_free)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    meet (&rig, 12);
+    pxi_attempt first = attempt_of (3, 1), second = attempt_of (4, 2);
+    hear (&rig, probe_from (11, 7, &first, 1));
+    uint64_t run = did (&rig, PXI_DO_RUN)->run;
+    active (&rig, THEM, 1, 1, 0, 1);
+    hear (&rig, probe_from (12, 8, &second, 1));
+    cr_assert (sent (&rig, PXI_BUSY)->reserve);
+    cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 4, "the payload is dropped");
+
+    active (&rig, THEM, 1, 0, 0, 1);
+    step (&rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 60});
+    cr_assert_eq (sent (&rig, PXI_RESULT)->to, 11);
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (rig.core, &sizes);
+    cr_assert_eq (sizes.leases, 1, "the reservation became a lease");
+    cr_assert_eq (sizes.reservations, 0);
+    rig_free (&rig);
+}
+
+Test (core, nothing_starts_under_a_lapsed_lease)
+{
+    struct rig rig = rig_new (2);
+    meet (&rig, 11);
+    hear (&rig, probe_from (11, 7, NULL, 1));
+    uint64_t lease = sent (&rig, PXI_OFFER)->lease;
+    cr_assert_neq (lease, 0);
+    advance (&rig, 2 * PXI_SECOND);
+    pxi_attempt late = attempt_of (3, 1);
+    pxi_message dispatch = from (11, PXI_DISPATCH);
+    dispatch.lease = lease;
+    dispatch.attempts = &late;
+    dispatch.n_attempts = 1;
+    hear (&rig, dispatch);
+    cr_assert_null (did (&rig, PXI_DO_RUN));
+    cr_assert_eq (sent (&rig, PXI_RESULT)->result, PXI_RESULT_RETURNED);
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (rig.core, &sizes);
+    cr_assert_eq (sizes.slots_leased, 0);
+    rig_free (&rig);
+}
+
+Test (core, a_peer_without_the_module_cannot)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    pxi_message probe = probe_from (11, 7, NULL, 1);
+    probe.module = OTHER_MODULE;
+    hear (&rig, probe);
+    cr_assert_eq (sent (&rig, PXI_CANNOT)->err, PX_ENOMODULE);
+    rig_free (&rig);
+}
+
+Test (core, a_silent_master_is_given_up_and_the_slot_is_free_again)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    pxi_attempt inlined = attempt_of (3, 1);
+    hear (&rig, probe_from (11, 7, &inlined, 1));
+    uint64_t run = did (&rig, PXI_DO_RUN)->run;
+    active (&rig, THEM, 1, 1, 0, 1);
+    bool stopped = false;
+    uint64_t began_ns = rig.now_ns;
+    while (!stopped && rig.now_ns - began_ns < 5 * PXI_SECOND) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+        const pxi_action *stop = did (&rig, PXI_DO_STOP);
+        stopped = stop && stop->run == run;
+    }
+    cr_assert (stopped);
+    cr_assert_leq (rig.now_ns - began_ns, 2500 * PXI_MS, "within detect_ns");
+    step (&rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_FAILED});
+    cr_assert_null (sent (&rig, PXI_RESULT), "nobody waits for it");
+    cr_assert_not_null (did (&rig, PXI_DO_CLOSE_JOB));
+    rig_free (&rig);
+}
+
+Test (core, two_jobs_on_one_slot_take_turns)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    meet (&rig, 12);
+    pxi_attempt first = attempt_of (3, 1), second = attempt_of (4, 2);
+    hear (&rig, probe_from (11, 7, &first, 1));
+    active (&rig, THEM, 1, 1, 0, 1);
+    hear (&rig, probe_from (12, 8, NULL, 2));
+    cr_assert (sent (&rig, PXI_BUSY)->reserve);
+    advance (&rig, 60 * PXI_MS);
+    active (&rig, THEM, 1, 0, 1, 1); /* the first job yields at a task boundary */
+    const pxi_message *offer = sent (&rig, PXI_OFFER);
+    cr_assert_not_null (offer, "the second job gets its turn");
+    pxi_message dispatch = from (12, PXI_DISPATCH);
+    dispatch.lease = offer->lease;
+    dispatch.attempts = &second;
+    dispatch.n_attempts = 1;
+    hear (&rig, dispatch);
+    cr_assert_not_null (did (&rig, PXI_DO_RUN));
+    active (&rig, THEM, 2, 1, 0, 1);
+    uint32_t turns[2] = {0, 0};
+    for (uint32_t quantum = 0; quantum < 40; quantum++) {
+        advance (&rig, 50 * PXI_MS);
+        for (uint32_t i = 0; i < rig.last.n; i++) {
+            const pxi_action *action = &rig.last.items[i];
+            if (action->kind == PXI_DO_SLOTS && action->count)
+                turns[action->job.number - 1]++;
+        }
+        meet (&rig, 11); /* the masters are alive */
+        meet (&rig, 12);
+    }
+    cr_assert_geq (turns[0], 12);
+    cr_assert_geq (turns[1], 12);
+    rig_free (&rig);
+}
+
+Test (core, a_host_that_says_not_now_is_busy_without_reservation)
+{
+    struct rig rig = rig_new (2);
+    meet (&rig, 11);
+    step (&rig, (pxi_event){.kind = PXI_EV_HOST_BUSY, .flag = true});
+    hear (&rig, probe_from (11, 7, NULL, 1));
+    cr_assert (!sent (&rig, PXI_BUSY)->reserve);
+    step (&rig, (pxi_event){.kind = PXI_EV_HOST_BUSY, .flag = false});
+    hear (&rig, probe_from (11, 8, NULL, 1));
+    cr_assert_not_null (sent (&rig, PXI_OFFER));
+    rig_free (&rig);
+}
+
+/* ---- asking ----------------------------------------------------------------------------------- */
+
+Test (core, a_small_subtask_rides_in_the_probe_and_its_result_is_delivered_once)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    submit_with_surplus (&rig, 1);
+    const pxi_action *take = did (&rig, PXI_DO_TAKE);
+    cr_assert_not_null (take);
+    hand_over (&rig, take->token, 70, 4, 100);
+    const pxi_message *probe = sent (&rig, PXI_PROBE);
+    cr_assert (probe->has_inline);
+    pxi_message offer = from (11, PXI_OFFER);
+    offer.probe = probe->probe;
+    offer.accepted = true;
+    hear (&rig, offer);
+    pxi_message result = from (11, PXI_RESULT);
+    result.key = (pxi_key){70, 1};
+    result.blob = 71;
+    hear (&rig, result);
+    cr_assert_eq (did (&rig, PXI_DO_COMPLETE)->subtask, 70);
+    hear (&rig, result);
+    cr_assert_null (did (&rig, PXI_DO_COMPLETE), "the second time it is late");
+    cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 71);
+    rig_free (&rig);
+}
+
+Test (core, a_large_input_waits_for_a_lease)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    submit_with_surplus (&rig, 1);
+    hand_over (&rig, did (&rig, PXI_DO_TAKE)->token, 70, 4, 100000);
+    cr_assert_not_null (did (&rig, PXI_DO_GIVE_BACK));
+    const pxi_message *probe = sent (&rig, PXI_PROBE);
+    cr_assert (!probe->has_inline);
+    pxi_message offer = from (11, PXI_OFFER);
+    offer.probe = probe->probe;
+    offer.lease = 33;
+    offer.n_slots = 1;
+    offer.duration_ns = PXI_SECOND;
+    hear (&rig, offer);
+    hand_over (&rig, did (&rig, PXI_DO_TAKE)->token, 70, 4, 100000);
+    cr_assert_eq (sent (&rig, PXI_DISPATCH)->lease, 33);
+    rig_free (&rig);
+}
+
+Test (core, a_busy_answer_frees_the_subtask_at_once)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    submit_with_surplus (&rig, 1);
+    hand_over (&rig, did (&rig, PXI_DO_TAKE)->token, 70, 4, 100);
+    pxi_message busy = from (11, PXI_BUSY);
+    busy.probe = sent (&rig, PXI_PROBE)->probe;
+    busy.reserve = true;
+    hear (&rig, busy);
+    cr_assert_eq (did (&rig, PXI_DO_GIVE_BACK)->subtask, 70);
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (rig.core, &sizes);
+    cr_assert_eq (sizes.subtasks, 0);
+    cr_assert_eq (sizes.attempts, 0);
+    rig_free (&rig);
+}
+
+Test (core, the_branch_number_is_never_exceeded)
+{
+    struct rig rig = rig_new (1);
+    for (uint64_t id = 11; id <= 16; id++)
+        meet (&rig, id);
+    submit_with_surplus (&rig, 100);
+    uint64_t tokens[8];
+    uint32_t n_tokens = 0;
+    for (uint32_t i = 0; i < rig.last.n; i++) {
+        if (rig.last.items[i].kind == PXI_DO_TAKE)
+            tokens[n_tokens++] = rig.last.items[i].token;
+    }
+    cr_assert_gt (n_tokens, 2, "more is asked for than the branch may have");
+    bool capped = false;
+    uint32_t n_back = 0;
+    for (uint32_t i = 0; i < n_tokens; i++) {
+        hand_over (&rig, tokens[i], 70 + i, 2, 100);
+        capped |= did (&rig, PXI_DO_CAP) && did (&rig, PXI_DO_CAP)->flag;
+        n_back += did (&rig, PXI_DO_GIVE_BACK) != NULL;
+    }
+    cr_assert_eq (n_back, n_tokens - 2);
+    pxi_away_look looks[16];
+    cr_assert (capped);
+    cr_assert_eq (pxi_core_away (rig.core, looks, 16), 2);
+    rig_free (&rig);
+}
+
+Test (core, a_worker_that_falls_silent_loses_its_attempts)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    submit_with_surplus (&rig, 1);
+    hand_over (&rig, did (&rig, PXI_DO_TAKE)->token, 70, 4, 100);
+    pxi_message offer = from (11, PXI_OFFER);
+    offer.probe = sent (&rig, PXI_PROBE)->probe;
+    offer.accepted = true;
+    hear (&rig, offer);
+    uint64_t heard_ns = rig.now_ns;
+    while (!did (&rig, PXI_DO_GIVE_BACK) && rig.now_ns < heard_ns + 10 * PXI_SECOND) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+    }
+    cr_assert_eq (did (&rig, PXI_DO_GIVE_BACK)->subtask, 70);
+    cr_assert_leq (rig.now_ns - heard_ns, 2500 * PXI_MS);
+    pxi_peer_look look;
+    cr_assert_eq (pxi_core_peers (rig.core, rig.now_ns, &look, 1), 1);
+    cr_assert (look.unresponsive);
+    rig_free (&rig);
+}
+
+Test (core, a_subtask_that_crashes_thrice_has_that_for_its_outcome)
+{
+    struct rig rig = rig_new (1);
+    for (uint64_t id = 11; id <= 16; id++)
+        meet (&rig, id);
+    submit_with_surplus (&rig, 1);
+    hand_over (&rig, did (&rig, PXI_DO_TAKE)->token, 70, 4, 100);
+    uint64_t tried[3];
+    for (uint32_t crash = 0; crash < 3; crash++) {
+        const pxi_message *probe = sent (&rig, PXI_PROBE);
+        cr_assert_not_null (probe, "attempt %u is sent", crash + 1);
+        tried[crash] = probe->to;
+        pxi_message offer = from (probe->to, PXI_OFFER);
+        offer.probe = probe->probe;
+        offer.accepted = true;
+        pxi_message result = from (probe->to, PXI_RESULT);
+        result.key = probe->attempts[0].key;
+        result.result = PXI_RESULT_CRASHED;
+        result.blob = 80 + crash;
+        hear (&rig, offer);
+        hear (&rig, result);
+        cr_assert_null (did (&rig, PXI_DO_GIVE_BACK), "never run where it could take us with it");
+    }
+    const pxi_action *complete = did (&rig, PXI_DO_COMPLETE);
+    cr_assert_eq (complete->result, PXI_RESULT_CRASHED);
+    cr_assert_eq (complete->blob, 82);
+    cr_assert_neq (tried[0], tried[1]);
+    cr_assert_neq (tried[1], tried[2]);
+    rig_free (&rig);
+}
+
+/* ---- identity --------------------------------------------------------------------------------- */
+
+Test (core, a_message_for_a_former_self_is_dropped_and_answered_with_who_is_here)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    pxi_attempt inlined = attempt_of (3, 1);
+    pxi_message probe = probe_from (11, 7, &inlined, 1);
+    probe.to_incarnation = 4;
+    hear (&rig, probe);
+    cr_assert_null (did (&rig, PXI_DO_RUN));
+    cr_assert_not_null (sent (&rig, PXI_WELCOME));
+    rig_free (&rig);
+}
+
+Test (core, a_restarted_worker_is_not_taken_for_its_former_self)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    submit_with_surplus (&rig, 1);
+    hand_over (&rig, did (&rig, PXI_DO_TAKE)->token, 70, 4, 100);
+    pxi_peer_record record = record_of (11);
+    record.incarnation = 10;
+    pxi_message hello = from (11, PXI_HELLO);
+    hello.from_incarnation = 10;
+    hello.records = &record;
+    hello.n_records = 1;
+    hear (&rig, hello);
+    cr_assert_eq (did (&rig, PXI_DO_GIVE_BACK)->subtask, 70);
+    pxi_message result = from (11, PXI_RESULT); /* of the former incarnation */
+    result.key = (pxi_key){70, 1};
+    hear (&rig, result);
+    cr_assert_null (did (&rig, PXI_DO_COMPLETE));
+    rig_free (&rig);
+}
+
+Test (core, joining_oneself_is_told)
+{
+    struct rig rig = rig_new (1);
+    step (&rig, (pxi_event){.kind = PXI_EV_JOIN, .address = {.kind = 4, .port = 1}});
+    pxi_message hello = *sent (&rig, PXI_HELLO);
+    hear (&rig, hello);
+    cr_assert_eq (did (&rig, PXI_DO_REFUSED)->err, PX_ESELF);
+    rig_free (&rig);
+}
+
+Test (core, a_second_peer_of_our_name_is_refused)
+{
+    struct rig rig = rig_new (1);
+    pxi_peer_record record = record_of (ME);
+    pxi_message hello = from (ME, PXI_HELLO);
+    hello.records = &record;
+    hello.n_records = 1;
+    hear (&rig, hello);
+    cr_assert_eq (sent (&rig, PXI_REFUSED)->err, PX_EDUPLICATE);
+    rig_free (&rig);
+}
+
+Test (core, four_idle_peers_exchange_nothing_but_views)
+{
+    struct rig rig = rig_new (2);
+    for (uint64_t id = 11; id <= 13; id++)
+        meet (&rig, id);
+    uint32_t n_sent = 0;
+    while (rig.now_ns < 60 * PXI_SECOND) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+        for (uint32_t i = 0; i < rig.last.n; i++) {
+            const pxi_action *action = &rig.last.items[i];
+            if (action->kind != PXI_DO_SEND)
+                continue;
+            cr_assert_eq (action->message.kind, PXI_GOSSIP, "got %s",
+                          pxi_message_name (action->message.kind));
+            n_sent++;
+            pxi_peer_record record = record_of (action->message.to);
+            pxi_message reply = from (record.id, PXI_GOSSIP_REPLY);
+            reply.records = &record;
+            reply.n_records = 1;
+            hear (&rig, reply);
+            break;
+        }
+    }
+    cr_assert (n_sent > 45 && n_sent < 75, "%u", n_sent);
+    rig_free (&rig);
+}
+
+Test (core, leaving_says_so_and_ends_when_nothing_is_left)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    pxi_attempt inlined = attempt_of (3, 1);
+    hear (&rig, probe_from (11, 7, &inlined, 1));
+    uint64_t run = did (&rig, PXI_DO_RUN)->run;
+    step (&rig, (pxi_event){.kind = PXI_EV_DRAIN});
+    cr_assert_not_null (sent (&rig, PXI_LEAVE));
+    cr_assert_null (did (&rig, PXI_DO_DRAINED));
+    hear (&rig, probe_from (11, 8, NULL, 1));
+    cr_assert_not_null (sent (&rig, PXI_CANNOT));
+    step (&rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 60});
+    cr_assert_not_null (sent (&rig, PXI_RESULT));
+    cr_assert_not_null (did (&rig, PXI_DO_DRAINED));
+    rig_free (&rig);
+}
