@@ -139,7 +139,7 @@ def symbols(archive, *options):
     for line in run('nm', '-A', *options, str(archive)).splitlines():
         match = re.match(r'.*?:([^:]+):\s*[0-9a-f]*\s+(\w)\s+(\S+)$', line)
         if match:
-            yield match[1], match[3], match[2]
+            yield match[1].split('/')[-1], match[3], match[2]  # thin archives name paths
 
 
 def plain(name):
@@ -154,7 +154,7 @@ def core_needs_only_memory_and_computing(project):
     if not core:
         return
     defined = {name for _, name, _ in symbols(core, '--defined-only')}
-    pure = {header + '.c.o' for header in CORE_BASE_HEADERS}
+    pure = {name + '.c.o' for name in CORE_BASE_HEADERS | {'error'}}
     defined |= {name for member, name, _ in symbols(base, '--defined-only') if member in pure}
     for member, name, _ in symbols(core, '--undefined-only'):
         if name not in defined and plain(name) not in CORE_SYMBOLS and name not in CORE_SYMBOLS:
@@ -181,7 +181,7 @@ def library_has_no_mutable_globals(project):
         for line in run('objdump', '-t', str(archive)).splitlines():
             match = re.match(r'(\S+\.o):\s+file format', line)
             if match:
-                member = match[1]
+                member = match[1].split('/')[-1]
             match = re.match(r'[0-9a-f]+ .{6}[O ] (\S+)\s+[0-9a-f]+ (?:\.hidden )?(\S+)$', line)
             if not match:
                 continue
