@@ -155,6 +155,14 @@ static void hand_over (struct rig *rig, uint64_t token, uint64_t subtask, uint32
                    .kind = PXI_EV_TAKEN, .job = {ME, 1}, .token = token, .taken = &taken, .n_taken = 1});
 }
 
+/* Whatever the last step wanted to take is not there. */
+static void nothing_left (struct rig *rig)
+{
+    const pxi_action *take = did (rig, PXI_DO_TAKE);
+    if (take)
+        step (rig, (pxi_event){.kind = PXI_EV_TAKEN, .job = {ME, 1}, .token = take->token});
+}
+
 /* ---- serving ---------------------------------------------------------------------------------- */
 
 Test (core, a_free_peer_starts_what_rides_in_the_probe)
@@ -435,6 +443,7 @@ Test (core, a_subtask_that_crashes_thrice_has_that_for_its_outcome)
         result.result = PXI_RESULT_CRASHED;
         result.blob = 80 + crash;
         hear (&rig, offer);
+        nothing_left (&rig);
         hear (&rig, result);
         cr_assert_null (did (&rig, PXI_DO_GIVE_BACK), "never run where it could take us with it");
     }
