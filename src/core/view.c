@@ -16,7 +16,7 @@ enum {
     MISSED_UNRESPONSIVE = 2, /* gossip rounds */
     PICK_DRAWS = 8,          /* random draws before the walk: finds a fit one with 1 - q^8 */
 };
-#define JOIN_RETRY_NS PXI_SECOND
+#define JOIN_RETRY_NS (250 * PXI_MS)
 #define DEAD_AFTER_NS (30 * PXI_SECOND) /* unresponsive this long: out of the view */
 #define GONE_FOR_NS (60 * PXI_SECOND)   /* evicted: hearsay is not believed this long */
 #define REFUSAL_COUNTS_NS (5 * PXI_SECOND) /* a name clash after this is the other side's problem */

@@ -122,7 +122,8 @@ void pxi_worker_close_jobs (pxi_core *core)
 
 static uint32_t busy_of (const pxi_job *job)
 {
-    return job->active + (uint32_t) (job->runs_sent - job->runs_echoed);
+    uint64_t not_taken_up = job->runs_sent - job->runs_echoed;
+    return job->active + (uint32_t) (not_taken_up < job->n_runs ? not_taken_up : job->n_runs);
 }
 
 static uint32_t slots_used (const pxi_core *core)
