@@ -74,9 +74,12 @@ configure ()
 {
     stage=$1 compiler=$2
     shift 2
-    [ -f "$out/$stage/build.ninja" ] ||
-        CC=$compiler CXX=$(echo "$compiler" | sed 's/gcc/g++/; s/clang/clang++/') \
-            meson setup "$out/$stage" "$@" || {
+    if [ -f "$out/$stage/build.ninja" ]; then
+        ninja -C "$out/$stage" build.ninja
+        return
+    fi
+    CC=$compiler CXX=$(echo "$compiler" | sed 's/gcc/g++/; s/clang/clang++/') \
+        meson setup "$out/$stage" "$@" || {
         rm -rf "${out:?}/$stage"
         return 1
     }
@@ -208,9 +211,11 @@ fuzz_one ()
         -artifact_prefix="$work/" "$work/corpus" $seeds
 }
 
-fails ()
+# is_caught PROGRAM SECONDS: the fuzzer found an input that it objects to, and kept it.
+is_caught ()
 {
-    ! "$@"
+    rm -f "$out/fuzz-work/$(basename "$1")"/crash-*
+    ! fuzz_one "$@" && ls "$out/fuzz-work/$(basename "$1")"/crash-*
 }
 
 stage_fuzz ()
@@ -225,7 +230,7 @@ stage_fuzz ()
     for target in $targets; do
         case $target in
         *canary*) # finding nothing here would mean that the fuzzer looks at nothing
-            try "fuzz: $(basename "$target") is caught" "$log" fails fuzz_one "$out/fuzz/$target" 20 ;;
+            try "fuzz: $(basename "$target") is caught" "$log" is_caught "$out/fuzz/$target" 20 ;;
         *)
             try "fuzz: $(basename "$target")" "$log" fuzz_one "$out/fuzz/$target" \
                 $((fuzz_seconds / n_targets)) ;;
