@@ -1,0 +1,501 @@
+/* The codec, chains, and text: what goes in comes out, and what must not come in does not. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include <peerexec/peer.h>
+
+#include "fuzz/wire_samples.h"
+#include "wire/arena.h"
+#include "wire/codec.h"
+#include "wire/peerexec.pb-c.h"
+#include "wire/text.h"
+
+/* ---- codec ----------------------------------------------------------------------------------- */
+
+static px_err decode (const pxi_bytes *bytes, uint32_t n_payloads, pxi_decoded *decoded, char *why)
+{
+    return pxi_codec_decode (pxi_bytes_data (bytes), pxi_bytes_size (bytes), n_payloads, decoded,
+                             why);
+}
+
+Test (wire, every_kind_comes_out_as_it_went_in)
+{
+    bool seen[PXI_HANDSHAKE_ACK + 1] = {false};
+    for (uint32_t i = 0; i < wire_sample_count (); i++) {
+        pxi_message message;
+        pxi_decoded decoded;
+        uint32_t n_payloads;
+        char why[PX_WHY_SIZE] = "";
+        wire_sample (i, &message, &n_payloads);
+        seen[message.kind] = true;
+        pxi_bytes *bytes = pxi_codec_encode (&message);
+        cr_assert_not_null (bytes);
+        cr_assert_leq (pxi_bytes_size (bytes), PXI_ENVELOPE_SIZE_MAX);
+        cr_assert_eq (decode (bytes, n_payloads, &decoded, why), PX_OK, "sample %u: %s", i, why);
+        cr_expect (wire_message_same (&message, &decoded.message), "sample %u", i);
+        cr_expect_null (wire_message_fault (&decoded.message));
+        pxi_codec_fini (&decoded);
+        cr_expect_eq (decode (bytes, n_payloads + 1, &decoded, why), PX_EMALFORMED);
+        cr_expect (strstr (why, "payload"), "sample %u: %s", i, why);
+        pxi_bytes_release (bytes);
+    }
+    for (int kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++)
+        cr_expect (seen[kind], "no sample of kind %d", kind);
+}
+
+Test (wire, fields_that_a_kind_does_not_use_do_not_travel)
+{
+    pxi_message message, back;
+    uint32_t n_payloads;
+    pxi_decoded decoded;
+    for (uint32_t i = 0; i < wire_sample_count (); i++) {
+        wire_sample (i, &message, &n_payloads);
+        back = message;
+        uint64_t probe = message.probe, sequence = message.sequence, run_ns = message.run_ns;
+        message.probe = probe ? probe : 99;
+        message.sequence = sequence ? sequence : 99;
+        message.run_ns = run_ns ? run_ns : 99;
+        pxi_bytes *bytes = pxi_codec_encode (&message);
+        cr_assert_eq (decode (bytes, n_payloads, &decoded, NULL), PX_OK);
+        cr_expect (wire_message_same (&back, &decoded.message), "sample %u", i);
+        pxi_codec_fini (&decoded);
+        pxi_bytes_release (bytes);
+    }
+}
+
+/* One wrong field each, and a word of what the refusal says. */
+typedef struct wrong {
+    const char *word;
+    pxi_message_kind kind;
+    void (*spoil) (Pxi__Wire__Envelope *envelope);
+} wrong;
+
+#define SPOIL(name, statement)                                                                     \
+    static void name (Pxi__Wire__Envelope *in)                                                     \
+    {                                                                                              \
+        statement;                                                                                 \
+    }
+SPOIL (no_from, in->has_from = false)
+SPOIL (no_incarnation, in->from_incarnation = 0)
+SPOIL (no_to, in->has_to = false)
+SPOIL (kind_0, in->kind = 0)
+SPOIL (kind_17, in->kind = 17)
+SPOIL (kind_big, in->kind = UINT32_MAX)
+SPOIL (no_probe, in->probe = 0)
+SPOIL (no_job, in->job_origin = 0)
+SPOIL (no_slots, in->n_slots = 0)
+SPOIL (many_slots, in->n_slots = PXI_SLOTS_MAX + 1)
+SPOIL (no_lease, in->lease = 0)
+SPOIL (long_duration, in->duration_ns = 3600 * PXI_SECOND + 1)
+SPOIL (err_0, in->err = 0)
+SPOIL (err_27, in->err = PX_ECONFIG + 1)
+SPOIL (result_6, in->result = 6)
+SPOIL (subtask_0, in->subtask = 0)
+SPOIL (attempt_0, in->attempt = 0)
+SPOIL (no_records, in->n_records = 0)
+SPOIL (record_id, in->records[0]->id = 0)
+SPOIL (record_other, in->records[0]->id = 12)
+SPOIL (record_incarnation, in->records[0]->incarnation = 0)
+SPOIL (record_slots, in->records[0]->has_slots = true; in->records[0]->slots = PXI_SLOTS_MAX + 1)
+SPOIL (record_flags, in->records[0]->has_flags = true; in->records[0]->flags = 65536)
+SPOIL (record_ip, in->records[0]->ip.len = 3)
+SPOIL (record_port_0, in->records[0]->port = 0)
+SPOIL (record_port, in->records[0]->port = 65536)
+SPOIL (record_modules, static uint64_t modules[9]; in->records[0]->n_modules = 9;
+       in->records[0]->modules = modules)
+SPOIL (name_long, in->records[0]->has_name = true; in->records[0]->name.len = 32;
+       in->records[0]->name.data = (uint8_t *)"12345678901234567890123456789012")
+SPOIL (name_nul, in->records[0]->has_name = true; in->records[0]->name.len = 3;
+       in->records[0]->name.data = (uint8_t *)"a\0b")
+SPOIL (name_escape, in->records[0]->has_name = true; in->records[0]->name.len = 4;
+       in->records[0]->name.data = (uint8_t *)"\033[2J")
+SPOIL (name_latin, in->records[0]->has_name = true; in->records[0]->name.len = 2;
+       in->records[0]->name.data = (uint8_t *)"\xe4z")
+SPOIL (inline_missing, in->n_attempts = 0)
+SPOIL (inline_unsaid, in->has_inline = false)
+SPOIL (no_attempts, in->n_attempts = 0)
+SPOIL (attempt_subtask, in->attempts[0]->subtask = 0)
+SPOIL (attempt_number, in->attempts[0]->attempt = 0)
+SPOIL (attempt_job, in->attempts[0]->job_origin = 0)
+SPOIL (no_keys, in->n_key_subtasks = 0; in->n_key_attempts = 0)
+SPOIL (keys_uneven, in->n_key_attempts--)
+SPOIL (key_0, in->key_subtasks[0] = 0)
+SPOIL (key_attempt_0, in->key_attempts[0] = 0)
+SPOIL (reports_uneven, in->n_report_progress--)
+SPOIL (nothing_declined, in->lease = 0; in->probe = 0)
+
+static const wrong wrongs[] = {
+    {"sender's id", PXI_LEAVE, no_from},
+    {"incarnation", PXI_LEAVE, no_incarnation},
+    {"receiver", PXI_LEAVE, no_to},
+    {"kind 0", PXI_LEAVE, kind_0},
+    {"kind 17", PXI_LEAVE, kind_17},
+    {"kind 4294967295", PXI_LEAVE, kind_big},
+    {"probe", PXI_BUSY, no_probe},
+    {"job", PXI_PROBE, no_job},
+    {"n_slots", PXI_PROBE, no_slots},
+    {"1025", PXI_PROBE, many_slots},
+    {"lease", PXI_OFFER, no_lease},
+    {"lease", PXI_DISPATCH, no_lease},
+    {"hour", PXI_BUSY, long_duration},
+    {"err", PXI_REFUSED, err_0},
+    {"err 27", PXI_CANNOT, err_27},
+    {"result 6", PXI_RESULT, result_6},
+    {"subtask", PXI_RESULT, subtask_0},
+    {"attempt", PXI_RESULT, attempt_0},
+    {"records", PXI_HELLO, no_records},
+    {"id 0", PXI_HELLO, record_id},
+    {"sender's", PXI_HELLO, record_other},
+    {"incarnation 0", PXI_HELLO, record_incarnation},
+    {"slots", PXI_GOSSIP, record_slots},
+    {"flags", PXI_GOSSIP, record_flags},
+    {"IPv4", PXI_HELLO, record_ip},
+    {"port 0", PXI_HELLO, record_port_0},
+    {"port 65536", PXI_HELLO, record_port},
+    {"9 modules", PXI_HELLO, record_modules},
+    {"32 bytes", PXI_HELLO, name_long},
+    {"printable", PXI_HELLO, name_nul},
+    {"printable", PXI_HELLO, name_escape},
+    {"printable", PXI_HELLO, name_latin},
+    {"inline", PXI_PROBE, inline_missing},
+    {"inline", PXI_PROBE, inline_unsaid},
+    {"no attempts", PXI_DISPATCH, no_attempts},
+    {"subtask 0", PXI_DISPATCH, attempt_subtask},
+    {"number 0", PXI_DISPATCH, attempt_number},
+    {"origin", PXI_DISPATCH, attempt_job},
+    {"no keys", PXI_CANCEL, no_keys},
+    {"subtasks with", PXI_HANDSHAKE, keys_uneven},
+    {"subtask 0", PXI_CANCEL, key_0},
+    {"attempt 0", PXI_CANCEL, key_attempt_0},
+    {"keys with", PXI_HANDSHAKE_ACK, reports_uneven},
+    {"nothing", PXI_DECLINE, nothing_declined},
+};
+
+/* The last sample of the kind: the fullest. */
+static pxi_bytes *encode_last (pxi_message_kind kind, uint32_t *n_payloads)
+{
+    pxi_message message;
+    for (uint32_t i = wire_sample_count (); i-- > 0;) {
+        wire_sample (i, &message, n_payloads);
+        if (message.kind == kind)
+            return pxi_codec_encode (&message);
+    }
+    return NULL;
+}
+
+Test (wire, each_wrong_field_is_refused_by_its_name)
+{
+    for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
+        static uint8_t again[2 * PXI_ENVELOPE_SIZE_MAX];
+        uint32_t n_payloads;
+        pxi_decoded decoded;
+        char why[PX_WHY_SIZE] = "";
+        pxi_bytes *bytes = encode_last (wrongs[i].kind, &n_payloads);
+        Pxi__Wire__Envelope *envelope =
+            pxi__wire__envelope__unpack (NULL, pxi_bytes_size (bytes), pxi_bytes_data (bytes));
+        cr_assert_not_null (envelope);
+        Pxi__Wire__Envelope spoiled = *envelope;
+        Pxi__Wire__PeerRecord record;
+        Pxi__Wire__PeerRecord *records[PXI_RECORDS_MAX];
+        if (envelope->n_records > 0) { /* what is put in its place must not be freed with it */
+            record = *envelope->records[0];
+            memcpy (records, envelope->records, envelope->n_records * sizeof *records);
+            records[0] = &record;
+            spoiled.records = records;
+        }
+        wrongs[i].spoil (&spoiled);
+        size_t size = pxi__wire__envelope__pack (&spoiled, again);
+        px_err err = pxi_codec_decode (again, size, n_payloads, &decoded, why);
+        cr_expect_eq (err, PX_EMALFORMED, "%zu (%s): accepted", i, wrongs[i].word);
+        cr_expect (strstr (why, wrongs[i].word), "%zu: '%s' does not say '%s'", i, why,
+                   wrongs[i].word);
+        cr_expect_null (decoded.memory);
+        pxi__wire__envelope__free_unpacked (envelope, NULL);
+        pxi_bytes_release (bytes);
+    }
+}
+
+Test (wire, counts_over_their_limits_are_refused)
+{
+    static uint64_t subtasks[PXI_KEYS_MAX + 1];
+    static uint32_t attempts[PXI_KEYS_MAX + 1];
+    static uint8_t packed[2 * PXI_ENVELOPE_SIZE_MAX];
+    pxi_decoded decoded;
+    char why[PX_WHY_SIZE];
+    for (size_t i = 0; i <= PXI_KEYS_MAX; i++)
+        subtasks[i] = attempts[i] = 1;
+    Pxi__Wire__Envelope out = PXI__WIRE__ENVELOPE__INIT;
+    out.version = PXI_WIRE_MAGIC | PXI_WIRE_VERSION;
+    out.kind = PXI_CANCEL;
+    out.has_from = out.has_from_incarnation = out.has_to = true;
+    out.from = out.from_incarnation = out.to = 1;
+    out.key_subtasks = subtasks;
+    out.key_attempts = attempts;
+    out.n_key_subtasks = out.n_key_attempts = PXI_KEYS_MAX + 1;
+    size_t size = pxi__wire__envelope__pack (&out, packed);
+    cr_expect_eq (pxi_codec_decode (packed, size, 0, &decoded, why), PX_EMALFORMED);
+    cr_expect (strstr (why, "1025 keys"), "%s", why);
+
+    Pxi__Wire__Attempt attempt = PXI__WIRE__ATTEMPT__INIT;
+    Pxi__Wire__Attempt *list[PXI_DISPATCH_MAX + 1];
+    for (size_t i = 0; i <= PXI_DISPATCH_MAX; i++)
+        list[i] = &attempt;
+    out.n_key_subtasks = out.n_key_attempts = 0;
+    out.kind = PXI_DISPATCH;
+    out.has_lease = true;
+    out.lease = 1;
+    out.attempts = list;
+    out.n_attempts = PXI_DISPATCH_MAX + 1;
+    size = pxi__wire__envelope__pack (&out, packed);
+    cr_expect_eq (pxi_codec_decode (packed, size, 33, &decoded, why), PX_EMALFORMED);
+    cr_expect (strstr (why, "33 attempts"), "%s", why);
+}
+
+Test (wire, another_version_is_told_from_garbage)
+{
+    pxi_decoded decoded;
+    char why[PX_WHY_SIZE];
+    uint32_t n_payloads;
+    pxi_bytes *bytes = encode_last (PXI_LEAVE, &n_payloads);
+    uint8_t *data = pxi_bytes_data (bytes);
+    static const uint8_t begin[] = {0x0d, 0x01, 0x00, 0x58, 0x50};
+    cr_assert_arr_eq (data, begin, sizeof begin);
+    data[1] = 7;
+    cr_expect_eq (decode (bytes, 0, &decoded, why), PX_EVERSION);
+    cr_expect (strstr (why, "version 7") && strstr (why, "version 1"), "%s", why);
+    cr_expect_eq (pxi_codec_decode (data, sizeof begin, 0, &decoded, why), PX_EVERSION);
+    data[3] = 'Y';
+    cr_expect_eq (decode (bytes, 0, &decoded, why), PX_EMALFORMED);
+    cr_expect_eq (pxi_codec_decode ("GET / HTTP/1.1\r\n", 16, 0, &decoded, why), PX_EMALFORMED);
+    cr_expect_eq (pxi_codec_decode (NULL, 0, 0, &decoded, NULL), PX_EMALFORMED);
+    pxi_bytes_release (bytes);
+}
+
+Test (wire, a_version_stated_twice_is_refused)
+{
+    uint32_t n_payloads;
+    pxi_decoded decoded;
+    char why[PX_WHY_SIZE];
+    pxi_bytes *bytes = encode_last (PXI_LEAVE, &n_payloads);
+    uint8_t data[256];
+    size_t size = pxi_bytes_size (bytes);
+    memcpy (data, pxi_bytes_data (bytes), size);
+    memcpy (data + size, "\x0d\x02\x00\x58\x50", 5);
+    cr_expect_eq (pxi_codec_decode (data, size + 5, 0, &decoded, why), PX_EMALFORMED);
+    cr_expect (strstr (why, "version"), "%s", why);
+    pxi_bytes_release (bytes);
+}
+
+Test (wire, an_oversized_envelope_is_refused_before_it_is_read)
+{
+    static uint8_t data[PXI_ENVELOPE_SIZE_MAX + 1];
+    pxi_decoded decoded;
+    char why[PX_WHY_SIZE];
+    cr_expect_eq (pxi_codec_decode (data, sizeof data, 0, &decoded, why), PX_ETOOBIG);
+    cr_expect (strstr (why, "65537"), "%s", why);
+}
+
+/* Empty submessages are two bytes on the wire and over a hundred in memory. */
+Test (wire, what_would_unpack_to_more_than_the_cap_is_refused)
+{
+    static uint8_t data[PXI_ENVELOPE_SIZE_MAX];
+    pxi_decoded decoded;
+    char why[PX_WHY_SIZE];
+    static const uint8_t begin[] = {0x0d, 0x01, 0x00, 0x58, 0x50, 0x10, 0x01};
+    memcpy (data, begin, sizeof begin);
+    size_t size = sizeof begin;
+    for (; size + 3 <= sizeof data; size += 3)
+        memcpy (data + size, "\xc2\x01\x00", 3); /* field 24, no bytes */
+    cr_expect_eq (pxi_codec_decode (data, size, 0, &decoded, why), PX_EMALFORMED);
+    cr_expect (strstr (why, "unpacks to more"), "%s", why);
+}
+
+Test (wire, a_status_question_is_told_from_the_protocol)
+{
+    pxi_status_message status = {0};
+    pxi_decoded decoded;
+    uint32_t n_payloads;
+    pxi_bytes *ask = pxi_codec_encode_status (PXI_STATUS_ASK, 5, 6);
+    cr_assert_eq (pxi_codec_peek_status (pxi_bytes_data (ask), pxi_bytes_size (ask), &status),
+                  PX_OK);
+    cr_expect (status.kind == PXI_STATUS_ASK && status.from == 5 && status.sequence == 6);
+    cr_expect_eq (decode (ask, 0, &decoded, NULL), PX_EMALFORMED);
+    ((uint8_t *)pxi_bytes_data (ask))[6] = 66;
+    cr_expect_eq (pxi_codec_peek_status (pxi_bytes_data (ask), pxi_bytes_size (ask), &status),
+                  PX_EMALFORMED);
+    ((uint8_t *)pxi_bytes_data (ask))[1] = 2;
+    cr_expect_eq (pxi_codec_peek_status (pxi_bytes_data (ask), pxi_bytes_size (ask), &status),
+                  PX_EVERSION);
+    pxi_bytes *leave = encode_last (PXI_LEAVE, &n_payloads);
+    cr_expect_eq (pxi_codec_peek_status (pxi_bytes_data (leave), pxi_bytes_size (leave), &status),
+                  PX_EAGAIN);
+    pxi_bytes_release (ask);
+    pxi_bytes_release (leave);
+}
+
+/* protobuf-c has no limit of recursion: no message may reach itself. */
+static void check_depth (const ProtobufCMessageDescriptor *descriptor, int depth)
+{
+    cr_assert_lt (depth, 4, "%s is nested too deep, or in itself", descriptor->name);
+    for (unsigned i = 0; i < descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+        cr_expect_neq (field->type, PROTOBUF_C_TYPE_STRING, "%s.%s is a string: use bytes",
+                       descriptor->name, field->name);
+        bool number =
+            field->type != PROTOBUF_C_TYPE_MESSAGE && field->type != PROTOBUF_C_TYPE_BYTES;
+        if (field->label == PROTOBUF_C_LABEL_REPEATED && number)
+            cr_expect (field->flags & PROTOBUF_C_FIELD_FLAG_PACKED, "%s.%s is not packed",
+                       descriptor->name, field->name);
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+            check_depth (field->descriptor, depth + 1);
+    }
+}
+
+Test (wire, the_schema_is_flat_packed_and_without_strings)
+{
+    check_depth (&pxi__wire__envelope__descriptor, 0);
+    check_depth (&pxi__wire__chain__descriptor, 0);
+}
+
+Test (wire, the_arena_stops_at_its_cap)
+{
+    pxi_arena arena;
+    pxi_arena_init (&arena, 100000);
+    for (size_t used = 0; used + 48 <= 100000; used += 48) {
+        char *memory = pxi_arena_alloc (&arena, 40);
+        cr_assert_not_null (memory);
+        cr_assert_eq ((uintptr_t)memory % 16, 0);
+        memset (memory, 1, 40);
+    }
+    cr_expect_null (pxi_arena_alloc (&arena, 64));
+    cr_expect (arena.over_cap && !arena.out_of_memory);
+    cr_expect_null (pxi_arena_alloc (&arena, SIZE_MAX));
+    pxi_arena_fini (&arena);
+}
+
+/* ---- chains ---------------------------------------------------------------------------------- */
+
+Test (chain, comes_out_as_it_went_in_as_copies)
+{
+    pxi_chain chain, back;
+    wire_chain_sample (&chain);
+    pxi_bytes *bytes = pxi_chain_encode (&chain);
+    cr_assert_eq (pxi_chain_decode (bytes, &back), PX_OK);
+    memset (pxi_bytes_data (bytes), 0xff, pxi_bytes_size (bytes));
+    cr_expect (wire_chain_same (&chain, &back));
+    pxi_chain_fini (&back);
+    cr_expect_eq (pxi_chain_decode (bytes, &back), PX_EMALFORMED);
+    pxi_bytes_release (bytes);
+}
+
+Test (chain, nothing_is_an_empty_chain)
+{
+    pxi_chain chain = {0}, back;
+    cr_expect_eq (pxi_chain_decode (NULL, &back), PX_OK);
+    cr_expect (back.n_failures == 0 && back.n_shares == 0 && !back.memory);
+    pxi_bytes *bytes = pxi_chain_encode (&chain);
+    cr_expect_eq (pxi_chain_decode (bytes, &back), PX_OK);
+    pxi_chain_fini (&back);
+    pxi_bytes_release (bytes);
+}
+
+Test (chain, over_the_limits_is_cut_and_counted)
+{
+    static px_failure failures[PXI_FAILURES_MAX + 36];
+    static px_job_share shares[PXI_SHARES_MAX + 10];
+    static char text[3 * PXI_TEXT_MAX];
+    for (size_t i = 0; i + 2 < sizeof text; i += 2)
+        memcpy (text + i, "\xc3\xa4", 2);
+    text[0] = 'x'; /* so that no character ends at the limit */
+    text[1] = 'y';
+    memmove (text + 1, text + 2, sizeof text - 2);
+    for (size_t i = 0; i < PXI_FAILURES_MAX + 36; i++)
+        failures[i] = (px_failure){.code = PX_EFAILED,
+                                   .level = UINT32_MAX,
+                                   .message = text,
+                                   .task = text,
+                                   .peer = text,
+                                   .file = text};
+    for (size_t i = 0; i < PXI_SHARES_MAX + 10; i++)
+        shares[i] = (px_job_share){.peer_id = i + 1, .subtasks = 1, .work_ns = 10};
+    pxi_chain chain = {.failures = failures,
+                       .n_failures = PXI_FAILURES_MAX + 36,
+                       .n_failures_dropped = 4,
+                       .shares = shares,
+                       .n_shares = PXI_SHARES_MAX + 10};
+    pxi_chain back;
+    pxi_bytes *bytes = pxi_chain_encode (&chain);
+    cr_assert_leq (pxi_bytes_size (bytes), PXI_CHAIN_SIZE_MAX);
+    cr_assert_eq (pxi_chain_decode (bytes, &back), PX_OK);
+    cr_expect_eq (back.n_failures, PXI_FAILURES_MAX);
+    cr_expect_eq (back.n_failures_dropped, 40);
+    cr_expect_eq (back.n_shares, PXI_SHARES_MAX);
+    cr_expect_eq (back.shares[PXI_SHARES_MAX - 1].subtasks, 11);
+    size_t size = strlen (back.failures[0].message);
+    cr_expect_eq (size, PXI_TEXT_MAX - 1, "%zu: cut between characters", size);
+    cr_expect (pxi_text_valid (back.failures[0].message, size));
+    cr_expect_null (wire_chain_fault (&back));
+    pxi_chain_fini (&back);
+    pxi_bytes_release (bytes);
+}
+
+Test (chain, hostile_text_becomes_harmless)
+{
+    px_failure failure = {
+        .code = PX_EFAILED, .message = "bad \033[31m \xff\xfe end\n", .task = NULL};
+    pxi_chain chain = {.failures = &failure, .n_failures = 1}, back;
+    pxi_bytes *bytes = pxi_chain_encode (&chain);
+    cr_assert_eq (pxi_chain_decode (bytes, &back), PX_OK);
+    cr_expect_str_eq (back.failures[0].message, "bad ?[31m ?? end\n");
+    cr_expect_str_eq (back.failures[0].task, "");
+    pxi_chain_fini (&back);
+    pxi_bytes_release (bytes);
+}
+
+Test (chain, shares_of_one_peer_are_summed)
+{
+    px_job_share shares[PXI_SHARES_MAX];
+    px_job_share more[] = {{1, "a", 1, 10}, {2, "b", 2, 20}, {1, "a", 3, 30}};
+    size_t n = 0;
+    pxi_shares_add (shares, &n, more, 3);
+    pxi_shares_add (shares, &n, more, 1);
+    cr_assert_eq (n, 2);
+    cr_expect (shares[0].peer_id == 1 && shares[0].subtasks == 5 && shares[0].work_ns == 50);
+    cr_expect (shares[1].peer_id == 2 && shares[1].subtasks == 2);
+}
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+Test (text, valid_is_utf8_without_control_characters)
+{
+    static const struct {
+        const char *text;
+        bool valid;
+    } table[] = {
+        {"", true},
+        {"plain", true},
+        {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x99\x82", true},
+        {"\x7f", false},
+        {"a\nb", false},
+        {"\xc2\x80", false},         /* C1 */
+        {"\xc0\xaf", false},         /* not the shortest form */
+        {"\xe0\x80\xaf", false},     /* the same */
+        {"\xf0\x80\x80\xaf", false}, /* the same */
+        {"\xed\xa0\x80", false},     /* surrogate */
+        {"\xf4\x90\x80\x80", false}, /* over U+10FFFF */
+        {"\xf5\x80\x80\x80", false},
+        {"\xe2\x82", false}, /* cut */
+        {"\x80", false},
+        {"\xf4\x8f\xbf\xbf", true},
+        {"\xed\x9f\xbf", true},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char clean[64];
+        size_t size = strlen (table[i].text);
+        cr_expect_eq (pxi_text_valid (table[i].text, size), table[i].valid, "row %zu", i);
+        pxi_text_clean (clean, sizeof clean - 1, table[i].text, size);
+        if (table[i].valid)
+            cr_expect_str_eq (clean, table[i].text);
+    }
+    cr_expect_not (pxi_text_valid ("a\0b", 3));
+}
