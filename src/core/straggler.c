@@ -40,6 +40,7 @@ static uint32_t samples_of (const pxi_job *job, uint32_t task, uint64_t sorted[S
         if (job->samples[i].task == task)
             sorted[n++] = job->samples[i].run_ns;
     }
+    /* cppcheck-suppress uninitvar ; the first n are set */
     qsort (sorted, n, sizeof *sorted, by_size);
     return n;
 }
