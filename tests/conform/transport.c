@@ -553,8 +553,11 @@ Test (transport, messages_that_no_peer_sends_are_refused_whole)
     PUMP_UNTIL (a.n_received == 1, &a);
     cr_expect_eq (a.n_frames, PXI_FRAMES_MAX);
     raw_send (plain, (1 << 20) + 1, false); /* its connection is closed */
-    raw_send (plain, 20, false);            /* and this comes by the next one */
-    PUMP_UNTIL (a.n_received == 2, &a);
+    struct node *one[] = {&a};
+    for (int i = 0; a.n_received == 1 && i < 100; i++) {
+        raw_send (plain, 20, false); /* and one of these comes by the next one */
+        pump (one, 1, 100);
+    }
     cr_expect_eq (pxi_bytes_size (a.last), 20);
     zmq_close (plain);
     zmq_close (named);
