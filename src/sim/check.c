@@ -1,0 +1,508 @@
+/* The invariants, from outside: what every step must leave true, whatever the core thinks.
+ *
+ * After each step only the peer that stepped can have changed, so that looking at this one is a full
+ * check; it costs by the size of that peer. What relates peers (an attempt that nobody wants any more)
+ * is looked for in sweeps at a stated interval. The first thing that breaks ends the world.
+ *
+ *   answer      the root's result is the serial one
+ *   once        an outcome comes for a subtask that is away, once (sim/virtual tells)
+ *   conserved   what the executors handed over is what the core has in hand
+ *   number      never more workers of a branch than its branch number
+ *   attempts    at most two of a subtask at once; extra ones within the budget
+ *   slots       threads that execute, and leases, within the slots
+ *   lease       nothing starts under a lapsed lease, never more than it is for
+ *   former      what concerns a former self changes nothing
+ *   abandoned   nothing runs on for a master that gave it up past a bound of unpaused time
+ *   bounded     timers and memory
+ *   quiet       nothing is left when all is over */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/state.h"
+
+enum {
+    AWAY_MAX = 4096,     /* looked at: a peer with more attempts away is not checked for numbers */
+    RUNS_MAX = 4096,
+    ATTEMPTS_AT_ONCE = 2,
+    REASONS_MAX = 24,
+};
+#define MEMORY_MAX_BYTES (UINT64_C (256) << 20) /* of one core; attempts_max x what one costs */
+#define ABANDON_SLACK_NS PXI_SECOND
+
+void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *format, ...)
+{
+    if (world->verdict != PXI_VERDICT_FINE)
+        return;
+    char text[512];
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (text, sizeof text, format, arguments);
+    va_end (arguments);
+    world->verdict = PXI_VERDICT_BROKEN;
+    snprintf (world->why, sizeof world->why, "at %.6f s, %s: %s",
+              (double) world->time.now_ns / (double) PXI_SECOND, peer ? peer->name : "world", text);
+    pxi_world_say (world, "check", "%s", world->why);
+}
+
+/* ---- answer ----------------------------------------------------------------------------------- */
+
+void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *action,
+                     const pxi_payload *payload)
+{
+    const pxi_sim_peer *peer = &world->peers[job->config->peer];
+    if (job->state != PXI_JOB_RUNS) {
+        pxi_check_broken (world, peer, "answer: job j%u ends twice", job->index + 1);
+        return;
+    }
+    bool has_answer = payload && !payload->cancelled && action->result <= PXI_RESULT_FAILED;
+    if (!has_answer) {
+        bool may = job->cancelled || peer->leaving || job->config->crash_times >= PXI_CRASHES_MAX;
+        if (!may)
+            pxi_check_broken (world, peer, "answer: job j%u ends without one (result %d, err %u)",
+                              job->index + 1, action->result, action->err);
+        pxi_world_job_over (world, job, PXI_JOB_ENDED);
+        return;
+    }
+    bool same = payload->hash == job->serial.hash && action->result == job->serial.result;
+    if (!same && job->config->crash_times < PXI_CRASHES_MAX)
+        pxi_check_broken (world, peer, "answer: job j%u gives %016llx (%d), serial gives %016llx (%d)",
+                          job->index + 1, (unsigned long long) payload->hash, action->result,
+                          (unsigned long long) job->serial.hash, job->serial.result);
+    pxi_world_job_over (world, job, PXI_JOB_DONE);
+}
+
+/* ---- steps ------------------------------------------------------------------------------------ */
+
+static bool knows_newer (const pxi_sim_peer *peer, const pxi_message *message)
+{
+    pxi_peer_look *looks = malloc (PXI_VIEW_MAX * sizeof *looks);
+    PXI_ASSERT (looks);
+    bool newer = false;
+    uint32_t n = pxi_core_peers (peer->core, peer->world->time.now_ns, looks, PXI_VIEW_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        newer |= looks[i].record.id == message->from &&
+                 looks[i].record.incarnation > message->from_incarnation;
+    free (looks);
+    return newer;
+}
+
+/* Of or for a former self, as far as this peer can know. */
+static bool is_stale (const pxi_sim_peer *peer, const pxi_message *message)
+{
+    if (message->to == peer->id && message->to_incarnation != peer->incarnation)
+        return true;
+    uint64_t from = message->from - 1;
+    if (from >= peer->world->config.n_peers)
+        return false;
+    bool outlived = peer->world->peers[from].incarnation > message->from_incarnation;
+    return outlived && knows_newer (peer, message);
+}
+
+static void see_leases_lapse (pxi_sim_peer *peer)
+{
+    PXI_LIST_EACH_SAFE (link, &peer->leases) {
+        pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
+        if (lease->until_ns > peer->world->time.now_ns)
+            continue;
+        pxi_list_remove (&lease->in_peer);
+        free (lease);
+    }
+}
+
+void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_check_before *before)
+{
+    px_stats stats;
+    pxi_core_sizes_read (peer->core, &before->sizes);
+    pxi_core_stats (peer->core, &stats);
+    before->n_speculative = stats.attempts_speculative;
+    before->stale = event->kind == PXI_EV_MESSAGE && is_stale (peer, event->message);
+    see_leases_lapse (peer);
+}
+
+static uint32_t count_actions (const pxi_actions *actions, pxi_action_kind kind)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < actions->n; i++)
+        n += actions->items[i].kind == kind;
+    return n;
+}
+
+static void check_former (pxi_sim_peer *peer, const pxi_event *event, const pxi_core_sizes *before,
+                          const pxi_actions *actions)
+{
+    pxi_core_sizes after;
+    pxi_core_sizes_read (peer->core, &after);
+    bool same = after.runs == before->runs && after.subtasks == before->subtasks &&
+                after.attempts == before->attempts && after.branches == before->branches &&
+                after.leases == before->leases && after.reservations == before->reservations &&
+                after.probes == before->probes && after.jobs == before->jobs &&
+                after.takes == before->takes && after.timers == before->timers;
+    for (uint32_t i = 0; i < actions->n; i++) {
+        pxi_action_kind kind = actions->items[i].kind;
+        same = same && (kind == PXI_DO_SEND || kind == PXI_DO_FORGET);
+    }
+    if (!same)
+        pxi_check_broken (peer->world, peer, "former: %s from w%llu changes something",
+                          pxi_message_name (event->message->kind),
+                          (unsigned long long) event->message->from);
+}
+
+static void see_offers (pxi_sim_peer *peer, const pxi_actions *actions)
+{
+    for (uint32_t i = 0; i < actions->n; i++) {
+        const pxi_message *message = &actions->items[i].message;
+        if (actions->items[i].kind != PXI_DO_SEND || message->kind != PXI_OFFER || !message->lease)
+            continue;
+        pxi_sim_lease *lease = malloc (sizeof *lease);
+        PXI_ASSERT (lease);
+        lease->lease = message->lease;
+        lease->n_slots = message->n_slots;
+        lease->until_ns = peer->world->time.now_ns + message->duration_ns;
+        pxi_list_add_last (&peer->leases, &lease->in_peer);
+    }
+}
+
+static uint32_t lease_used (pxi_sim_peer *peer, uint64_t id)
+{
+    PXI_LIST_EACH (link, &peer->leases) {
+        pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
+        if (lease->lease != id)
+            continue;
+        uint32_t n_slots = lease->n_slots;
+        pxi_list_remove (&lease->in_peer);
+        free (lease);
+        return n_slots;
+    }
+    return 0;
+}
+
+static void check_lease (pxi_sim_peer *peer, const pxi_message *message, const pxi_actions *actions)
+{
+    uint32_t n_runs = count_actions (actions, PXI_DO_RUN);
+    uint32_t n_slots = lease_used (peer, message->lease);
+    if (n_runs > n_slots)
+        pxi_check_broken (peer->world, peer, "lease: %u runs start under a lease for %u", n_runs,
+                          n_slots);
+}
+
+static bool sends_attempts (const pxi_actions *actions)
+{
+    for (uint32_t i = 0; i < actions->n; i++) {
+        if (actions->items[i].kind == PXI_DO_SEND && actions->items[i].message.n_attempts)
+            return true;
+    }
+    return false;
+}
+
+static int by_branch (const void *a, const void *b)
+{
+    const pxi_away_look *x = a, *y = b;
+    if (x->branch != y->branch)
+        return x->branch > y->branch ? 1 : -1;
+    if (x->peer != y->peer)
+        return x->peer > y->peer ? 1 : -1;
+    return (x->key.subtask > y->key.subtask) - (x->key.subtask < y->key.subtask);
+}
+
+static int by_subtask (const void *a, const void *b)
+{
+    const pxi_away_look *x = a, *y = b;
+    if (x->key.subtask != y->key.subtask)
+        return x->key.subtask > y->key.subtask ? 1 : -1;
+    return (x->key.attempt > y->key.attempt) - (x->key.attempt < y->key.attempt);
+}
+
+static void check_number (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n)
+{
+    qsort (looks, n, sizeof *looks, by_branch);
+    for (uint32_t from = 0, to; from < n; from = to) {
+        uint32_t n_workers = 0, number = PXI_NUMBER_MAX;
+        for (to = from; to < n && looks[to].branch == looks[from].branch; to++) {
+            bool seen = to > from && looks[to].peer == looks[to - 1].peer;
+            n_workers += !seen && looks[to].peer != peer->id;
+        }
+        pxi_sim_executor *executor = pxi_sim_peer_executor (peer, looks[from].job);
+        if (executor)
+            pxi_virtual_number (executor->virtual, looks[from].branch, &number);
+        if (n_workers > number)
+            pxi_check_broken (peer->world, peer, "number: %u workers for branch b%llu, whose is %u",
+                              n_workers, (unsigned long long) looks[from].branch, number);
+    }
+}
+
+static void check_attempts (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n, bool more_extra)
+{
+    uint32_t n_extra = 0;
+    qsort (looks, n, sizeof *looks, by_subtask);
+    for (uint32_t from = 0, to; from < n; from = to) {
+        for (to = from; to < n && looks[to].key.subtask == looks[from].key.subtask; to++) {
+        }
+        n_extra += to - from - 1;
+        if (to - from > ATTEMPTS_AT_ONCE)
+            pxi_check_broken (peer->world, peer, "attempts: %u of s%llu at once", to - from,
+                              (unsigned long long) looks[from].key.subtask);
+    }
+    /* The budget is per job, at least one each. */
+    uint32_t n_jobs = 0;
+    PXI_LIST_EACH (link, &peer->executors) {
+        n_jobs++;
+    }
+    uint32_t budget = n * peer->world->config.core.redo_percent / 100 + n_jobs;
+    if (more_extra && n_extra > budget)
+        pxi_check_broken (peer->world, peer, "attempts: %u extra ones beside %u", n_extra, n);
+}
+
+static void check_away (pxi_sim_peer *peer, bool more_extra)
+{
+    pxi_away_look *looks = malloc (AWAY_MAX * sizeof *looks);
+    PXI_ASSERT (looks);
+    uint32_t n = pxi_core_away (peer->core, looks, AWAY_MAX);
+    if (n <= AWAY_MAX) {
+        check_number (peer, looks, n);
+        check_attempts (peer, looks, n, more_extra);
+    }
+    free (looks);
+}
+
+void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
+                           const pxi_check_before *before, const pxi_actions *actions)
+{
+    px_stats stats;
+    if (before->stale)
+        check_former (peer, event, &before->sizes, actions);
+    if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_DISPATCH && !before->stale)
+        check_lease (peer, event->message, actions);
+    see_offers (peer, actions);
+    pxi_core_stats (peer->core, &stats);
+    bool more_extra = stats.attempts_speculative > before->n_speculative;
+    if (more_extra || sends_attempts (actions))
+        check_away (peer, more_extra);
+}
+
+/* ---- turns ------------------------------------------------------------------------------------ */
+
+static void check_slots (pxi_sim_peer *peer, const pxi_core_sizes *sizes, uint32_t n_executing)
+{
+    uint32_t slots = peer->world->config.peers[peer->index].slots;
+    if (n_executing > slots)
+        pxi_check_broken (peer->world, peer, "slots: %u threads execute on %u slots", n_executing,
+                          slots);
+    if (sizes->slots_leased > slots)
+        pxi_check_broken (peer->world, peer, "slots: %u leased of %u", sizes->slots_leased, slots);
+    if (n_executing + sizes->slots_leased > slots)
+        pxi_check_broken (peer->world, peer, "slots: %u threads execute and %u are leased of %u",
+                          n_executing, sizes->slots_leased, slots);
+}
+
+static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
+{
+    const pxi_core_config *config = &peer->world->config.core;
+    uint32_t n_peers = peer->world->config.n_peers;
+    uint32_t timers_max = n_peers + 2 * sizes->jobs + sizes->probes + sizes->leases + 8;
+    if (sizes->timers > timers_max)
+        pxi_check_broken (peer->world, peer, "bounded: %u timers, %u explained", sizes->timers,
+                          timers_max);
+    if (sizes->attempts > config->attempts_max)
+        pxi_check_broken (peer->world, peer, "bounded: %u attempts of %u", sizes->attempts,
+                          config->attempts_max);
+    if (sizes->memory_bytes > MEMORY_MAX_BYTES)
+        pxi_check_broken (peer->world, peer, "bounded: %llu bytes",
+                          (unsigned long long) sizes->memory_bytes);
+}
+
+void pxi_check_turn (pxi_sim_peer *peer)
+{
+    pxi_core_sizes sizes;
+    uint32_t n_executing = 0, n_away = 0, n_runs = 0;
+    pxi_core_sizes_read (peer->core, &sizes);
+    PXI_LIST_EACH (link, &peer->executors) {
+        pxi_virtual_look look;
+        pxi_virtual_read (PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer)->virtual, &look);
+        n_executing += look.executing;
+        n_away += look.away;
+        n_runs += look.runs;
+    }
+    if (!peer->world->config.notice_ns) /* else the core's word is late by that */
+        check_slots (peer, &sizes, n_executing);
+    check_bounds (peer, &sizes);
+    if (n_away != sizes.subtasks)
+        pxi_check_broken (peer->world, peer, "conserved: %u subtasks away, %u in the core's hands",
+                          n_away, sizes.subtasks);
+    if (n_runs != sizes.runs)
+        pxi_check_broken (peer->world, peer, "conserved: %u runs, %u in the core's hands", n_runs,
+                          sizes.runs);
+}
+
+/* ---- sweeps ----------------------------------------------------------------------------------- */
+
+static uint64_t attempt_hash (uint64_t master, uint64_t worker, pxi_key key)
+{
+    return pxi_mix64 (master ^ pxi_mix64 (worker ^ pxi_mix64 (key.subtask ^ pxi_mix64 (key.attempt))));
+}
+
+static void note_wanted (pxi_world *world, const pxi_sim_peer *peer, pxi_away_look *looks)
+{
+    uint32_t n = pxi_core_away (peer->core, looks, AWAY_MAX);
+    for (uint32_t i = 0; i < n && i < AWAY_MAX; i++)
+        pxi_map_put (&world->wanted, attempt_hash (peer->id, looks[i].peer, looks[i].key), 1);
+}
+
+static uint64_t abandon_within_ns (const pxi_world *world)
+{
+    return 2 * world->config.core.detect_ns + ABANDON_SLACK_NS;
+}
+
+static void check_unwanted (pxi_world *world, pxi_sim_peer *peer, const pxi_run_look *look,
+                            pxi_map *still)
+{
+    uint64_t own_ns = pxi_sim_peer_own_ns (peer), since_ns = own_ns;
+    pxi_map_get (&peer->unwanted, look->run, &since_ns);
+    pxi_map_put (still, look->run, since_ns);
+    if (own_ns - since_ns > abandon_within_ns (world))
+        pxi_check_broken (world, peer, "abandoned: s%llu.%u runs on for w%llu, which gave it up %llu ms ago",
+                          (unsigned long long) look->key.subtask, look->key.attempt,
+                          (unsigned long long) look->master,
+                          (unsigned long long) ((own_ns - since_ns) / PXI_MS));
+}
+
+static void sweep_peer (pxi_world *world, pxi_sim_peer *peer, pxi_run_look *looks)
+{
+    pxi_map still;
+    pxi_map_init (&still, 1 << 20, 1);
+    uint32_t n = pxi_core_runs (peer->core, looks, RUNS_MAX);
+    for (uint32_t i = 0; i < n && i < RUNS_MAX; i++) {
+        bool wanted = !looks[i].master ||
+                      pxi_map_get (&world->wanted,
+                                   attempt_hash (looks[i].master, peer->id, looks[i].key), NULL);
+        pxi_sim_executor *executor = pxi_sim_peer_executor (peer, looks[i].job);
+        bool runs = executor && pxi_virtual_runs (executor->virtual, looks[i].run);
+        if (!wanted && runs)
+            check_unwanted (world, peer, &looks[i], &still);
+    }
+    pxi_map_fini (&peer->unwanted);
+    peer->unwanted = still;
+}
+
+void pxi_check_sweep (pxi_world *world)
+{
+    pxi_away_look *away = malloc (AWAY_MAX * sizeof *away);
+    pxi_run_look *runs = malloc (RUNS_MAX * sizeof *runs);
+    PXI_ASSERT (away);
+    PXI_ASSERT (runs);
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        if (world->peers[i].up)
+            note_wanted (world, &world->peers[i], away);
+    }
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        if (world->peers[i].up)
+            sweep_peer (world, &world->peers[i], runs);
+    }
+    pxi_map_fini (&world->wanted);
+    pxi_map_init (&world->wanted, 1 << 24, 1);
+    free (away);
+    free (runs);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+static void check_peer_quiet (pxi_world *world, const pxi_sim_peer *peer)
+{
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (peer->core, &sizes);
+    const struct {
+        const char *what;
+        uint64_t n;
+    } left[] = {
+        {"runs", sizes.runs},         {"subtasks", sizes.subtasks},
+        {"attempts", sizes.attempts}, {"branches", sizes.branches},
+        {"leases", sizes.leases},     {"reservations", sizes.reservations},
+        {"probes", sizes.probes},     {"jobs", sizes.jobs},
+        {"takes", sizes.takes},       {"slots used", sizes.slots_used},
+        {"slots leased", sizes.slots_leased},
+        {"executors", !pxi_list_is_empty (&peer->executors)},
+        {"blobs", pxi_map_size (&peer->blobs)},
+    };
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        if (left[i].n)
+            pxi_check_broken (world, peer, "quiet: %llu %s left when all is over",
+                              (unsigned long long) left[i].n, left[i].what);
+    }
+}
+
+void pxi_check_quiet (pxi_world *world)
+{
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        if (world->peers[i].up)
+            check_peer_quiet (world, &world->peers[i]);
+    }
+}
+
+typedef struct pxi_reasons {
+    pxi_world *world;
+    size_t at;
+} pxi_reasons;
+
+static void add_reason (pxi_reasons *reasons, const char *format, ...)
+    __attribute__ ((format (printf, 2, 3)));
+static void add_reason (pxi_reasons *reasons, const char *format, ...)
+{
+    size_t room = PXI_WORLD_WHY_SIZE - reasons->at;
+    va_list arguments;
+    va_start (arguments, format);
+    int n = vsnprintf (reasons->world->why + reasons->at, room, format, arguments);
+    va_end (arguments);
+    if (n > 0)
+        reasons->at += (size_t) n < room ? (size_t) n : room - 1;
+}
+
+static void add_subtask (void *context, uint64_t subtask, uint64_t branch)
+{
+    add_reason (context, " s%llu of b%llu", (unsigned long long) subtask, (unsigned long long) branch);
+}
+
+static void add_peer (pxi_reasons *reasons, const pxi_sim_peer *peer)
+{
+    char why[256];
+    pxi_core_why (peer->core, peer->world->time.now_ns, why, sizeof why);
+    add_reason (reasons, "\n  %s: %s", peer->name, why);
+    PXI_LIST_EACH (link, &peer->executors) {
+        pxi_sim_executor *executor = PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer);
+        pxi_virtual_look look;
+        pxi_virtual_read (executor->virtual, &look);
+        add_reason (reasons, "; j%u: %u runs, %u of %u threads, %u waiting, %u away:",
+                    executor->job->index + 1, look.runs, look.executing, look.allowed, look.waiting,
+                    look.away);
+        pxi_virtual_each_away (executor->virtual, 5, add_subtask, reasons);
+    }
+}
+
+void pxi_check_stuck (pxi_world *world)
+{
+    pxi_reasons reasons = {world, 0};
+    world->verdict = PXI_VERDICT_STUCK;
+    add_reason (&reasons, "at %.3f s, %u of %u jobs not over though all was calm for %.3f s",
+                (double) world->time.now_ns / (double) PXI_SECOND,
+                world->config.n_jobs - world->n_jobs_over, world->config.n_jobs,
+                (double) pxi_world_patience_ns (world) / (double) PXI_SECOND);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < world->config.n_peers && n < REASONS_MAX; i++) {
+        const pxi_sim_peer *peer = &world->peers[i];
+        if (!peer->up || pxi_list_is_empty (&peer->executors))
+            continue;
+        add_peer (&reasons, peer);
+        n++;
+    }
+    pxi_world_say (world, "check", "%s", world->why);
+}
+
+void pxi_check_forget (pxi_sim_peer *peer)
+{
+    for (pxi_list *link; (link = pxi_list_first (&peer->leases));) {
+        pxi_list_remove (link);
+        free (PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer));
+    }
+    pxi_map_fini (&peer->unwanted);
+    pxi_map_init (&peer->unwanted, 1 << 20, 1);
+}

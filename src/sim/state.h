@@ -1,0 +1,148 @@
+/* What a world holds, and what its files call in each other. */
+#ifndef PXI_SIM_STATE_H
+#define PXI_SIM_STATE_H
+
+#include "base/assert.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/prng.h"
+#include "sim/virtual.h"
+#include "sim/world.h"
+
+typedef struct pxi_sim_peer pxi_sim_peer;
+typedef struct pxi_sim_job pxi_sim_job;
+
+typedef struct pxi_sim_executor {
+    pxi_list in_peer;
+    pxi_sim_peer *peer;
+    pxi_sim_job *job;
+    pxi_virtual *virtual;
+    pxi_virtual_port port;
+} pxi_sim_executor;
+
+/* A lease that the checker saw being offered. */
+typedef struct pxi_sim_lease {
+    pxi_list in_peer;
+    uint64_t lease, until_ns;
+    uint32_t n_slots;
+} pxi_sim_lease;
+
+struct pxi_sim_peer {
+    pxi_world *world;
+    uint32_t index, speed_permille;
+    uint64_t id, incarnation;
+    char name[PXI_NAME_SIZE];
+    bool up, leaving, doomed, drained;
+    pxi_core *core;
+    pxi_prng prng;
+    pxi_alarm wake, resume, notice_alarm;
+    pxi_list held;    /* parcels that came during a pause */
+    pxi_list notices; /* for the core, in order */
+    uint64_t last_notice_ns;
+    pxi_list executors;
+    pxi_map blobs; /* -> pxi_payload */
+    uint64_t next_blob, next_id;
+    uint64_t paused_until_ns, frozen_ns; /* 0 = not paused; sum of all pauses */
+    pxi_list leases;   /* check */
+    pxi_map unwanted;  /* check: run -> own time when it was first seen to be unwanted */
+    px_stats former;   /* of former selves */
+};
+
+typedef enum pxi_sim_job_state { PXI_JOB_WAITING, PXI_JOB_RUNS, PXI_JOB_DONE, PXI_JOB_ENDED } pxi_sim_job_state;
+
+struct pxi_sim_job {
+    uint32_t index;
+    const pxi_world_job *config;
+    pxi_job_id id;
+    pxi_serial serial;
+    pxi_sim_job_state state;
+    bool cancelled;
+    uint32_t crashes_left;
+    uint64_t done_ns;
+    pxi_alarm alarm;
+};
+
+typedef struct pxi_parcel { /* a message on its way, with its payloads */
+    pxi_alarm alarm;
+    pxi_list in_held;
+    uint32_t from, to;
+    pxi_message message;
+    uint32_t n_payloads;
+    pxi_payload *payloads; /* of attempts, or of the result */
+    pxi_attempt *attempts;
+} pxi_parcel;
+
+struct pxi_world {
+    pxi_world_config config;
+    pxi_time time;
+    pxi_network network;
+    pxi_prng prng; /* what is not the network's, a fault's or the workload's */
+    pxi_sim_peer *peers;
+    pxi_sim_job *jobs;
+    pxi_alarm fault_alarm, sweep_alarm;
+    uint32_t next_fault;
+    uint64_t spike_until_ns, spike_factor;
+    uint32_t n_jobs_over;
+    bool calm, falsified;
+    pxi_verdict verdict;
+    char why[PXI_WORLD_WHY_SIZE];
+    uint64_t trace_hash;
+    uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1];
+    uint64_t n_tasks_run;
+    uint32_t n_crashes;
+    pxi_map wanted; /* check: scratch of a sweep */
+};
+
+/* ---- world.c ---------------------------------------------------------------------------------- */
+
+void pxi_world_say (pxi_world *world, const char *who, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+/* Whether anybody listens: spares the formatting. */
+bool pxi_world_hears (const pxi_world *world);
+pxi_sim_job *pxi_world_job_find (pxi_world *world, pxi_job_id id);
+void pxi_world_job_over (pxi_world *world, pxi_sim_job *job, pxi_sim_job_state state);
+void pxi_world_send (pxi_world *world, pxi_sim_peer *from, const pxi_action *action);
+
+/* ---- peer.c ----------------------------------------------------------------------------------- */
+
+void pxi_sim_peer_init (pxi_world *world, pxi_sim_peer *peer, uint32_t index);
+void pxi_sim_peer_start (pxi_sim_peer *peer); /* a new incarnation, which joins somebody */
+void pxi_sim_peer_stop (pxi_sim_peer *peer);  /* all is lost */
+void pxi_sim_peer_event (pxi_sim_peer *peer, const pxi_event *event);
+void pxi_sim_peer_deliver (pxi_sim_peer *peer, pxi_parcel *parcel); /* takes the parcel */
+void pxi_sim_peer_tick (pxi_sim_peer *peer);
+void pxi_sim_peer_notices_due (pxi_sim_peer *peer);
+void pxi_sim_peer_pause (pxi_sim_peer *peer, uint64_t until_ns);
+void pxi_sim_peer_resume (pxi_sim_peer *peer);
+void pxi_sim_peer_burst (pxi_sim_peer *peer, pxi_burst *burst); /* its alarm fired */
+void pxi_sim_peer_die (pxi_sim_peer *peer);                     /* its executors do */
+pxi_sim_executor *pxi_sim_peer_executor (const pxi_sim_peer *peer, pxi_job_id job);
+/* Time that has passed for it: the clock less its pauses. */
+uint64_t pxi_sim_peer_own_ns (const pxi_sim_peer *peer);
+pxi_address pxi_sim_peer_address (uint32_t index);
+
+/* ---- check.c ---------------------------------------------------------------------------------- */
+
+/* The first one counts; the world stops. `peer` may be NULL. */
+void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+
+typedef struct pxi_check_before { /* what a step is compared with */
+    pxi_core_sizes sizes;
+    bool stale;
+    uint64_t n_speculative;
+} pxi_check_before;
+
+void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_check_before *before);
+void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
+                           const pxi_check_before *before, const pxi_actions *actions);
+/* After a step's actions were carried out and every notice was heard. */
+void pxi_check_turn (pxi_sim_peer *peer);
+void pxi_check_sweep (pxi_world *world);
+void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *action,
+                     const pxi_payload *payload);
+void pxi_check_quiet (pxi_world *world);
+void pxi_check_stuck (pxi_world *world);
+void pxi_check_forget (pxi_sim_peer *peer); /* its former self's state */
+
+#endif

@@ -1,0 +1,245 @@
+/* The ranges are chosen so that a world takes a fraction of a second: some thousand tasks, a few virtual
+ * seconds of work per slot, and limits small enough to be met. */
+#include "sim/swarm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+#define NODES_MAX 3000
+#define WORK_MAX_NS (40 * PXI_SECOND) /* of one job: what a tree may hold before it is made smaller */
+
+static uint64_t between (pxi_prng *prng, uint64_t low, uint64_t high)
+{
+    return pxi_prng_between (prng, low, high);
+}
+
+static bool one_in (pxi_prng *prng, uint32_t n)
+{
+    return pxi_prng_below (prng, n) == 0;
+}
+
+/* 10^0 to 10^decades, evenly in the exponent, without a logarithm. */
+static uint64_t magnitude (pxi_prng *prng, uint32_t decades)
+{
+    uint64_t value = between (prng, 1, 9);
+    for (uint64_t n = between (prng, 0, decades); n > 0; n--)
+        value *= 10;
+    return value;
+}
+
+static void draw_peers (pxi_swarm *swarm, pxi_prng *prng)
+{
+    pxi_world_config *config = &swarm->config;
+    config->n_peers = (uint32_t) (one_in (prng, 20) ? 1 : between (prng, 2, PXI_SWARM_PEERS_MAX));
+    bool uneven = one_in (prng, 3), some_cannot = one_in (prng, 6), late = one_in (prng, 4);
+    uint64_t slots = between (prng, 1, 8);
+    for (uint32_t i = 0; i < config->n_peers; i++) {
+        swarm->peers[i] = (pxi_world_peer){
+            .slots = (uint32_t) (uneven ? between (prng, 1, 8) : slots),
+            .speed_permille = (uint32_t) (uneven ? between (prng, 100, 2000) : 1000),
+            .no_module = some_cannot && i > 0 && one_in (prng, 3),
+            .absent = late && i > 0 && one_in (prng, 3),
+        };
+    }
+    config->peers = swarm->peers;
+}
+
+static void draw_numbers (pxi_tree *tree, pxi_prng *prng)
+{
+    static const uint32_t numbers[] = {0, 1, 2, 3, 16, PXI_NUMBER_MAX};
+    tree->n_numbers = (uint32_t) between (prng, 1, PXI_TREE_NUMBERS_MAX);
+    for (uint32_t i = 0; i < tree->n_numbers; i++)
+        tree->numbers[i] = numbers[pxi_prng_below (prng, sizeof numbers / sizeof *numbers)];
+    if (one_in (prng, 2))
+        tree->numbers[0] = PXI_NUMBER_MAX;
+}
+
+static void draw_tree (pxi_tree *tree, pxi_prng *prng)
+{
+    *tree = (pxi_tree){
+        .kind = one_in (prng, 4) ? PXI_TREE_SPLIT : PXI_TREE_RANDOM,
+        .seed = pxi_prng_next (prng),
+        .depth_max = (uint32_t) between (prng, 1, 7),
+        .fan_min = 1,
+        .fan_max = (uint32_t) between (prng, 2, 6),
+        .leaf_ppm = (uint32_t) between (prng, 0, 400000),
+        .rounds_max = (uint32_t) between (prng, 1, 3),
+        .leaf = {(pxi_law_kind) pxi_prng_below (prng, 4), PXI_MS / 10 * magnitude (prng, 2)},
+        .inner = {(pxi_law_kind) pxi_prng_below (prng, 4), PXI_MS / 100 * magnitude (prng, 2)},
+        .size_min = 16,
+        .size_max = one_in (prng, 4) ? 100000 : 256,
+    };
+    if (one_in (prng, 3))
+        tree->inner.mean_ns = 0;
+    if (one_in (prng, 4))
+        tree->first_ppm = (uint32_t) between (prng, 10000, 300000);
+    if (one_in (prng, 4))
+        tree->fail_ppm = (uint32_t) between (prng, 10000, 300000);
+    if (one_in (prng, 10)) { /* one flat loop */
+        tree->depth_max = 1;
+        tree->fan_min = tree->fan_max = (uint32_t) between (prng, 10, 500);
+        tree->rounds_max = 1;
+    } else if (one_in (prng, 10)) { /* a chain */
+        tree->depth_max = (uint32_t) between (prng, 10, 300);
+        tree->fan_min = tree->fan_max = 1;
+        tree->leaf_ppm = 0;
+        tree->rounds_max = 1;
+    }
+    tree->work_ns = PXI_SECOND / 10 * between (prng, 1, 200);
+    tree->leaf_ns = tree->work_ns / between (prng, 10, 300);
+    draw_numbers (tree, prng);
+}
+
+/* Smaller until it fits: depth first, then the loop, then times. */
+static void make_fit (pxi_tree *tree, pxi_serial *serial)
+{
+    while (!pxi_workload_serial (tree, NODES_MAX, 0, serial)) {
+        if (tree->kind == PXI_TREE_SPLIT)
+            tree->leaf_ns *= 2;
+        else if (tree->depth_max > 1)
+            tree->depth_max--;
+        else
+            tree->fan_max = tree->fan_min = tree->fan_max / 2 + 1;
+    }
+    while (serial->work_ns > WORK_MAX_NS && tree->kind == PXI_TREE_RANDOM) {
+        tree->leaf.mean_ns = tree->leaf.mean_ns / 2 + 1;
+        tree->inner.mean_ns /= 2;
+        pxi_workload_serial (tree, NODES_MAX, 0, serial);
+    }
+}
+
+static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, bool crashing)
+{
+    pxi_world_config *config = &swarm->config;
+    config->n_jobs = (uint32_t) (one_in (prng, 2) ? 1 : between (prng, 1, PXI_SWARM_JOBS_MAX));
+    for (uint32_t i = 0; i < config->n_jobs; i++) {
+        pxi_world_job *job = &swarm->jobs[i];
+        pxi_serial serial;
+        uint32_t peer = (uint32_t) pxi_prng_below (prng, config->n_peers);
+        bool fit = !swarm->peers[peer].no_module && !swarm->peers[peer].absent;
+        *job = (pxi_world_job){.peer = fit ? peer : 0, .at_ns = PXI_MS * between (prng, 0, 3000)};
+        draw_tree (&job->tree, prng);
+        make_fit (&job->tree, &serial);
+        if (crashing) {
+            job->crash_times = (uint32_t) between (prng, 1, 2);
+            job->crash_pick = pxi_prng_below (prng, serial.n_nodes);
+        }
+    }
+    config->jobs = swarm->jobs;
+}
+
+static void draw_network (pxi_network_config *network, pxi_prng *prng, bool faults)
+{
+    network->min_ns = 1000 * magnitude (prng, 4);
+    network->extra.kind = (pxi_law_kind) pxi_prng_below (prng, 3);
+    network->extra.mean_ns = one_in (prng, 3) ? 0 : 1000 * magnitude (prng, 4);
+    if (!faults)
+        return;
+    if (one_in (prng, 2))
+        network->loss_ppm = (uint32_t) between (prng, 1, 300000);
+    if (one_in (prng, 2))
+        network->duplicate_ppm = (uint32_t) between (prng, 1, 500000);
+    if (one_in (prng, 2))
+        network->reorder_ppm = (uint32_t) between (prng, 1, 1000000);
+    if (one_in (prng, 3)) {
+        network->spike_ppm = (uint32_t) between (prng, 1, 100000);
+        network->spike_ns = PXI_MS * magnitude (prng, 3);
+    }
+}
+
+static void draw_core (pxi_core_config *core, pxi_prng *prng)
+{
+    core->isolated = true;
+    if (one_in (prng, 3))
+        core->detect_ns = PXI_MS * between (prng, 300, 5000);
+    if (one_in (prng, 4))
+        core->quantum_ns = PXI_MS * between (prng, 1, 500);
+    if (one_in (prng, 4))
+        core->gossip_ns = PXI_MS * between (prng, 100, 3000);
+    if (one_in (prng, 6))
+        core->view_max = (uint32_t) between (prng, 1, 8);
+    if (one_in (prng, 6))
+        core->attempts_max = (uint32_t) between (prng, 4, 64);
+    if (one_in (prng, 4))
+        core->redo_percent = (uint32_t) between (prng, 0, 50);
+    core->speculation = !one_in (prng, 4);
+    core->inlining = !one_in (prng, 5);
+    core->reservations = !one_in (prng, 5);
+    core->volunteers = !one_in (prng, 5);
+    core->backoff = !one_in (prng, 10);
+}
+
+static void count_of (pxi_fault_rates *rates, pxi_prng *prng, pxi_fault_kind kind, uint32_t chance_in,
+                      uint32_t max)
+{
+    if (one_in (prng, chance_in))
+        rates->n[kind] = (uint32_t) between (prng, 1, max);
+}
+
+static void draw_faults (pxi_swarm *swarm, pxi_prng *prng)
+{
+    pxi_world_config *config = &swarm->config;
+    uint8_t spared[PXI_SWARM_PEERS_MAX] = {0};
+    bool roots_too = one_in (prng, 4);
+    for (uint32_t i = 0; i < config->n_jobs && !roots_too; i++)
+        spared[config->jobs[i].peer] = 1;
+    spared[0] = 1; /* somebody to join */
+    pxi_fault_rates rates = {
+        .until_ns = config->calm_ns,
+        .pause_max_ns = one_in (prng, 4) ? 60 * PXI_SECOND : 8 * PXI_SECOND,
+        .down_max_ns = 10 * PXI_SECOND,
+    };
+    count_of (&rates, prng, PXI_FAULT_CRASH, 2, 6);
+    count_of (&rates, prng, PXI_FAULT_PAUSE, 2, 6);
+    count_of (&rates, prng, PXI_FAULT_PARTITION, 3, 4);
+    count_of (&rates, prng, PXI_FAULT_ISOLATE, 3, 4);
+    count_of (&rates, prng, PXI_FAULT_SLOW, 3, 4);
+    count_of (&rates, prng, PXI_FAULT_DIE, 4, 4);
+    count_of (&rates, prng, PXI_FAULT_DRAIN, 4, 3);
+    count_of (&rates, prng, PXI_FAULT_HOST_BUSY, 5, 4);
+    count_of (&rates, prng, PXI_FAULT_CANCEL, 6, 2);
+    count_of (&rates, prng, PXI_FAULT_SPIKE, 4, 3);
+    count_of (&rates, prng, PXI_FAULT_START, 1, 12);
+    swarm->faults = pxi_faults_draw (&rates, config->n_peers, config->n_jobs, spared,
+                                     pxi_prng_next (prng), &config->n_faults);
+    config->faults = swarm->faults;
+}
+
+void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
+{
+    pxi_prng prng;
+    *swarm = (pxi_swarm){.config = pxi_world_config_default ()};
+    pxi_prng_init (&prng, pxi_mix64 (seed ^ UINT64_C (0x737761726d)));
+    swarm->config.seed = seed;
+    bool faults = !one_in (&prng, 8), crashing = one_in (&prng, 6);
+    draw_peers (swarm, &prng);
+    draw_jobs (swarm, &prng, crashing);
+    draw_network (&swarm->config.network, &prng, faults);
+    draw_core (&swarm->config.core, &prng);
+    swarm->config.calm_ns = PXI_SECOND / 10 * between (&prng, 10, 150);
+    if (one_in (&prng, 3))
+        swarm->config.notice_ns = 1000 * magnitude (&prng, 4);
+    if (faults)
+        draw_faults (swarm, &prng);
+}
+
+void pxi_swarm_fini (pxi_swarm *swarm)
+{
+    free (swarm->faults);
+    *swarm = (pxi_swarm){0};
+}
+
+void pxi_swarm_print (const pxi_swarm *swarm, char *text, size_t text_size)
+{
+    const pxi_world_config *config = &swarm->config;
+    snprintf (text, text_size,
+              "%u peers, %u jobs, %u faults until %.1f s, loss %u ppm, twice %u ppm, reorder %u ppm, "
+              "detect %llu ms, notices %llu us late",
+              config->n_peers, config->n_jobs, config->n_faults,
+              (double) config->calm_ns / (double) PXI_SECOND, config->network.loss_ppm,
+              config->network.duplicate_ppm, config->network.reorder_ppm,
+              (unsigned long long) (config->core.detect_ns / PXI_MS),
+              (unsigned long long) (config->notice_ns / 1000));
+}

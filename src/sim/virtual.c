@@ -1,0 +1,818 @@
+/* The virtual executor. A thread is a number: `executing` of them are in a burst, at most `allowed`.
+ * What a thread does next follows a pool's order: the subtasks of the branch it is in, newest first; a
+ * task that can go on; its own other subtasks, newest first; a run that has not started; and, for a
+ * thread that was idle, the oldest subtask, as a thief takes it.
+ *
+ * Branches with waiting subtasks stand in two lists in the order of their opening: `open` for threads,
+ * `takeable` for the agent (not capped, branch number not 0). So taking and stealing cost nothing per
+ * subtask that is not taken.
+ *
+ * Invariants: a subtask is in exactly one state; n_away == size of the map `away`; a branch is freed
+ * only when every subtask has its outcome or it was cancelled. One thread, the world's. */
+#include "sim/virtual.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/map.h"
+
+enum {
+    AWAY_MAX = 1 << 20,
+    DURATIONS_EVERY_MS = 10, /* at most 100 samples a second, as the port says */
+    PROGRESS_EVERY_MS = 100,
+};
+
+typedef struct vbranch vbranch;
+
+typedef enum vstate { WAITING, STARTED, AWAY, DONE } vstate;
+
+typedef struct vsubtask {
+    pxi_list in_waiting, in_away;
+    vbranch *branch;
+    struct frame *frame;
+    uint64_t id, hash;
+    vstate state;
+    pxi_result result;
+    uint32_t index, attempts, crashes;
+} vsubtask;
+
+struct vbranch {
+    pxi_list in_open, in_takeable;
+    pxi_list waiting; /* oldest first */
+    struct frame *owner;
+    uint64_t id;
+    uint32_t number, n_subtasks, n_done, n_waiting;
+    bool capped, handed_over;
+    vsubtask subtasks[];
+};
+
+typedef struct vrun {
+    pxi_list in_runs, in_new;
+    uint64_t id, blob, started_ns;
+    struct frame *root;
+    bool stopped, finished;
+    uint32_t n_executing; /* frames in a burst: the run is freed after the last */
+    uint64_t done, told_done, told_ns;
+    pxi_node node;
+} vrun;
+
+typedef enum phase { BEFORE, BETWEEN, AFTER } phase;
+
+struct frame { /* a started task */
+    pxi_burst burst;
+    pxi_list in_ready, in_executing;
+    vrun *run;
+    vsubtask *subtask; /* NULL: the root of its run, or cancelled */
+    vbranch *branch;   /* open one */
+    pxi_node node;
+    pxi_shape shape;
+    phase phase;
+    uint32_t round;
+    bool executing, cancelled;
+    uint64_t hash, started_ns;
+};
+
+struct pxi_virtual {
+    pxi_virtual_config config;
+    const pxi_virtual_port *port;
+    pxi_list runs, new_runs, ready, executing;
+    pxi_list open, takeable;
+    pxi_map away;      /* subtask id -> vsubtask */
+    pxi_map branches;  /* id -> vbranch, of which something was handed over */
+    pxi_map cancelled; /* ids whose branch closed while they were away, until the core knows */
+    pxi_list all_away;
+    uint32_t n_runs, n_executing, allowed, n_waiting, n_takeable, n_branches;
+    uint32_t told_executing, told_wanted;
+    uint64_t runs_received, told_runs, tasks_done, told_duration_ns;
+    bool told_surplus;
+    bool silent; /* being freed */
+    vbranch *hint; /* where the thread that is looking for work comes from */
+};
+
+/* ---- notices ---------------------------------------------------------------------------------- */
+
+static void notice (pxi_virtual *executor, pxi_event event)
+{
+    if (executor->silent)
+        return;
+    event.job = executor->config.job;
+    executor->port->notice (executor->port->context, &event);
+}
+
+static uint64_t now_ns (const pxi_virtual *executor)
+{
+    return executor->port->now_ns (executor->port->context);
+}
+
+static uint32_t n_wanted (const pxi_virtual *executor)
+{
+    uint64_t n = executor->n_waiting;
+    PXI_LIST_EACH (link, &executor->ready) {
+        if (++n >= executor->config.slots)
+            break;
+    }
+    PXI_LIST_EACH (link, &executor->new_runs) {
+        if (++n >= executor->config.slots)
+            break;
+    }
+    uint32_t room = executor->config.slots > executor->n_executing
+                        ? executor->config.slots - executor->n_executing
+                        : 0;
+    return n < room ? (uint32_t) n : room;
+}
+
+static void tell_active (pxi_virtual *executor)
+{
+    uint32_t wanted = n_wanted (executor);
+    if (executor->told_executing == executor->n_executing && executor->told_wanted == wanted &&
+        executor->told_runs == executor->runs_received)
+        return;
+    executor->told_executing = executor->n_executing;
+    executor->told_wanted = wanted;
+    executor->told_runs = executor->runs_received;
+    notice (executor, (pxi_event){.kind = PXI_EV_ACTIVE, .count = executor->n_executing,
+                                  .wanted = wanted, .runs = executor->runs_received});
+}
+
+static void tell_surplus (pxi_virtual *executor)
+{
+    bool in_vain = executor->n_executing < executor->allowed;
+    if (executor->n_takeable && !executor->told_surplus) {
+        executor->told_surplus = true;
+        notice (executor, (pxi_event){.kind = PXI_EV_SURPLUS, .count = executor->n_takeable});
+    } else if (!executor->n_takeable && executor->told_surplus && in_vain) {
+        executor->told_surplus = false;
+        notice (executor, (pxi_event){.kind = PXI_EV_SURPLUS, .count = 0});
+    }
+}
+
+static void tell_progress (pxi_virtual *executor, vrun *run)
+{
+    if (now_ns (executor) - run->told_ns < PROGRESS_EVERY_MS * PXI_MS || run->finished)
+        return;
+    run->told_ns = now_ns (executor);
+    run->told_done = run->done;
+    notice (executor,
+            (pxi_event){.kind = PXI_EV_PROGRESS, .run = run->id, .progress = run->done});
+}
+
+static void tell_duration (pxi_virtual *executor, const struct frame *frame)
+{
+    if (now_ns (executor) - executor->told_duration_ns < DURATIONS_EVERY_MS * PXI_MS)
+        return;
+    executor->told_duration_ns = now_ns (executor);
+    notice (executor, (pxi_event){.kind = PXI_EV_DURATION, .module = executor->config.module,
+                                  .run_ns = now_ns (executor) - frame->started_ns});
+}
+
+/* ---- runs ------------------------------------------------------------------------------------- */
+
+static void run_free_if_over (vrun *run)
+{
+    if (run->finished && !run->n_executing)
+        free (run);
+}
+
+static void run_finished (pxi_virtual *executor, vrun *run, pxi_result result,
+                          const pxi_payload *payload)
+{
+    PXI_ASSERT (!run->finished);
+    run->finished = true;
+    run->root = NULL;
+    pxi_list_remove (&run->in_runs);
+    pxi_list_remove (&run->in_new);
+    executor->n_runs--;
+    uint64_t blob = payload ? executor->port->blob_new (executor->port->context, payload) : 0;
+    uint64_t run_ns = run->started_ns ? now_ns (executor) - run->started_ns : 0;
+    notice (executor, (pxi_event){.kind = PXI_EV_FINISHED, .run = run->id, .result = result,
+                                  .run_ns = run_ns, .blob = blob,
+                                  .size_bytes = payload ? payload->size_bytes : 0});
+}
+
+static void run_stopped (pxi_virtual *executor, vrun *run)
+{
+    pxi_payload nothing = {.cancelled = true, .result = PXI_RESULT_FAILED, .size_bytes = 8};
+    run_finished (executor, run, PXI_RESULT_FAILED, &nothing);
+}
+
+static vrun *run_find (const pxi_virtual *executor, uint64_t id)
+{
+    PXI_LIST_EACH (link, &executor->runs) {
+        vrun *run = PXI_LIST_ENTRY (link, vrun, in_runs);
+        if (run->id == id)
+            return run;
+    }
+    return NULL;
+}
+
+/* ---- branches --------------------------------------------------------------------------------- */
+
+/* Into the list of its kind, by age: nearly always at one of the ends. */
+static void insert_by_age (pxi_list *list, pxi_list *link, const vbranch *branch, bool takeable)
+{
+    pxi_list *at = list->previous;
+    while (at != list) {
+        const vbranch *other = takeable ? PXI_LIST_ENTRY (at, vbranch, in_takeable)
+                                        : PXI_LIST_ENTRY (at, vbranch, in_open);
+        if (other->id < branch->id)
+            break;
+        at = at->previous;
+    }
+    pxi_list_add_after (at, link);
+}
+
+static bool is_takeable (const vbranch *branch)
+{
+    return branch->n_waiting && branch->number && !branch->capped;
+}
+
+static void relist (pxi_virtual *executor, vbranch *branch)
+{
+    if (branch->n_waiting && !pxi_list_holds (&branch->in_open))
+        insert_by_age (&executor->open, &branch->in_open, branch, false);
+    else if (!branch->n_waiting)
+        pxi_list_remove (&branch->in_open);
+    if (is_takeable (branch) && !pxi_list_holds (&branch->in_takeable))
+        insert_by_age (&executor->takeable, &branch->in_takeable, branch, true);
+    else if (!is_takeable (branch))
+        pxi_list_remove (&branch->in_takeable);
+}
+
+static void count_waiting (pxi_virtual *executor, vbranch *branch, int32_t change)
+{
+    if (is_takeable (branch))
+        executor->n_takeable -= branch->n_waiting;
+    branch->n_waiting = (uint32_t) ((int32_t) branch->n_waiting + change);
+    executor->n_waiting = (uint32_t) ((int32_t) executor->n_waiting + change);
+    if (is_takeable (branch))
+        executor->n_takeable += branch->n_waiting;
+    relist (executor, branch);
+}
+
+static void branch_open (pxi_virtual *executor, struct frame *frame)
+{
+    uint32_t n = frame->shape.n_children;
+    vbranch *branch = calloc (1, sizeof *branch + n * sizeof branch->subtasks[0]);
+    PXI_ASSERT (branch);
+    branch->id = (*executor->config.next_id)++;
+    branch->owner = frame;
+    branch->number = frame->shape.number;
+    branch->n_subtasks = n;
+    pxi_list_init (&branch->in_open);
+    pxi_list_init (&branch->in_takeable);
+    pxi_list_init (&branch->waiting);
+    for (uint32_t i = 0; i < n; i++) {
+        vsubtask *subtask = &branch->subtasks[i];
+        subtask->branch = branch;
+        subtask->index = i;
+        subtask->id = (*executor->config.next_id)++;
+        pxi_list_init (&subtask->in_away);
+        pxi_list_add_last (&branch->waiting, &subtask->in_waiting);
+    }
+    frame->branch = branch;
+    executor->n_branches++;
+    count_waiting (executor, branch, (int32_t) n);
+    executor->hint = branch;
+}
+
+static void branch_free (pxi_virtual *executor, vbranch *branch)
+{
+    PXI_ASSERT (!branch->n_waiting);
+    if (executor->hint == branch)
+        executor->hint = NULL;
+    branch->owner->branch = NULL;
+    executor->n_branches--;
+    if (branch->handed_over)
+        pxi_map_remove (&executor->branches, branch->id, NULL);
+    if (branch->handed_over)
+        notice (executor, (pxi_event){.kind = PXI_EV_BRANCH_CLOSED, .branch = branch->id});
+    free (branch);
+}
+
+static void away_remove (pxi_virtual *executor, vsubtask *subtask)
+{
+    pxi_map_remove (&executor->away, subtask->id, NULL);
+    pxi_list_remove (&subtask->in_away);
+}
+
+/* ---- frames ----------------------------------------------------------------------------------- */
+
+static void frame_free (struct frame *frame)
+{
+    PXI_ASSERT (!frame->executing);
+    PXI_ASSERT (!frame->branch);
+    pxi_list_remove (&frame->in_ready);
+    if (frame->run->root == frame)
+        frame->run->root = NULL;
+    free (frame);
+}
+
+static void frame_cancel (pxi_virtual *executor, struct frame *frame);
+
+/* Cancels what has no outcome. The frames of started subtasks forget the branch: an executing one goes
+ * on to its next boundary, as a task of a real pool does. */
+static void branch_cancel (pxi_virtual *executor, vbranch *branch)
+{
+    count_waiting (executor, branch, -(int32_t) branch->n_waiting);
+    for (uint32_t i = 0; i < branch->n_subtasks; i++) {
+        vsubtask *subtask = &branch->subtasks[i];
+        if (subtask->state == STARTED) {
+            frame_cancel (executor, subtask->frame);
+        } else if (subtask->state == AWAY) {
+            away_remove (executor, subtask);
+            pxi_map_put (&executor->cancelled, subtask->id, 1);
+        }
+    }
+    branch_free (executor, branch);
+}
+
+static void frame_cancel (pxi_virtual *executor, struct frame *frame)
+{
+    frame->cancelled = true;
+    frame->subtask = NULL;
+    if (frame->branch)
+        branch_cancel (executor, frame->branch);
+    if (!frame->executing)
+        frame_free (frame);
+}
+
+static struct frame *frame_new (vrun *run, vsubtask *subtask, const pxi_node *node, const pxi_tree *tree,
+                         uint64_t started_ns)
+{
+    struct frame *frame = calloc (1, sizeof *frame);
+    PXI_ASSERT (frame);
+    frame->run = run;
+    frame->subtask = subtask;
+    frame->node = *node;
+    frame->hash = pxi_workload_begin (node);
+    frame->started_ns = started_ns;
+    pxi_list_init (&frame->in_ready);
+    pxi_list_init (&frame->in_executing);
+    pxi_workload_shape (tree, node, &frame->shape);
+    return frame;
+}
+
+static void deliver (pxi_virtual *executor, vsubtask *subtask, uint64_t hash, pxi_result result);
+
+static void task_finished (pxi_virtual *executor, struct frame *frame)
+{
+    vrun *run = frame->run;
+    vsubtask *subtask = frame->subtask;
+    pxi_result result = frame->shape.fails ? PXI_RESULT_FAILED : PXI_RESULT_OK;
+    uint64_t hash = frame->hash;
+    executor->tasks_done++;
+    if (subtask) {
+        tell_duration (executor, frame);
+        subtask->frame = NULL;
+        frame_free (frame);
+        executor->hint = subtask->branch;
+        deliver (executor, subtask, hash, result);
+        return;
+    }
+    frame_free (frame);
+    pxi_payload payload = {.hash = hash, .result = result, .size_bytes = 16};
+    run_finished (executor, run, result, &payload);
+}
+
+/* All that it waited for is there. */
+static void branch_joined (pxi_virtual *executor, vbranch *branch)
+{
+    struct frame *owner = branch->owner;
+    uint32_t n = owner->shape.first_only ? 1 : branch->n_subtasks;
+    for (uint32_t i = 0; i < n; i++)
+        owner->hash = pxi_workload_fold (owner->hash, branch->subtasks[i].hash,
+                                         branch->subtasks[i].result);
+    if (branch->n_done < branch->n_subtasks)
+        branch_cancel (executor, branch);
+    else
+        branch_free (executor, branch);
+    owner->round++;
+    owner->phase = owner->round < owner->shape.n_rounds ? BETWEEN : AFTER;
+    pxi_list_add_last (&executor->ready, &owner->in_ready);
+}
+
+static void deliver (pxi_virtual *executor, vsubtask *subtask, uint64_t hash, pxi_result result)
+{
+    vbranch *branch = subtask->branch;
+    PXI_ASSERT (subtask->state != DONE);
+    subtask->state = DONE;
+    subtask->hash = hash;
+    subtask->result = result;
+    branch->n_done++;
+    vrun *run = branch->owner->run;
+    run->done++;
+    tell_progress (executor, run);
+    bool enough = branch->owner->shape.first_only && subtask->index == 0;
+    if (enough || branch->n_done == branch->n_subtasks)
+        branch_joined (executor, branch);
+}
+
+static void phase_end (pxi_virtual *executor, struct frame *frame)
+{
+    if (frame->cancelled) {
+        frame_free (frame);
+        return;
+    }
+    bool branches = frame->phase == BETWEEN || (frame->phase == BEFORE && frame->shape.n_rounds);
+    if (branches)
+        branch_open (executor, frame);
+    else
+        task_finished (executor, frame);
+}
+
+/* ---- threads ---------------------------------------------------------------------------------- */
+
+static vsubtask *pop (pxi_virtual *executor, vbranch *branch, bool newest)
+{
+    pxi_list *link = newest ? pxi_list_last (&branch->waiting) : pxi_list_first (&branch->waiting);
+    pxi_list_remove (link);
+    count_waiting (executor, branch, -1);
+    return PXI_LIST_ENTRY (link, vsubtask, in_waiting);
+}
+
+static struct frame *start_subtask (pxi_virtual *executor, vsubtask *subtask)
+{
+    struct frame *owner = subtask->branch->owner;
+    uint32_t index = owner->round * owner->shape.n_children + subtask->index;
+    pxi_node node =
+        pxi_workload_child (executor->config.tree, &owner->node, &owner->shape, index);
+    subtask->state = STARTED;
+    subtask->frame =
+        frame_new (owner->run, subtask, &node, executor->config.tree, now_ns (executor));
+    return subtask->frame;
+}
+
+static struct frame *start_run (pxi_virtual *executor)
+{
+    vrun *run = PXI_LIST_ENTRY (pxi_list_first (&executor->new_runs), vrun, in_new);
+    pxi_list_remove (&run->in_new);
+    run->started_ns = now_ns (executor);
+    run->root = frame_new (run, NULL, &run->node, executor->config.tree, run->started_ns);
+    return run->root;
+}
+
+/* What the next thread does; NULL = nothing. `continuing`: it has just left a task. */
+static struct frame *pick (pxi_virtual *executor, bool continuing)
+{
+    vbranch *hint = continuing ? executor->hint : NULL;
+    executor->hint = NULL;
+    if (hint && hint->n_waiting)
+        return start_subtask (executor, pop (executor, hint, true));
+    pxi_list *ready = pxi_list_first (&executor->ready);
+    if (ready) {
+        pxi_list_remove (ready);
+        return PXI_LIST_ENTRY (ready, struct frame, in_ready);
+    }
+    pxi_list *newest = continuing ? pxi_list_last (&executor->open) : NULL;
+    if (newest)
+        return start_subtask (executor,
+                              pop (executor, PXI_LIST_ENTRY (newest, vbranch, in_open), true));
+    if (pxi_list_first (&executor->new_runs))
+        return start_run (executor);
+    pxi_list *oldest = pxi_list_first (&executor->open);
+    if (oldest)
+        return start_subtask (executor,
+                              pop (executor, PXI_LIST_ENTRY (oldest, vbranch, in_open), false));
+    return NULL;
+}
+
+static void execute (pxi_virtual *executor, struct frame *frame)
+{
+    void *context = executor->port->context;
+    if (frame->phase == BEFORE && executor->port->crashes (context, executor, frame->node.state)) {
+        /* Not executing and in no list: die () finds it through its run or branch. */
+        pxi_virtual_die (executor, frame->run->id);
+        return;
+    }
+    uint64_t length_ns = frame->phase == BEFORE  ? frame->shape.before_ns
+                         : frame->phase == AFTER ? frame->shape.after_ns
+                                                 : 0;
+    if (!length_ns) {
+        phase_end (executor, frame);
+        return;
+    }
+    frame->executing = true;
+    frame->run->n_executing++;
+    executor->n_executing++;
+    pxi_list_add_last (&executor->executing, &frame->in_executing);
+    frame->burst.executor = executor;
+    frame->burst.length_ns = length_ns;
+    executor->port->burst (context, &frame->burst);
+}
+
+/* After anything happened: threads look for work, then the agent is told. */
+static void settle (pxi_virtual *executor, bool continuing)
+{
+    while (executor->n_executing < executor->allowed) {
+        struct frame *next = pick (executor, continuing);
+        if (!next)
+            break;
+        uint32_t n_before = executor->n_executing;
+        execute (executor, next);
+        /* A task of no time leaves its thread where it is, in the middle of work; after another it is
+           the next thread that looks. */
+        continuing = executor->n_executing <= n_before;
+    }
+    executor->hint = NULL;
+    tell_surplus (executor);
+    tell_active (executor);
+}
+
+static void burst_over (pxi_virtual *executor, struct frame *frame)
+{
+    frame->executing = false;
+    pxi_list_remove (&frame->in_executing);
+    executor->n_executing--;
+    frame->run->n_executing--;
+}
+
+void pxi_virtual_burst_end (pxi_virtual *executor, pxi_burst *burst)
+{
+    struct frame *frame = PXI_LIST_ENTRY (burst, struct frame, burst);
+    vrun *run = frame->run;
+    burst_over (executor, frame);
+    phase_end (executor, frame);
+    if (run->stopped && !run->finished && !run->n_executing)
+        run_stopped (executor, run);
+    run_free_if_over (run);
+    settle (executor, true);
+}
+
+/* ---- commands --------------------------------------------------------------------------------- */
+
+void pxi_virtual_run (pxi_virtual *executor, uint64_t id, uint64_t blob)
+{
+    const pxi_payload *input = executor->port->blob (executor->port->context, blob);
+    if (!input || run_find (executor, id)) {
+        executor->port->broken (executor->port->context, "run %llu: %s", (unsigned long long) id,
+                                input ? "started twice" : "its input is not here");
+        return;
+    }
+    vrun *run = calloc (1, sizeof *run);
+    PXI_ASSERT (run);
+    run->id = id;
+    run->node = input->node;
+    pxi_list_add_last (&executor->runs, &run->in_runs);
+    pxi_list_add_last (&executor->new_runs, &run->in_new);
+    executor->n_runs++;
+    executor->runs_received++;
+    settle (executor, false);
+}
+
+void pxi_virtual_stop (pxi_virtual *executor, uint64_t id)
+{
+    vrun *run = run_find (executor, id);
+    if (!run || run->stopped) {
+        if (run)
+            executor->port->broken (executor->port->context, "run %llu stopped twice",
+                                    (unsigned long long) id);
+        return; /* finished, and the core has not heard of it yet */
+    }
+    run->stopped = true;
+    if (run->root)
+        frame_cancel (executor, run->root);
+    if (!run->n_executing)
+        run_stopped (executor, run);
+    run_free_if_over (run);
+    settle (executor, false);
+}
+
+static void hand_over (pxi_virtual *executor, vsubtask *subtask, pxi_taken *taken)
+{
+    vbranch *branch = subtask->branch;
+    struct frame *owner = branch->owner;
+    uint32_t index = owner->round * owner->shape.n_children + subtask->index;
+    pxi_payload input = {
+        .node = pxi_workload_child (executor->config.tree, &owner->node, &owner->shape, index)};
+    pxi_shape shape;
+    pxi_workload_shape (executor->config.tree, &input.node, &shape);
+    input.size_bytes = shape.size_bytes;
+    subtask->state = AWAY;
+    branch->handed_over = true;
+    pxi_list_add_last (&executor->all_away, &subtask->in_away);
+    bool put = pxi_map_put_pointer (&executor->away, subtask->id, subtask) &&
+               pxi_map_put_pointer (&executor->branches, branch->id, branch);
+    PXI_ASSERT (put);
+    *taken = (pxi_taken){
+        .subtask = subtask->id,
+        .branch = branch->id,
+        .number = branch->number,
+        .n_subtasks = branch->n_subtasks,
+        .n_done = branch->n_done,
+        .attempts = subtask->attempts,
+        .crashes = subtask->crashes,
+        .attempt = {.key = {.subtask = subtask->id},
+                    .job = executor->config.job,
+                    .module = executor->config.module,
+                    .size_bytes = shape.size_bytes,
+                    .blob = executor->port->blob_new (executor->port->context, &input)},
+    };
+}
+
+void pxi_virtual_take (pxi_virtual *executor, uint64_t token, uint32_t count)
+{
+    uint32_t n = count < executor->n_takeable ? count : executor->n_takeable;
+    pxi_taken *taken = calloc (n ? n : 1, sizeof *taken);
+    PXI_ASSERT (taken);
+    for (uint32_t i = 0; i < n; i++) {
+        vbranch *branch =
+            PXI_LIST_ENTRY (pxi_list_first (&executor->takeable), vbranch, in_takeable);
+        hand_over (executor, pop (executor, branch, false), &taken[i]);
+    }
+    if (n < count)
+        executor->told_surplus = false;
+    notice (executor, (pxi_event){.kind = PXI_EV_TAKEN, .token = token, .taken = taken,
+                                  .n_taken = n});
+    settle (executor, false);
+}
+
+/* NULL: the branch was closed meanwhile (fine), or it never was away (told). */
+static vsubtask *away_find (pxi_virtual *executor, uint64_t id, const char *what)
+{
+    vsubtask *subtask = pxi_map_pointer (&executor->away, id);
+    if (subtask)
+        return subtask;
+    if (!pxi_map_remove (&executor->cancelled, id, NULL))
+        executor->port->broken (executor->port->context, "%s for subtask s%llu, which is not away",
+                                what, (unsigned long long) id);
+    return NULL;
+}
+
+void pxi_virtual_give_back (pxi_virtual *executor, uint64_t id, uint32_t attempts, uint32_t crashes)
+{
+    vsubtask *subtask = away_find (executor, id, "given back");
+    if (!subtask)
+        return;
+    away_remove (executor, subtask);
+    subtask->state = WAITING;
+    subtask->attempts = attempts;
+    subtask->crashes = crashes;
+    pxi_list_add_first (&subtask->branch->waiting, &subtask->in_waiting);
+    count_waiting (executor, subtask->branch, 1);
+    settle (executor, false);
+}
+
+void pxi_virtual_cap (pxi_virtual *executor, uint64_t id, bool on)
+{
+    vbranch *branch = pxi_map_pointer (&executor->branches, id);
+    if (!branch)
+        return; /* closed, and the core has not heard of it yet */
+    if (is_takeable (branch))
+        executor->n_takeable -= branch->n_waiting;
+    branch->capped = on;
+    if (is_takeable (branch))
+        executor->n_takeable += branch->n_waiting;
+    relist (executor, branch);
+    settle (executor, false);
+}
+
+void pxi_virtual_complete (pxi_virtual *executor, uint64_t id, pxi_result result,
+                           const pxi_payload *payload)
+{
+    vsubtask *subtask = away_find (executor, id, "outcome");
+    if (!subtask)
+        return;
+    if (payload && payload->cancelled)
+        executor->port->broken (executor->port->context,
+                                "subtask s%llu gets what a stopped attempt left",
+                                (unsigned long long) id);
+    away_remove (executor, subtask);
+    deliver (executor, subtask, payload ? payload->hash : 0, result);
+    settle (executor, false);
+}
+
+void pxi_virtual_slots (pxi_virtual *executor, uint32_t count)
+{
+    if (count > executor->config.slots)
+        executor->port->broken (executor->port->context, "%u slots allowed of %u", count,
+                                executor->config.slots);
+    executor->allowed = count;
+    settle (executor, false);
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+pxi_virtual *pxi_virtual_new (const pxi_virtual_config *config)
+{
+    pxi_virtual *executor = calloc (1, sizeof *executor);
+    if (!executor)
+        return NULL;
+    executor->config = *config;
+    executor->port = config->port;
+    pxi_list *lists[] = {&executor->runs,  &executor->new_runs, &executor->ready, &executor->executing,
+                         &executor->open, &executor->takeable, &executor->all_away};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        pxi_list_init (lists[i]);
+    pxi_map_init (&executor->away, AWAY_MAX, 1);
+    pxi_map_init (&executor->branches, AWAY_MAX, 1);
+    pxi_map_init (&executor->cancelled, AWAY_MAX, 1);
+    return executor;
+}
+
+static void drop_bursts (pxi_virtual *executor)
+{
+    for (pxi_list *link; (link = pxi_list_first (&executor->executing));) {
+        struct frame *frame = PXI_LIST_ENTRY (link, struct frame, in_executing);
+        vrun *run = frame->run;
+        executor->port->burst_drop (executor->port->context, &frame->burst);
+        burst_over (executor, frame);
+        if (frame->cancelled)
+            frame_free (frame);
+        run_free_if_over (run);
+    }
+}
+
+static void drop_runs (pxi_virtual *executor, uint64_t culprit)
+{
+    for (pxi_list *link; (link = pxi_list_first (&executor->runs));) {
+        vrun *run = PXI_LIST_ENTRY (link, vrun, in_runs);
+        if (run->root)
+            frame_cancel (executor, run->root);
+        bool did_it = run->id == culprit;
+        run_finished (executor, run, did_it ? PXI_RESULT_CRASHED : PXI_RESULT_LOST, NULL);
+        run_free_if_over (run);
+    }
+}
+
+void pxi_virtual_die (pxi_virtual *executor, uint64_t culprit)
+{
+    drop_bursts (executor);
+    drop_runs (executor, culprit);
+    PXI_ASSERT (!executor->n_branches);
+    executor->hint = NULL;
+    tell_active (executor);
+    if (executor->told_surplus)
+        notice (executor, (pxi_event){.kind = PXI_EV_SURPLUS, .count = 0});
+    executor->told_surplus = false;
+}
+
+void pxi_virtual_free (pxi_virtual **executor_p)
+{
+    pxi_virtual *executor = *executor_p;
+    if (!executor)
+        return;
+    *executor_p = NULL;
+    executor->silent = true;
+    drop_bursts (executor);
+    drop_runs (executor, 0);
+    pxi_map_fini (&executor->away);
+    pxi_map_fini (&executor->branches);
+    pxi_map_fini (&executor->cancelled);
+    free (executor);
+}
+
+void pxi_virtual_heard (pxi_virtual *executor)
+{
+    if (!pxi_map_size (&executor->cancelled))
+        return;
+    pxi_map_fini (&executor->cancelled);
+    pxi_map_init (&executor->cancelled, AWAY_MAX, 1);
+}
+
+/* ---- for checkers ----------------------------------------------------------------------------- */
+
+void *pxi_virtual_context (const pxi_virtual *executor)
+{
+    return executor->port->context;
+}
+
+void pxi_virtual_read (const pxi_virtual *executor, pxi_virtual_look *look)
+{
+    *look = (pxi_virtual_look){
+        .executing = executor->n_executing,
+        .allowed = executor->allowed,
+        .runs = executor->n_runs,
+        .away = pxi_map_size (&executor->away),
+        .waiting = executor->n_waiting,
+        .branches = executor->n_branches,
+        .tasks_done = executor->tasks_done,
+    };
+}
+
+bool pxi_virtual_runs (const pxi_virtual *executor, uint64_t id)
+{
+    const vrun *run = run_find (executor, id);
+    return run && !run->stopped;
+}
+
+bool pxi_virtual_number (const pxi_virtual *executor, uint64_t id, uint32_t *number)
+{
+    const vbranch *branch = pxi_map_pointer (&executor->branches, id);
+    if (branch)
+        *number = branch->number;
+    return branch != NULL;
+}
+
+void pxi_virtual_each_away (const pxi_virtual *executor, uint32_t max,
+                            void (*each) (void *context, uint64_t subtask, uint64_t branch),
+                            void *context)
+{
+    uint32_t n = 0;
+    PXI_LIST_EACH (link, &executor->all_away) {
+        const vsubtask *subtask = PXI_LIST_ENTRY (link, vsubtask, in_away);
+        if (n++ == max)
+            break;
+        each (context, subtask->id, subtask->branch->id);
+    }
+}

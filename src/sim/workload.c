@@ -1,0 +1,206 @@
+/* Shapes are drawn from a generator that a node's own state seeds: every peer that gets the node sees
+ * the same subtree, and no one keeps it. */
+#include "sim/workload.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+#define CUT_MEANS 64
+#define GOLDEN UINT64_C (0x9e3779b97f4a7c15)
+
+uint64_t pxi_law_draw (const pxi_law *law, pxi_prng *prng)
+{
+    uint64_t drawn_ns = law->mean_ns;
+    if (!law->mean_ns)
+        return 0;
+    switch (law->kind) {
+    case PXI_LAW_CONSTANT:
+        break;
+    case PXI_LAW_UNIFORM:
+        drawn_ns = pxi_prng_between (prng, 0, 2 * law->mean_ns);
+        break;
+    case PXI_LAW_EXPONENTIAL:
+        drawn_ns = (uint64_t) pxi_prng_exponential (prng, (double) law->mean_ns);
+        break;
+    case PXI_LAW_PARETO:
+        drawn_ns = (uint64_t) ((double) law->mean_ns / 2 / sqrt (1 - pxi_prng_double (prng)));
+        break;
+    }
+    return drawn_ns < CUT_MEANS * law->mean_ns ? drawn_ns : CUT_MEANS * law->mean_ns;
+}
+
+pxi_node pxi_workload_root (const pxi_tree *tree)
+{
+    return (pxi_node){
+        .state = pxi_mix64 (tree->seed + GOLDEN),
+        .work_ns = tree->kind == PXI_TREE_SPLIT ? tree->work_ns : 0,
+    };
+}
+
+static bool is_leaf (const pxi_tree *tree, const pxi_node *node, pxi_prng *prng)
+{
+    bool cut_short = pxi_prng_chance (prng, tree->leaf_ppm);
+    if (tree->kind == PXI_TREE_SPLIT)
+        return node->work_ns <= tree->leaf_ns || tree->fan_max < 2;
+    return node->depth >= tree->depth_max || (cut_short && node->depth > 0);
+}
+
+void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *shape)
+{
+    pxi_prng prng;
+    pxi_prng_init (&prng, node->state);
+    bool leaf = is_leaf (tree, node, &prng);
+    *shape = (pxi_shape){
+        .number = tree->n_numbers ? tree->numbers[pxi_prng_below (&prng, tree->n_numbers)]
+                                  : PXI_NUMBER_MAX,
+        .size_bytes = (uint32_t) pxi_prng_between (&prng, tree->size_min, tree->size_max),
+        .fails = pxi_prng_chance (&prng, tree->fail_ppm) && node->depth > 0,
+        .first_only = pxi_prng_chance (&prng, tree->first_ppm) && !leaf,
+    };
+    uint64_t drawn_ns = pxi_law_draw (leaf ? &tree->leaf : &tree->inner, &prng);
+    if (leaf) {
+        shape->before_ns = tree->kind == PXI_TREE_SPLIT ? node->work_ns : drawn_ns;
+        return;
+    }
+    shape->before_ns = drawn_ns / 2;
+    shape->after_ns = drawn_ns - shape->before_ns;
+    if (tree->kind == PXI_TREE_SPLIT) {
+        shape->n_rounds = 1;
+        shape->n_children = tree->fan_max;
+        return;
+    }
+    uint64_t rounds_max = tree->rounds_max && !shape->first_only ? tree->rounds_max : 1;
+    shape->n_rounds = (uint32_t) pxi_prng_between (&prng, 1, rounds_max);
+    shape->n_children = (uint32_t) pxi_prng_between (&prng, tree->fan_min, tree->fan_max);
+}
+
+static uint64_t child_state (const pxi_node *node, uint32_t index)
+{
+    return pxi_mix64 (node->state ^ (GOLDEN * (index + 1)));
+}
+
+/* part / sum of the work; sum < 2^31, so that nothing overflows. */
+static uint64_t share_ns (uint64_t work_ns, uint64_t part, uint64_t sum)
+{
+    return work_ns / sum * part + work_ns % sum * part / sum;
+}
+
+/* Cut at random: child i gets its share by weights in [1, 1024], the last what is left. */
+static uint64_t child_work_ns (const pxi_node *node, uint32_t n_children, uint32_t index)
+{
+    uint64_t sum = 0, before = 0, own = 0;
+    for (uint32_t i = 0; i < n_children; i++) {
+        uint64_t weight = 1 + (child_state (node, i) & 1023);
+        before += i < index ? weight : 0;
+        own = i == index ? weight : own;
+        sum += weight;
+    }
+    return share_ns (node->work_ns, before + own, sum) - share_ns (node->work_ns, before, sum);
+}
+
+pxi_node pxi_workload_child (const pxi_tree *tree, const pxi_node *node, const pxi_shape *shape,
+                             uint32_t index)
+{
+    PXI_ASSERT (index < shape->n_rounds * shape->n_children);
+    pxi_node child = {.state = child_state (node, index), .depth = node->depth + 1};
+    if (tree->kind == PXI_TREE_SPLIT)
+        child.work_ns = child_work_ns (node, shape->n_children, index);
+    return child;
+}
+
+uint64_t pxi_workload_begin (const pxi_node *node)
+{
+    return pxi_mix64 (node->state ^ node->depth);
+}
+
+uint64_t pxi_workload_fold (uint64_t hash, uint64_t child_hash, pxi_result child_result)
+{
+    return pxi_mix64 (hash * 3 + child_hash) ^ (uint64_t) child_result;
+}
+
+/* ---- the serial answer ------------------------------------------------------------------------ */
+
+struct level { /* of the traversal: one node whose children are being visited */
+    pxi_node node;
+    pxi_shape shape;
+    uint32_t next;
+    uint64_t hash, critical_ns, longest_child_ns;
+};
+
+struct walk {
+    const pxi_tree *tree;
+    pxi_serial *serial;
+    uint64_t pick;
+    struct level *levels;
+    uint32_t n_levels, capacity;
+};
+
+static bool enter (struct walk *walk, const pxi_node *node)
+{
+    if (walk->n_levels == walk->capacity) {
+        uint32_t wanted = walk->capacity ? 2 * walk->capacity : 64;
+        struct level *larger = realloc (walk->levels, wanted * sizeof *larger);
+        if (!larger)
+            return false;
+        walk->levels = larger;
+        walk->capacity = wanted;
+    }
+    struct level *level = &walk->levels[walk->n_levels++];
+    *level = (struct level){.node = *node, .hash = pxi_workload_begin (node)};
+    pxi_workload_shape (walk->tree, node, &level->shape);
+    pxi_serial *serial = walk->serial;
+    uint64_t own_ns = level->shape.before_ns + level->shape.after_ns;
+    if (serial->n_nodes++ == walk->pick)
+        serial->pick_state = node->state;
+    serial->work_ns += own_ns;
+    serial->longest_ns = own_ns > serial->longest_ns ? own_ns : serial->longest_ns;
+    serial->depth = node->depth > serial->depth ? node->depth : serial->depth;
+    return true;
+}
+
+static uint32_t n_wanted (const pxi_shape *shape)
+{
+    return shape->first_only ? 1 : shape->n_rounds * shape->n_children;
+}
+
+static void fold_child (struct level *level, uint64_t hash, pxi_result result, uint64_t critical_ns)
+{
+    level->hash = pxi_workload_fold (level->hash, hash, result);
+    if (critical_ns > level->longest_child_ns)
+        level->longest_child_ns = critical_ns;
+    if (++level->next % level->shape.n_children == 0 || level->next == n_wanted (&level->shape)) {
+        level->critical_ns += level->longest_child_ns; /* a round is as long as its longest */
+        level->longest_child_ns = 0;
+    }
+}
+
+bool pxi_workload_serial (const pxi_tree *tree, uint64_t nodes_max, uint64_t pick,
+                          pxi_serial *serial)
+{
+    *serial = (pxi_serial){0};
+    struct walk walk = {.tree = tree, .serial = serial, .pick = pick};
+    pxi_node node = pxi_workload_root (tree);
+    bool fine = enter (&walk, &node);
+    while (fine && walk.n_levels) {
+        struct level *level = &walk.levels[walk.n_levels - 1];
+        if (level->next < n_wanted (&level->shape)) {
+            node = pxi_workload_child (tree, &level->node, &level->shape, level->next);
+            fine = serial->n_nodes < nodes_max && enter (&walk, &node);
+            continue;
+        }
+        struct level done = *level;
+        done.critical_ns += done.shape.before_ns + done.shape.after_ns;
+        pxi_result result = done.shape.fails ? PXI_RESULT_FAILED : PXI_RESULT_OK;
+        if (--walk.n_levels) {
+            fold_child (&walk.levels[walk.n_levels - 1], done.hash, result, done.critical_ns);
+            continue;
+        }
+        serial->hash = done.hash;
+        serial->result = result;
+        serial->critical_ns = done.critical_ns;
+    }
+    free (walk.levels);
+    return fine;
+}

@@ -1,0 +1,691 @@
+/* The loop: the earliest alarm, what it wakes, and so on. Also the jobs, the script of faults, and what
+ * happens to a message between two peers.
+ *
+ * Nothing here costs by the number of peers but the sweep of the checker and the end. */
+#include "sim/world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/state.h"
+
+enum { ALARMS_MAX = 1 << 28 };
+#define SWEEP_NS (100 * PXI_MS)
+#define NODES_MAX 1000000
+
+/* A liveness bound, as SCIENCE.md's section 6 has it: a few times what the work needs, and a few times
+ * what finding out and backing off need. To be made smaller, never larger. */
+enum { PATIENCE_WORK = 3, PATIENCE_WAITS = 10 };
+#define BACKOFF_CAP_NS (250 * PXI_MS)
+#define RESERVED_NS (2000 * PXI_MS)
+
+pxi_world_config pxi_world_config_default (void)
+{
+    static const pxi_world_peer peers[4] = {{2, 1000, false, false},
+                                            {2, 1000, false, false},
+                                            {2, 1000, false, false},
+                                            {2, 1000, false, false}};
+    pxi_world_config config = {
+        .seed = 1,
+        .n_peers = 4,
+        .peers = peers,
+        .core = pxi_core_config_default (),
+        .nodes_max = NODES_MAX,
+        .sweep_ns = SWEEP_NS,
+    };
+    config.core.isolated = true;
+    config.network.min_ns = PXI_MS / 2;
+    return config;
+}
+
+/* ---- trace ------------------------------------------------------------------------------------ */
+
+bool pxi_world_hears (const pxi_world *world)
+{
+    return world->config.sink != NULL;
+}
+
+static void add_to_hash (uint64_t *hash, const char *text)
+{
+    for (; *text; text++)
+        *hash = (*hash ^ (uint8_t) *text) * UINT64_C (0x100000001b3); /* FNV-1a */
+}
+
+void pxi_world_say (pxi_world *world, const char *who, const char *format, ...)
+{
+    if (!world->config.sink)
+        return;
+    char line[512];
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (line, sizeof line, format, arguments);
+    va_end (arguments);
+    world->trace_hash ^= world->time.now_ns;
+    add_to_hash (&world->trace_hash, who);
+    add_to_hash (&world->trace_hash, line);
+    world->config.sink (world->config.sink_context, world->time.now_ns, who, line);
+}
+
+/* ---- messages --------------------------------------------------------------------------------- */
+
+static pxi_sim_peer *peer_at (pxi_world *world, const pxi_action *send)
+{
+    const pxi_address *address = &send->address;
+    uint64_t index = send->message.to - 1; /* by the link it came from */
+    if (address->kind)
+        index = (uint64_t) address->ip[1] << 16 | (uint64_t) address->ip[2] << 8 | address->ip[3];
+    return index < world->config.n_peers ? &world->peers[index] : NULL;
+}
+
+static size_t padded (size_t size)
+{
+    return (size + 15) & ~(size_t) 15;
+}
+
+static void *place (char **at, const void *array, size_t size)
+{
+    void *placed = *at;
+    if (size)
+        memcpy (placed, array, size);
+    *at += padded (size);
+    return placed;
+}
+
+static pxi_payload payload_of (pxi_sim_peer *from, uint64_t blob, const char *what)
+{
+    const pxi_payload *payload = pxi_map_pointer (&from->blobs, blob);
+    if (!payload) {
+        pxi_check_broken (from->world, from, "%s sent without its payload", what);
+        return (pxi_payload){0};
+    }
+    return *payload;
+}
+
+/* The message with its arrays and payloads, in one piece. */
+static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_message *message)
+{
+    bool has_result = message->kind == PXI_RESULT && message->blob;
+    uint32_t n_payloads = has_result ? 1 : message->n_attempts;
+    size_t records = message->n_records * sizeof *message->records;
+    size_t attempts = message->n_attempts * sizeof *message->attempts;
+    size_t keys = message->n_keys * sizeof *message->keys;
+    size_t reports = message->n_reports * sizeof *message->reports;
+    size_t size = padded (sizeof (pxi_parcel)) + padded (records) + padded (attempts) +
+                  padded (keys) + padded (reports) + n_payloads * sizeof (pxi_payload);
+    pxi_parcel *parcel = malloc (size);
+    PXI_ASSERT (parcel);
+    *parcel = (pxi_parcel){.from = from->index, .to = to, .message = *message};
+    char *at = (char *) parcel + padded (sizeof *parcel);
+    parcel->message.records = place (&at, message->records, records);
+    parcel->attempts = place (&at, message->attempts, attempts);
+    parcel->message.attempts = parcel->attempts;
+    parcel->message.keys = place (&at, message->keys, keys);
+    parcel->message.reports = place (&at, message->reports, reports);
+    parcel->payloads = (pxi_payload *) at;
+    parcel->n_payloads = n_payloads;
+    parcel->message.blob = 0;
+    for (uint32_t i = 0; i < n_payloads; i++)
+        parcel->payloads[i] =
+            payload_of (from, has_result ? message->blob : message->attempts[i].blob,
+                        pxi_message_name (message->kind));
+    return parcel;
+}
+
+void pxi_world_send (pxi_world *world, pxi_sim_peer *from, const pxi_action *action)
+{
+    static const char *const fates[] = {"", " (lost)", " (cut)"};
+    const pxi_message *message = &action->message;
+    pxi_sim_peer *to = peer_at (world, action);
+    world->n_messages[message->kind]++;
+    if (!to) {
+        pxi_check_broken (world, from, "%s to nobody", pxi_message_name (message->kind));
+        return;
+    }
+    pxi_route route = pxi_network_route (&world->network, from->index, to->index, world->time.now_ns);
+    if (world->config.network_lines)
+        pxi_world_say (world, "net", "%s %s -> %s%s%s", pxi_message_name (message->kind), from->name,
+                       to->name, fates[route.kind], route.n > 1 ? " (twice)" : "");
+    for (uint32_t i = 0; i < route.n; i++) {
+        pxi_parcel *parcel = parcel_new (from, to->index, message);
+        uint64_t delay_ns = route.at_ns[i] - world->time.now_ns;
+        if (world->spike_until_ns > world->time.now_ns)
+            delay_ns *= world->spike_factor;
+        pxi_alarm_set (&world->time, &parcel->alarm, PXI_ALARM_MESSAGE, parcel,
+                       world->time.now_ns + delay_ns);
+    }
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------- */
+
+pxi_sim_job *pxi_world_job_find (pxi_world *world, pxi_job_id id)
+{
+    uint64_t index = id.number & 0xffffffff;
+    return index < world->config.n_jobs ? &world->jobs[index] : NULL;
+}
+
+void pxi_world_job_over (pxi_world *world, pxi_sim_job *job, pxi_sim_job_state state)
+{
+    if (job->state == PXI_JOB_DONE || job->state == PXI_JOB_ENDED)
+        return;
+    job->state = state;
+    job->done_ns = world->time.now_ns;
+    world->n_jobs_over++;
+    pxi_world_say (world, "job", "j%u %s", job->index + 1, state == PXI_JOB_DONE ? "done" : "ended");
+}
+
+bool pxi_world_jobs_over (const pxi_world *world)
+{
+    return world->n_jobs_over == world->config.n_jobs;
+}
+
+static void submit (pxi_world *world, pxi_sim_job *job)
+{
+    pxi_sim_peer *peer = &world->peers[job->config->peer];
+    if (!peer->up || peer->leaving) {
+        pxi_world_job_over (world, job, PXI_JOB_ENDED);
+        return;
+    }
+    if (peer->paused_until_ns) { /* its application stands still as well */
+        pxi_alarm_set (&world->time, &job->alarm, PXI_ALARM_SUBMIT, job, peer->paused_until_ns);
+        return;
+    }
+    job->state = PXI_JOB_RUNS;
+    job->id = (pxi_job_id){peer->id, (uint64_t) 1 << 32 | job->index};
+    pxi_payload input = {.node = pxi_workload_root (&job->config->tree), .size_bytes = 64};
+    pxi_payload *copy = malloc (sizeof *copy);
+    PXI_ASSERT (copy);
+    *copy = input;
+    bool put = pxi_map_put_pointer (&peer->blobs, ++peer->next_blob, copy);
+    PXI_ASSERT (put);
+    pxi_world_say (world, "job", "j%u submitted at %s", job->index + 1, peer->name);
+    pxi_event event = {.kind = PXI_EV_SUBMIT,
+                       .job = job->id,
+                       .module = PXI_SIM_MODULE,
+                       .attempt = {.job = job->id,
+                                   .module = PXI_SIM_MODULE,
+                                   .size_bytes = input.size_bytes,
+                                   .blob = peer->next_blob}};
+    pxi_sim_peer_event (peer, &event);
+}
+
+static void cancel (pxi_world *world, uint32_t index)
+{
+    pxi_sim_job *job = &world->jobs[index];
+    pxi_sim_peer *peer = &world->peers[job->config->peer];
+    if (job->state != PXI_JOB_RUNS || peer->paused_until_ns)
+        return;
+    job->cancelled = true;
+    pxi_event event = {.kind = PXI_EV_JOB_CANCEL, .job = job->id};
+    pxi_sim_peer_event (peer, &event);
+}
+
+/* ---- faults ----------------------------------------------------------------------------------- */
+
+/* What a fault ends with is a fault of its own, not in the script: start again, heal, ... */
+struct ending {
+    pxi_alarm alarm;
+    pxi_world *world;
+    pxi_fault fault;
+    uint64_t number;
+};
+
+static void ending_set (pxi_world *world, const pxi_fault *fault, uint64_t number)
+{
+    struct ending *ending = malloc (sizeof *ending);
+    PXI_ASSERT (ending);
+    *ending = (struct ending){.world = world, .fault = *fault, .number = number};
+    pxi_alarm_set (&world->time, &ending->alarm, PXI_ALARM_ENDING, ending,
+                   world->time.now_ns + fault->duration_ns);
+}
+
+static void cut_off (pxi_world *world, const pxi_fault *fault, uint64_t seed)
+{
+    uint8_t *side = calloc (1, world->config.n_peers);
+    PXI_ASSERT (side);
+    pxi_prng prng;
+    pxi_prng_init (&prng, pxi_mix64 (seed + fault->peer));
+    for (uint32_t i = 0; i < world->config.n_peers; i++)
+        side[i] = fault->kind == PXI_FAULT_ISOLATE ? i == fault->peer
+                                                   : pxi_prng_chance (&prng, 500000);
+    uint32_t number =
+        pxi_network_cut (&world->network, side, fault->way != 2, fault->way != 1);
+    free (side);
+    if (number < PXI_PARTITIONS_MAX)
+        ending_set (world, fault, number);
+}
+
+static void crash (pxi_world *world, pxi_sim_peer *peer, const pxi_fault *fault)
+{
+    if (!peer->up)
+        return;
+    world->n_crashes++;
+    pxi_sim_peer_stop (peer);
+    if (fault->duration_ns)
+        ending_set (world, fault, 0);
+}
+
+static void leave (pxi_world *world, pxi_sim_peer *peer, const pxi_fault *fault)
+{
+    if (!peer->up || peer->leaving || peer->paused_until_ns)
+        return;
+    peer->leaving = true;
+    pxi_event drain = {.kind = PXI_EV_DRAIN, .flag = fault->way == 1};
+    if (fault->duration_ns)
+        ending_set (world, fault, 0);
+    pxi_sim_peer_event (peer, &drain);
+}
+
+static void host_busy (pxi_sim_peer *peer, bool busy)
+{
+    pxi_event event = {.kind = PXI_EV_HOST_BUSY, .flag = busy};
+    if (peer->up && !peer->paused_until_ns)
+        pxi_sim_peer_event (peer, &event);
+}
+
+static void begin (pxi_world *world, pxi_sim_peer *peer, const pxi_fault *fault)
+{
+    uint64_t until_ns = world->time.now_ns + fault->duration_ns;
+    switch (fault->kind) {
+    case PXI_FAULT_CRASH:
+        crash (world, peer, fault);
+        break;
+    case PXI_FAULT_PAUSE:
+        pxi_sim_peer_pause (peer, until_ns);
+        break;
+    case PXI_FAULT_PARTITION:
+    case PXI_FAULT_ISOLATE:
+        cut_off (world, fault, world->config.seed);
+        break;
+    case PXI_FAULT_SLOW:
+        peer->speed_permille = world->config.peers[peer->index].speed_permille / fault->factor + 1;
+        ending_set (world, fault, 0);
+        break;
+    case PXI_FAULT_DIE:
+        if (peer->up && !peer->paused_until_ns)
+            pxi_sim_peer_die (peer);
+        break;
+    case PXI_FAULT_DRAIN:
+        leave (world, peer, fault);
+        break;
+    case PXI_FAULT_HOST_BUSY:
+        host_busy (peer, true);
+        ending_set (world, fault, 0);
+        break;
+    case PXI_FAULT_CANCEL:
+        cancel (world, fault->peer);
+        break;
+    case PXI_FAULT_SPIKE:
+        world->spike_until_ns = until_ns;
+        world->spike_factor = fault->factor;
+        break;
+    case PXI_FAULT_START:
+        if (!peer->up)
+            pxi_sim_peer_start (peer);
+        break;
+    case PXI_FAULT_KINDS:
+        break;
+    }
+}
+
+void pxi_world_fault (pxi_world *world, const pxi_fault *fault)
+{
+    bool of_job = fault->kind == PXI_FAULT_CANCEL;
+    PXI_ASSERT (fault->peer < (of_job ? world->config.n_jobs : world->config.n_peers));
+    pxi_sim_peer *peer = of_job ? NULL : &world->peers[fault->peer];
+    pxi_world_say (world, "fault", "%s %s%u for %llu ms", pxi_fault_name (fault->kind),
+                   of_job ? "j" : "w", fault->peer + 1,
+                   (unsigned long long) (fault->duration_ns / PXI_MS));
+    begin (world, peer, fault);
+}
+
+static void end (struct ending *ending)
+{
+    pxi_world *world = ending->world;
+    pxi_sim_peer *peer = &world->peers[ending->fault.peer];
+    switch (ending->fault.kind) {
+    case PXI_FAULT_CRASH:
+    case PXI_FAULT_DRAIN:
+        if (!peer->up && !world->calm)
+            pxi_sim_peer_start (peer);
+        break;
+    case PXI_FAULT_PARTITION:
+    case PXI_FAULT_ISOLATE:
+        if (!world->calm)
+            pxi_network_heal (&world->network, (uint32_t) ending->number);
+        break;
+    case PXI_FAULT_SLOW:
+        peer->speed_permille = world->config.peers[peer->index].speed_permille;
+        break;
+    default:
+        host_busy (peer, false);
+        break;
+    }
+    pxi_world_say (world, "fault", "%s %s over", pxi_fault_name (ending->fault.kind), peer->name);
+    free (ending);
+}
+
+static void next_fault (pxi_world *world)
+{
+    if (world->next_fault < world->config.n_faults && !world->calm)
+        pxi_alarm_set (&world->time, &world->fault_alarm, PXI_ALARM_FAULT, world,
+                       world->config.faults[world->next_fault].at_ns);
+}
+
+/* A core of peers is healthy from here on: all that is up, and the roots' among them. Who is down stays
+ * down, who leaves leaves. A pause is not cut short: play () waits for the last one. */
+void pxi_world_calm (pxi_world *world)
+{
+    if (world->calm)
+        return;
+    pxi_world_say (world, "fault", "all is calm from here on");
+    world->calm = true;
+    world->spike_until_ns = 0;
+    pxi_network_calm (&world->network);
+    pxi_alarm_clear (&world->time, &world->fault_alarm);
+    for (uint32_t i = 0; i < world->config.n_peers && world->verdict == PXI_VERDICT_FINE; i++) {
+        pxi_sim_peer *peer = &world->peers[i];
+        peer->speed_permille = world->config.peers[i].speed_permille;
+        if (!peer->up)
+            continue;
+        host_busy (peer, false);
+    }
+}
+
+/* ---- the loop --------------------------------------------------------------------------------- */
+
+static void sweep (pxi_world *world)
+{
+    pxi_check_sweep (world);
+    pxi_alarm_set (&world->time, &world->sweep_alarm, PXI_ALARM_SWEEP, world,
+                   world->time.now_ns + world->config.sweep_ns);
+}
+
+static void fire (pxi_world *world, pxi_alarm *alarm)
+{
+    switch (alarm->kind) {
+    case PXI_ALARM_WAKE:
+        pxi_sim_peer_tick (alarm->owner);
+        break;
+    case PXI_ALARM_RESUME:
+        pxi_sim_peer_resume (alarm->owner);
+        break;
+    case PXI_ALARM_NOTICE:
+        pxi_sim_peer_notices_due (alarm->owner);
+        break;
+    case PXI_ALARM_BURST: {
+        pxi_burst *burst = alarm->owner;
+        pxi_sim_peer_burst (((pxi_sim_executor *) pxi_virtual_context (burst->executor))->peer, burst);
+        break;
+    }
+    case PXI_ALARM_MESSAGE: {
+        pxi_parcel *parcel = alarm->owner;
+        pxi_sim_peer_deliver (&world->peers[parcel->to], parcel);
+        break;
+    }
+    case PXI_ALARM_FAULT:
+        pxi_world_fault (world, &world->config.faults[world->next_fault++]);
+        next_fault (world);
+        break;
+    case PXI_ALARM_ENDING:
+        end (alarm->owner);
+        break;
+    case PXI_ALARM_SUBMIT:
+        submit (world, alarm->owner);
+        break;
+    case PXI_ALARM_SWEEP:
+        sweep (world);
+        break;
+    }
+}
+
+static bool run_one (pxi_world *world, uint64_t until_ns)
+{
+    pxi_heap_node *first = pxi_heap_first (&world->time.heap);
+    if (!first || first->deadline > until_ns)
+        return false;
+    pxi_heap_remove (&world->time.heap, first);
+    world->time.now_ns = first->deadline;
+    fire (world, PXI_LIST_ENTRY (first, pxi_alarm, node));
+    return true;
+}
+
+bool pxi_world_run_until (pxi_world *world, uint64_t ns)
+{
+    while (world->verdict == PXI_VERDICT_FINE && run_one (world, ns)) {
+    }
+    if (world->verdict == PXI_VERDICT_FINE && world->time.now_ns < ns)
+        world->time.now_ns = ns;
+    return world->verdict == PXI_VERDICT_FINE;
+}
+
+bool pxi_world_run_jobs (pxi_world *world, uint64_t until_ns)
+{
+    while (world->verdict == PXI_VERDICT_FINE && !pxi_world_jobs_over (world) &&
+           run_one (world, until_ns)) {
+    }
+    return world->verdict == PXI_VERDICT_FINE;
+}
+
+/* ---- the whole story -------------------------------------------------------------------------- */
+
+/* A burst that began while its peer was slow: the longest one can be. */
+static uint64_t longest_burst_ns (const pxi_world *world)
+{
+    uint64_t longest_ns = 0, slowest = 1000, factor = 1;
+    for (uint32_t i = 0; i < world->config.n_jobs; i++) {
+        const pxi_sim_job *job = &world->jobs[i];
+        longest_ns = job->serial.longest_ns > longest_ns ? job->serial.longest_ns : longest_ns;
+    }
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        const pxi_world_peer *config = &world->config.peers[i];
+        slowest = config->speed_permille < slowest ? config->speed_permille : slowest;
+    }
+    for (uint32_t i = 0; i < world->config.n_faults; i++) {
+        const pxi_fault *fault = &world->config.faults[i];
+        factor = fault->kind == PXI_FAULT_SLOW && fault->factor > factor ? fault->factor : factor;
+    }
+    return longest_ns * 1000 / slowest * factor;
+}
+
+uint64_t pxi_world_patience_ns (const pxi_world *world)
+{
+    const pxi_core_config *core = &world->config.core;
+    uint64_t work_ns = 0, speed = 0, slowest = 1000, detect_ns = core->detect_ns, chain_ns = 0;
+    for (uint32_t i = 0; i < world->config.n_jobs; i++) {
+        const pxi_sim_job *job = &world->jobs[i];
+        work_ns += job->state == PXI_JOB_DONE || job->state == PXI_JOB_ENDED ? 0 : job->serial.work_ns;
+        chain_ns = job->serial.critical_ns > chain_ns ? job->serial.critical_ns : chain_ns;
+    }
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        const pxi_world_peer *config = &world->config.peers[i];
+        if (!world->peers[i].up)
+            continue;
+        speed += (uint64_t) config->slots * config->speed_permille;
+        slowest = config->speed_permille < slowest ? config->speed_permille : slowest;
+    }
+    uint64_t parallel_ns = speed ? work_ns / speed * 1000 : work_ns;
+    return PATIENCE_WORK * (parallel_ns + chain_ns * 1000 / slowest) +
+           PATIENCE_WAITS * (detect_ns + BACKOFF_CAP_NS + RESERVED_NS) + longest_burst_ns (world);
+}
+
+/* What lapses by itself: reservations, leases, results kept for sending again, relations. */
+bool pxi_world_settle (pxi_world *world)
+{
+    uint64_t lapse_ns = 3 * world->config.core.detect_ns + 2 * RESERVED_NS + PXI_SECOND +
+                        longest_burst_ns (world);
+    if (pxi_world_run_until (world, world->time.now_ns + lapse_ns) && !world->config.unchecked)
+        pxi_check_quiet (world);
+    return world->verdict == PXI_VERDICT_FINE;
+}
+
+static bool run_jobs_until (pxi_world *world, uint64_t until_ns, const volatile int *stop)
+{
+    while (world->verdict == PXI_VERDICT_FINE && !pxi_world_jobs_over (world)) {
+        for (uint32_t i = 0; i < 4096 && !pxi_world_jobs_over (world); i++) {
+            if (world->verdict != PXI_VERDICT_FINE || !run_one (world, until_ns))
+                return world->verdict == PXI_VERDICT_FINE;
+        }
+        if (stop && *stop)
+            return false;
+    }
+    return world->verdict == PXI_VERDICT_FINE;
+}
+
+static uint64_t last_resume_ns (const pxi_world *world)
+{
+    uint64_t last_ns = world->time.now_ns;
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        const pxi_sim_peer *peer = &world->peers[i];
+        last_ns = peer->paused_until_ns > last_ns ? peer->paused_until_ns : last_ns;
+    }
+    return last_ns;
+}
+
+void pxi_world_play (pxi_world *world, const volatile int *stop, pxi_world_report *report)
+{
+    bool fine = run_jobs_until (world, world->config.calm_ns, stop);
+    uint64_t resumed_ns = last_resume_ns (world);
+    bool waits = !pxi_world_jobs_over (world) && world->config.calm_ns > resumed_ns;
+    fine = fine && pxi_world_run_until (world, waits ? world->config.calm_ns : resumed_ns);
+    if (fine) {
+        pxi_world_calm (world);
+        fine = run_jobs_until (world, world->time.now_ns + pxi_world_patience_ns (world), stop);
+    }
+    if (fine && !pxi_world_jobs_over (world))
+        pxi_check_stuck (world);
+    else if (fine)
+        pxi_world_settle (world);
+    pxi_world_read (world, report);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+static void read_peer (const pxi_sim_peer *peer, pxi_world_report *report)
+{
+    px_stats stats = {0};
+    const pxi_world_peer *config = &peer->world->config.peers[peer->index];
+    report->slots_speed_permille += (uint64_t) config->slots * config->speed_permille;
+    if (peer->up) {
+        pxi_core_sizes sizes;
+        pxi_core_sizes_read (peer->core, &sizes);
+        report->memory_bytes += sizes.memory_bytes;
+        pxi_core_stats (peer->core, &stats);
+    }
+#define ADD(name, text) report->stats.name += stats.name + peer->former.name;
+    PX_STATS (ADD)
+#undef ADD
+}
+
+void pxi_world_read (const pxi_world *world, pxi_world_report *report)
+{
+    *report = (pxi_world_report){
+        .verdict = world->verdict,
+        .trace_hash = world->trace_hash,
+        .now_ns = world->time.now_ns,
+        .n_tasks_run = world->n_tasks_run,
+        .n_crashes = world->n_crashes,
+        .n_events = world->n_events,
+        .n_lost = world->network.n_lost + world->network.n_cut,
+        .n_duplicated = world->network.n_duplicated,
+    };
+    memcpy (report->why, world->why, sizeof report->why);
+    memcpy (report->n_messages, world->n_messages, sizeof report->n_messages);
+    uint64_t from_ns = UINT64_MAX, to_ns = 0;
+    for (uint32_t i = 0; i < world->config.n_jobs; i++) {
+        const pxi_sim_job *job = &world->jobs[i];
+        report->n_tasks += job->serial.n_nodes;
+        report->work_ns += job->serial.work_ns;
+        report->critical_ns = job->serial.critical_ns > report->critical_ns ? job->serial.critical_ns
+                                                                            : report->critical_ns;
+        report->n_jobs_done += job->state == PXI_JOB_DONE;
+        report->n_jobs_ended += job->state == PXI_JOB_ENDED;
+        from_ns = job->config->at_ns < from_ns ? job->config->at_ns : from_ns;
+        to_ns = job->done_ns > to_ns ? job->done_ns : to_ns;
+    }
+    report->makespan_ns = to_ns > from_ns ? to_ns - from_ns : 0;
+    for (uint32_t i = 0; i < world->config.n_peers; i++)
+        read_peer (&world->peers[i], report);
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+static bool make_jobs (pxi_world *world)
+{
+    const pxi_world_config *config = &world->config;
+    for (uint32_t i = 0; i < config->n_jobs; i++) {
+        pxi_sim_job *job = &world->jobs[i];
+        job->index = i;
+        job->config = &config->jobs[i];
+        job->crashes_left = job->config->crash_times;
+        if (!pxi_workload_serial (&job->config->tree, config->nodes_max, job->config->crash_pick,
+                                  &job->serial))
+            return false;
+        pxi_alarm_set (&world->time, &job->alarm, PXI_ALARM_SUBMIT, job, job->config->at_ns);
+    }
+    return true;
+}
+
+pxi_world *pxi_world_new (const pxi_world_config *config)
+{
+    pxi_world *world = calloc (1, sizeof *world);
+    if (!world)
+        return NULL;
+    world->config = *config;
+    if (!world->config.sweep_ns)
+        world->config.sweep_ns = SWEEP_NS;
+    world->trace_hash = UINT64_C (0xcbf29ce484222325);
+    pxi_heap_init (&world->time.heap, ALARMS_MAX);
+    pxi_network_init (&world->network, &config->network, config->n_peers,
+                      pxi_mix64 (config->seed + 1));
+    pxi_prng_init (&world->prng, pxi_mix64 (config->seed + 2));
+    pxi_map_init (&world->wanted, ALARMS_MAX, 1);
+    world->peers = calloc (config->n_peers, sizeof *world->peers);
+    world->jobs = calloc (config->n_jobs ? config->n_jobs : 1, sizeof *world->jobs);
+    for (uint32_t i = 0; world->peers && i < config->n_peers; i++)
+        pxi_sim_peer_init (world, &world->peers[i], i);
+    if (!world->peers || !world->jobs || !make_jobs (world)) {
+        pxi_world_free (&world);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < config->n_peers; i++) {
+        if (!config->peers[i].absent)
+            pxi_sim_peer_start (&world->peers[i]);
+    }
+    next_fault (world);
+    if (!config->unchecked)
+        sweep (world);
+    return world;
+}
+
+static void drop_alarms (pxi_world *world)
+{
+    for (pxi_heap_node *first; (first = pxi_heap_first (&world->time.heap));) {
+        pxi_heap_remove (&world->time.heap, first);
+        pxi_alarm *alarm = PXI_LIST_ENTRY (first, pxi_alarm, node);
+        if (alarm->kind == PXI_ALARM_MESSAGE || alarm->kind == PXI_ALARM_ENDING)
+            free (alarm->owner);
+    }
+}
+
+void pxi_world_free (pxi_world **world_p)
+{
+    pxi_world *world = *world_p;
+    if (!world)
+        return;
+    *world_p = NULL;
+    world->config.sink = NULL;
+    for (uint32_t i = 0; world->peers && i < world->config.n_peers; i++) {
+        pxi_sim_peer_stop (&world->peers[i]);
+        pxi_map_fini (&world->peers[i].blobs);
+        pxi_map_fini (&world->peers[i].unwanted);
+    }
+    drop_alarms (world);
+    pxi_heap_fini (&world->time.heap);
+    pxi_network_fini (&world->network);
+    pxi_map_fini (&world->wanted);
+    free (world->peers);
+    free (world->jobs);
+    free (world);
+}

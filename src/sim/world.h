@@ -1,0 +1,104 @@
+/* A virtual cluster: peers that run the core which ships, on a network, a clock and executors that are
+ * made up. Everything follows from the configuration and its seed; the same one gives the same trace,
+ * byte for byte. One thread.
+ *
+ * A world runs until an invariant breaks (sim/check) or it is told to stop. pxi_world_play () is the
+ * whole story: faults until calm_ns, then everything is healed and the jobs must finish within a bound,
+ * then nothing may be left over. */
+#ifndef PXI_SIM_WORLD_H
+#define PXI_SIM_WORLD_H
+
+#include <peerexec/peer.h>
+
+#include "core/core.h"
+#include "sim/faults.h"
+#include "sim/network.h"
+#include "sim/workload.h"
+
+#define PXI_SIM_MODULE UINT64_C (0x73696d756c617465) /* the module of every virtual task */
+
+typedef struct pxi_world_peer {
+    uint32_t slots;
+    uint32_t speed_permille; /* 1000 = a task takes its time */
+    bool no_module;          /* answers CANNOT */
+    bool absent;             /* until a fault of kind START */
+} pxi_world_peer;
+
+typedef struct pxi_world_job {
+    uint32_t peer; /* of the root */
+    uint64_t at_ns;
+    pxi_tree tree;
+    uint32_t crash_times; /* so often one of its tasks takes its executor with it; UINT32_MAX = always */
+    uint64_t crash_pick;  /* which task: its number in serial order */
+} pxi_world_job;
+
+/* Every line, as it happens: of peers ("w1"), of the network and of faults ("net", "fault"). */
+typedef void pxi_world_sink (void *context, uint64_t now_ns, const char *who, const char *line);
+
+typedef struct pxi_world_config {
+    uint64_t seed;
+    uint32_t n_peers, n_jobs, n_faults;
+    const pxi_world_peer *peers; /* arrays are the caller's, and stay while the world lives */
+    const pxi_world_job *jobs;
+    const pxi_fault *faults; /* sorted by time */
+    pxi_network_config network;
+    pxi_core_config core;    /* self, seed and now_ns are filled in for each peer */
+    uint64_t notice_ns;      /* an executor's notices reach the core late by up to this; 0 = at once */
+    uint64_t calm_ns;        /* faults stop: everything is healed */
+    uint64_t nodes_max;      /* of one tree */
+    uint32_t known;          /* peers that each knows before it joins: a cluster that has been up */
+    uint64_t sweep_ns;       /* interval of the checks that look at all peers; 0 = 100 ms */
+    bool unchecked;          /* of one's own figures only: leaves the checks out */
+    bool wrong;              /* for the test of the checks: one result is falsified */
+    bool network_lines;      /* trace every message too */
+    pxi_world_sink *sink;    /* NULL = no trace, and trace_hash is 0 */
+    void *sink_context;
+} pxi_world_config;
+
+/* Calm, on 4 peers of 2 slots without a job; the caller fills what it wants. */
+pxi_world_config pxi_world_config_default (void);
+
+typedef struct pxi_world pxi_world;
+
+typedef enum pxi_verdict {
+    PXI_VERDICT_FINE,
+    PXI_VERDICT_BROKEN, /* an invariant */
+    PXI_VERDICT_STUCK,  /* not done in time after all faults stopped */
+} pxi_verdict;
+
+enum { PXI_WORLD_WHY_SIZE = 4096 };
+
+typedef struct pxi_world_report {
+    pxi_verdict verdict;
+    char why[PXI_WORLD_WHY_SIZE]; /* time, peer, invariant; or why each peer waits */
+    uint64_t trace_hash;
+    uint64_t now_ns, makespan_ns, work_ns, critical_ns;
+    uint64_t n_tasks, n_tasks_run; /* of the serial run; executed, repeats included */
+    uint64_t slots_speed_permille; /* sum over peers of slots x speed */
+    uint32_t n_jobs_done, n_jobs_ended; /* ended: cancelled, or their root's peer crashed */
+    uint32_t n_crashes;
+    uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1], n_lost, n_duplicated;
+    uint64_t memory_bytes; /* of all cores, now */
+    px_stats stats;        /* sums over all peers and their former selves */
+} pxi_world_report;
+
+/* NULL: out of memory, or a tree is larger than nodes_max. */
+pxi_world *pxi_world_new (const pxi_world_config *config);
+void pxi_world_free (pxi_world **world_p);
+
+/* False: something broke; pxi_world_read () says what. */
+bool pxi_world_run_until (pxi_world *world, uint64_t ns);
+bool pxi_world_run_jobs (pxi_world *world, uint64_t until_ns); /* or until every job is over */
+bool pxi_world_jobs_over (const pxi_world *world);
+void pxi_world_fault (pxi_world *world, const pxi_fault *fault); /* now */
+void pxi_world_calm (pxi_world *world);                          /* now: heal everything */
+/* How long the jobs may take once all is calm. */
+uint64_t pxi_world_patience_ns (const pxi_world *world);
+/* After a pause for everything to lapse: nothing may be left. */
+bool pxi_world_settle (pxi_world *world);
+void pxi_world_read (const pxi_world *world, pxi_world_report *report);
+
+/* All of it. Returns when it is over, broken, or `stop` (may be NULL) was set. */
+void pxi_world_play (pxi_world *world, const volatile int *stop, pxi_world_report *report);
+
+#endif
