@@ -163,7 +163,7 @@ build_against ()
     # Static is our library only: Debian's libzmq.pc names archives that Debian does not have.
     [ "$linking" = shared ] ||
         libs="$(echo "$libs" | sed 's/-lpeerexec/-l:libpeerexec.a/')
-            $(pkg-config --libs libzmq libprotobuf-c nettle) -lpthread -ldl -lm"
+            $(pkg-config --libs libzmq libprotobuf-c nettle jansson) -lpthread -ldl -lm"
     case $language in
     c) gcc -std=c99 -Wall -Wextra -pedantic -Werror $flags tests/install/app.c -o "$program" $libs ;;
     c++) g++ -std=c++11 -Wall -Wextra -pedantic -Werror $flags tests/install/app.cpp -o "$program" $libs ;;
