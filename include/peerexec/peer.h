@@ -3,6 +3,7 @@
 #ifndef PEEREXEC_PEER_H
 #define PEEREXEC_PEER_H
 
+#include <peerexec/branch.h>
 #include <peerexec/module.h>
 
 #ifdef __cplusplus

@@ -1,0 +1,35 @@
+/* Payloads by handle: the core names them, the agent holds them. An input is a pair (specification
+ * of the job, input bytes), a result a pair (value, chain) with its code. One thread, the loop's. */
+#ifndef PXI_AGENT_BLOB_H
+#define PXI_AGENT_BLOB_H
+
+#include "base/bytes.h"
+#include "base/list.h"
+#include "base/map.h"
+
+typedef struct pxi_blob {
+    pxi_bytes *first;  /* specification, or value */
+    pxi_bytes *second; /* input, or chain */
+    uint32_t code;     /* px_err of a result */
+} pxi_blob;
+
+typedef struct pxi_blobs {
+    pxi_map by_handle;
+    pxi_list all; /* for what is left at the end */
+    uint64_t last;
+} pxi_blobs;
+
+void pxi_blobs_init (pxi_blobs *blobs, uint64_t seed);
+/* Releases what is left: the core that named it is gone. */
+void pxi_blobs_fini (pxi_blobs *blobs);
+
+/* Takes both references in every case. 0 = out of memory, or over the limit: they are released. */
+uint64_t pxi_blobs_put (pxi_blobs *blobs, pxi_blob blob);
+/* The table's own references; all zero for handle 0 and unknown ones. */
+pxi_blob pxi_blobs_get (const pxi_blobs *blobs, uint64_t handle);
+/* As get, but the references are the caller's and the handle is gone. */
+pxi_blob pxi_blobs_take (pxi_blobs *blobs, uint64_t handle);
+void pxi_blobs_forget (pxi_blobs *blobs, uint64_t handle);
+uint32_t pxi_blobs_count (const pxi_blobs *blobs);
+
+#endif

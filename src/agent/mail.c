@@ -1,0 +1,378 @@
+/* Messages of peers: what arrives is checked whole before the core hears of it; what the core sends is
+ * joined with its payloads. Also who has been heard of, for names and for the way back.
+ *
+ * Received payloads become blobs before the step; the core forgets those that it does not keep. */
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/spec.h"
+#include "agent/state.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "wire/codec.h"
+
+#define REFUSED_LINE_NS PXI_SECOND /* one line for all that was refused meanwhile */
+
+/* ---- who has been heard of -------------------------------------------------------------------- */
+
+pxi_seen *pxi_mail_seen (pxi_agent *agent, uint64_t id)
+{
+    return pxi_map_pointer (&agent->seen, id);
+}
+
+const char *pxi_mail_name (pxi_agent *agent, uint64_t id)
+{
+    if (id == agent->id)
+        return agent->name;
+    const pxi_seen *seen = pxi_mail_seen (agent, id);
+    return seen && seen->name[0] ? seen->name : "?";
+}
+
+static void seen_free (pxi_agent *agent, pxi_seen *seen)
+{
+    pxi_list_remove (&seen->in_agent);
+    pxi_map_remove (&agent->seen, seen->id, NULL);
+    free (seen);
+}
+
+/* Full: the oldest goes. Its link is found again with its next message. */
+static pxi_seen *seen_ensure (pxi_agent *agent, uint64_t id)
+{
+    pxi_seen *seen = pxi_mail_seen (agent, id);
+    if (seen)
+        return seen;
+    if (pxi_map_size (&agent->seen) == PXI_SEEN_MAX)
+        seen_free (agent, PXI_LIST_ENTRY (pxi_list_first (&agent->all_seen), pxi_seen, in_agent));
+    seen = calloc (1, sizeof *seen);
+    if (!seen || !pxi_map_put_pointer (&agent->seen, id, seen)) {
+        free (seen);
+        return NULL;
+    }
+    seen->id = id;
+    pxi_list_init (&seen->in_agent);
+    pxi_list_add_last (&agent->all_seen, &seen->in_agent);
+    return seen;
+}
+
+static void note_sender (pxi_agent *agent, const pxi_message *message, pxi_link link)
+{
+    pxi_seen *seen = seen_ensure (agent, message->from);
+    if (!seen)
+        return;
+    seen->link = link;
+    if (message->n_records)
+        memcpy (seen->name, message->records[0].name, sizeof seen->name);
+}
+
+void pxi_mail_fini (pxi_agent *agent)
+{
+    for (pxi_list *link; (link = pxi_list_first (&agent->all_seen));)
+        seen_free (agent, PXI_LIST_ENTRY (link, pxi_seen, in_agent));
+}
+
+/* Peers that came to answer, or ceased to. */
+static void log_changes (pxi_agent *agent, const pxi_peer_look *looks, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const pxi_peer_record *record = &looks[i].record;
+        pxi_seen *seen = seen_ensure (agent, record->id);
+        bool answers = !looks[i].unresponsive;
+        if (!seen || seen->answers == answers)
+            continue;
+        seen->answers = answers;
+        memcpy (seen->name, record->name, sizeof seen->name);
+        char address[64] = "no address";
+        if (record->address.kind)
+            pxi_address_print (&record->address, address);
+        pxi_log (&agent->log, answers ? PX_LOG_INFO : PX_LOG_NOTICE, "view",
+                 answers ? "peer %s at %s is here" : "peer %s at %s has gone silent", record->name,
+                 address);
+    }
+}
+
+void pxi_mail_view_changed (pxi_agent *agent, uint32_t n_peers)
+{
+    pthread_mutex_lock (&agent->lock);
+    agent->n_peers = n_peers;
+    pthread_cond_broadcast (&agent->changed);
+    pthread_mutex_unlock (&agent->lock);
+    if (!pxi_log_wants (&agent->log, PX_LOG_NOTICE))
+        return;
+    pxi_peer_look *looks = malloc (PXI_VIEW_MAX * sizeof *looks);
+    if (!looks)
+        return;
+    uint32_t n = pxi_core_peers (agent->core, pxi_clock_ns (), looks, PXI_VIEW_MAX);
+    log_changes (agent, looks, n < PXI_VIEW_MAX ? n : PXI_VIEW_MAX);
+    free (looks);
+}
+
+static void trace_line (void *context, uint64_t now_ns, const char *line)
+{
+    (void)now_ns;
+    pxi_agent *agent = context;
+    pxi_log (&agent->log, PX_LOG_DEBUG, "core", "%s", line);
+}
+
+void pxi_mail_trace (pxi_agent *agent)
+{
+    if (pxi_log_wants (&agent->log, PX_LOG_DEBUG))
+        pxi_core_trace (agent->core, trace_line, agent);
+}
+
+/* ---- where others reach us -------------------------------------------------------------------- */
+
+static bool is_wildcard (const pxi_address *address)
+{
+    static const uint8_t zero[16];
+    return memcmp (address->ip, zero, sizeof zero) == 0;
+}
+
+static bool is_loopback (const pxi_address *address)
+{
+    if (address->kind == 4)
+        return address->ip[0] == 127;
+    return address->ip[15] == 1 && memcmp (address->ip, (uint8_t[15]){0}, 15) == 0;
+}
+
+/* Bound to every interface: others are told the address of the first that is not loopback. */
+static void pick_interface (pxi_address *address)
+{
+    struct ifaddrs *all = NULL;
+    memset (address->ip, 0, sizeof address->ip);
+    address->kind = 4;
+    memcpy (address->ip, (uint8_t[]){127, 0, 0, 1}, 4);
+    if (getifaddrs (&all) != 0)
+        return;
+    for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
+        if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET ||
+            (one->ifa_flags & IFF_LOOPBACK) || !(one->ifa_flags & IFF_UP))
+            continue;
+        const struct sockaddr_in *ip = (const struct sockaddr_in *)(const void *)one->ifa_addr;
+        memcpy (address->ip, &ip->sin_addr, 4);
+        break;
+    }
+    freeifaddrs (all);
+}
+
+px_err pxi_mail_own_address (pxi_agent *agent, pxi_address *address, char *why)
+{
+    const char *endpoint = pxi_zmq_endpoint (agent->transport);
+    if (!endpoint[0])
+        return PX_OK;
+    px_err err = pxi_address_parse (endpoint, address, why);
+    if (err != PX_OK)
+        return err;
+    if (is_wildcard (address))
+        pick_interface (address);
+    pxi_address_print (address, agent->endpoint);
+    if (!is_loopback (address))
+        pxi_log (&agent->log, PX_LOG_WARNING, "peer",
+                 "listening at %s: whoever reaches this address can run the tasks of its modules "
+                 "here. Use it in networks that you trust",
+                 agent->endpoint);
+    return PX_OK;
+}
+
+/* ---- receiving -------------------------------------------------------------------------------- */
+
+static void refuse (pxi_agent *agent, const char *why)
+{
+    agent->n_refused++;
+    uint64_t now_ns = pxi_clock_ns ();
+    if (now_ns - agent->refused_told_ns < REFUSED_LINE_NS && agent->refused_told_ns)
+        return;
+    pxi_log (&agent->log, PX_LOG_WARNING, "wire", "message refused: %s (%" PRIu64 " in all)", why,
+             agent->n_refused);
+    agent->refused_told_ns = now_ns;
+}
+
+/* Payloads of attempts must be what the envelope says: a specification that parses, an input of the
+ * stated size. */
+static bool attempts_are_valid (const pxi_agent *agent, const pxi_message *message,
+                                pxi_bytes *const *payloads, pxi_spec *spec)
+{
+    for (uint32_t i = 0; i < message->n_attempts; i++) {
+        const pxi_bytes *head = payloads[2 * i], *input = payloads[2 * i + 1];
+        if (!pxi_spec_decode (pxi_bytes_data (head), pxi_bytes_size (head), spec) ||
+            pxi_bytes_size (input) != message->attempts[i].size_bytes ||
+            pxi_bytes_size (input) > agent->config.input_size_max)
+            return false;
+    }
+    return true;
+}
+
+static bool result_is_valid (const pxi_agent *agent, const pxi_message *message,
+                             pxi_bytes *const *payloads)
+{
+    return pxi_bytes_size (payloads[0]) == message->size_bytes &&
+           pxi_bytes_size (payloads[0]) <= agent->config.result_size_max &&
+           pxi_bytes_size (payloads[1]) <= PXI_CHAIN_SIZE_MAX;
+}
+
+/* The pair of frames becomes a blob, which takes them. */
+static uint64_t make_blob (pxi_agent *agent, pxi_bytes **pair, uint32_t code)
+{
+    pxi_blob blob = {pair[0], pair[1], code};
+    pair[0] = pair[1] = NULL;
+    return pxi_blobs_put (&agent->blobs, blob);
+}
+
+static void trace_result (pxi_agent *agent, const pxi_message *message)
+{
+    uint64_t task;
+    const pxi_execution *execution =
+        pxi_map_pointer (&agent->executions, message->key.subtask >> PXI_ID_BITS);
+    if (!execution || !pxi_map_get (&agent->traced_tasks, message->key.subtask, &task))
+        return;
+    uint64_t now_ns = pxi_clock_ns ();
+    pxi_traced traced = {.begin_ns = now_ns > message->run_ns ? now_ns - message->run_ns : 0,
+                         .end_ns = now_ns,
+                         .peer = message->from,
+                         .task = (uint32_t)task,
+                         .attempt = message->key.attempt,
+                         .result = message->result};
+    snprintf (traced.peer_name, sizeof traced.peer_name, "%s",
+              pxi_mail_name (agent, message->from));
+    pxi_jobs_trace (agent, execution->job_id, &traced);
+}
+
+/* False: out of memory; the message counts as lost, and blobs made so far go. */
+static bool take_payloads (pxi_agent *agent, pxi_decoded *decoded, pxi_bytes **payloads)
+{
+    pxi_message *message = &decoded->message;
+    /* The array lies in decoded->memory, which is ours. */
+    pxi_attempt *attempts = (pxi_attempt *)message->attempts;
+    for (uint32_t i = 0; i < message->n_attempts; i++) {
+        attempts[i].blob = make_blob (agent, payloads + 2 * i, PX_OK);
+        if (attempts[i].blob)
+            continue;
+        while (i--)
+            pxi_blobs_forget (&agent->blobs, attempts[i].blob);
+        return false;
+    }
+    if (message->kind != PXI_RESULT)
+        return true;
+    trace_result (agent, message);
+    message->blob = make_blob (agent, payloads, pxi_apply_code (message->result, payloads[1]));
+    return message->blob != 0;
+}
+
+static void deliver (pxi_agent *agent, pxi_link link, pxi_decoded *decoded, pxi_bytes **payloads)
+{
+    const pxi_message *message = &decoded->message;
+    pxi_spec *spec = message->n_attempts ? malloc (sizeof *spec) : NULL;
+    bool valid = message->n_attempts ? spec && attempts_are_valid (agent, message, payloads, spec)
+                 : message->kind == PXI_RESULT ? result_is_valid (agent, message, payloads)
+                                               : true;
+    free (spec);
+    if (!valid) {
+        refuse (agent, "its payload is not what its envelope says");
+        return;
+    }
+    note_sender (agent, message, link);
+    if (!take_payloads (agent, decoded, payloads))
+        return;
+    pxi_event event = {.kind = PXI_EV_MESSAGE, .message = message};
+    pxi_agent_step (agent, &event);
+}
+
+static void answer_status (pxi_agent *agent, pxi_link link, uint64_t sequence)
+{
+    pxi_bytes *frames[2] = {pxi_codec_encode_status (PXI_STATUS, agent->id, sequence),
+                            pxi_report_make (agent)};
+    if (frames[0] && frames[1]) {
+        pxi_zmq_send (agent->transport, &(pxi_address){0}, link, frames, 2);
+        return;
+    }
+    pxi_bytes_release (frames[0]);
+    pxi_bytes_release (frames[1]);
+}
+
+/* True: it was no message of the protocol, and is dealt with. */
+static bool take_status (pxi_agent *agent, pxi_link link, const pxi_bytes *envelope)
+{
+    pxi_status_message status;
+    px_err err = pxi_codec_peek_status (pxi_bytes_data (envelope), pxi_bytes_size (envelope), &status);
+    if (err != PX_OK)
+        return false;
+    if (status.kind == PXI_STATUS_ASK)
+        answer_status (agent, link, status.sequence);
+    return true;
+}
+
+void pxi_mail_received (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
+{
+    pxi_agent *agent = context;
+    agent->activity++;
+    char why[PX_WHY_SIZE];
+    pxi_decoded decoded;
+    if (!take_status (agent, link, frames[0])) {
+        px_err err = pxi_codec_decode (pxi_bytes_data (frames[0]), pxi_bytes_size (frames[0]),
+                                       n_frames - 1, &decoded, why);
+        if (err == PX_OK) {
+            deliver (agent, link, &decoded, frames + 1);
+            pxi_codec_fini (&decoded);
+        } else {
+            refuse (agent, why);
+        }
+    }
+    for (uint32_t i = 0; i < n_frames; i++)
+        pxi_bytes_release (frames[i]);
+}
+
+/* May be told while actions are carried out. Which peer it was does not matter to the core's present
+ * rule (only silence counts), so none is looked up. */
+void pxi_mail_unreachable (void *context, const pxi_address *address, pxi_link link)
+{
+    (void)link;
+    pxi_agent *agent = context;
+    char text[64] = "a peer that came by itself";
+    if (address && address->kind)
+        pxi_address_print (address, text);
+    pxi_log (&agent->log, PX_LOG_DEBUG, "net", "%s cannot be reached now", text);
+}
+
+void pxi_mail_notice (void *context, int level, const char *text)
+{
+    pxi_agent *agent = context;
+    pxi_log (&agent->log, (px_log_level)level, "net", "%s", text);
+}
+
+/* ---- sending ---------------------------------------------------------------------------------- */
+
+static pxi_bytes *frame_of (const pxi_agent *agent, pxi_bytes *bytes)
+{
+    return pxi_bytes_acquire (bytes ? bytes : agent->empty);
+}
+
+static uint32_t add_pair (pxi_agent *agent, uint64_t handle, pxi_bytes **frames)
+{
+    pxi_blob blob = pxi_blobs_get (&agent->blobs, handle);
+    frames[0] = frame_of (agent, blob.first);
+    frames[1] = frame_of (agent, blob.second);
+    return 2;
+}
+
+void pxi_mail_send (pxi_agent *agent, const pxi_action *action)
+{
+    const pxi_message *message = &action->message;
+    pxi_bytes *frames[PXI_FRAMES_MAX];
+    frames[0] = pxi_codec_encode (message);
+    if (!frames[0])
+        return; /* out of memory: as good as lost on the way */
+    uint32_t n = 1;
+    PXI_ASSERT (1 + 2 * message->n_attempts <= PXI_FRAMES_MAX);
+    for (uint32_t i = 0; i < message->n_attempts; i++)
+        n += add_pair (agent, message->attempts[i].blob, frames + n);
+    if (message->kind == PXI_RESULT)
+        n += add_pair (agent, message->blob, frames + n);
+    const pxi_seen *seen = pxi_mail_seen (agent, message->to);
+    pxi_zmq_send (agent->transport, &action->address, seen ? seen->link : 0, frames, n);
+}

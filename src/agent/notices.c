@@ -1,0 +1,383 @@
+/* What executors say, as events of the core. Here the promises of the port become those of the core:
+ * TAKEN exactly once per TAKE and FINISHED exactly once per RUN, also when the process that should
+ * have said it is dead, and nothing for what the core did not ask.
+ *
+ * An executor process runs task code and may say anything: ids and tokens are looked up, not
+ * believed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/state.h"
+#include "base/assert.h"
+#include "base/clock.h"
+
+void pxi_notices_release (pxi_notice *notice)
+{
+    for (uint32_t i = 0; notice->inputs && i < notice->n_taken; i++)
+        pxi_bytes_release (notice->inputs[i]);
+    free (notice->inputs);
+    free (notice->taken);
+    pxi_bytes_release (notice->outcome.value);
+    pxi_bytes_release (notice->outcome.chain);
+    notice->inputs = NULL;
+    notice->taken = NULL;
+    notice->outcome = (pxi_outcome){0};
+}
+
+pxi_bytes *pxi_notices_failure (pxi_agent *agent, const pxi_module *module, uint32_t task,
+                                uint32_t attempt, px_err code, const char *message)
+{
+    char name[PXI_FULL_NAME_SIZE] = "?";
+    if (module)
+        snprintf (name, sizeof name, "%s.%s", module->name,
+                  task < module->n_tasks ? module->task_names[task] : "?");
+    px_failure failure = {.code = code,
+                          .attempt = attempt,
+                          .task = name,
+                          .peer = agent->name,
+                          .file = "",
+                          .message = message};
+    const pxi_chain chain = {.failures = &failure, .n_failures = 1};
+    return pxi_chain_encode (&chain);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------- */
+
+static void trace_run (pxi_agent *agent, const pxi_agent_run *run, pxi_result result)
+{
+    pxi_traced traced = {.begin_ns = run->begun_ns,
+                         .end_ns = pxi_clock_ns (),
+                         .peer = agent->id,
+                         .task = run->attempt.task,
+                         .attempt = run->attempt.key.attempt,
+                         .result = result};
+    memcpy (traced.peer_name, agent->name, sizeof traced.peer_name);
+    pxi_jobs_trace (agent, run->execution->job_id, &traced);
+}
+
+void pxi_notices_finish_run (pxi_agent *agent, pxi_agent_run *run, pxi_result result,
+                             uint64_t run_ns, pxi_outcome *outcome)
+{
+    trace_run (agent, run, result);
+    pxi_agent_alarm_off (agent, &run->stop);
+    pxi_list_remove (&run->in_execution);
+    pxi_map_remove (&agent->runs, run->id, NULL);
+    pxi_event event = {.kind = PXI_EV_FINISHED,
+                       .run = run->id,
+                       .result = result,
+                       .run_ns = run_ns,
+                       .size_bytes = (uint32_t)pxi_bytes_size (outcome->value)};
+    event.blob = pxi_blobs_put (&agent->blobs,
+                                (pxi_blob){outcome->value, outcome->chain, outcome->code});
+    if (!event.blob) {
+        event.result = PXI_RESULT_LOST;
+        event.size_bytes = 0;
+    }
+    free (run);
+    pxi_agent_step (agent, &event);
+}
+
+static void on_finished (pxi_agent *agent, const pxi_execution *execution, pxi_notice *notice)
+{
+    pxi_agent_run *run = pxi_map_pointer (&agent->runs, notice->run);
+    if (!run || run->execution != execution)
+        return;
+    pxi_outcome outcome = notice->outcome;
+    notice->outcome = (pxi_outcome){0};
+    pxi_notices_finish_run (agent, run, notice->result, notice->run_ns, &outcome);
+}
+
+static void on_progress (pxi_agent *agent, const pxi_execution *execution, const pxi_notice *notice)
+{
+    const pxi_agent_run *run = pxi_map_pointer (&agent->runs, notice->run);
+    if (!run || run->execution != execution)
+        return;
+    pxi_agent_job *job = execution->job;
+    if (run->root && job && job->root) {
+        pthread_mutex_lock (&job->root->lock);
+        job->root->progress.subtasks_done = notice->done;
+        job->root->progress.subtasks_known = notice->known;
+        pthread_mutex_unlock (&job->root->lock);
+    }
+    pxi_event event = {.kind = PXI_EV_PROGRESS, .run = notice->run, .progress = notice->done};
+    pxi_agent_step (agent, &event);
+}
+
+/* ---- subtasks handed over --------------------------------------------------------------------- */
+
+static pxi_agent_take *find_take (const pxi_execution *execution, uint64_t token)
+{
+    PXI_LIST_EACH (link, &execution->takes) {
+        pxi_agent_take *take = PXI_LIST_ENTRY (link, pxi_agent_take, in_execution);
+        if (take->token == token)
+            return take;
+    }
+    return NULL;
+}
+
+static bool is_of (const pxi_execution *execution, uint64_t id)
+{
+    return id >> PXI_ID_BITS == execution->number;
+}
+
+/* So that it can be closed when its process has died. */
+static bool note_branch (pxi_agent *agent, pxi_execution *execution, uint64_t id)
+{
+    if (pxi_map_pointer (&agent->branches, id))
+        return true;
+    pxi_agent_branch *branch = malloc (sizeof *branch);
+    if (!branch || !pxi_map_put_pointer (&agent->branches, id, branch)) {
+        free (branch);
+        return false;
+    }
+    branch->id = id;
+    pxi_list_init (&branch->in_execution);
+    pxi_list_add_last (&execution->branches, &branch->in_execution);
+    return true;
+}
+
+static bool forget_branch (pxi_agent *agent, uint64_t id)
+{
+    pxi_agent_branch *branch = pxi_map_remove_pointer (&agent->branches, id);
+    if (!branch)
+        return false;
+    pxi_list_remove (&branch->in_execution);
+    free (branch);
+    return true;
+}
+
+/* Fill in what the executor leaves to us. False: it is not handed over. */
+static bool complete_taken (pxi_agent *agent, pxi_execution *execution, pxi_taken *taken,
+                            pxi_bytes *input)
+{
+    pxi_agent_job *job = execution->job;
+    if (!job || !is_of (execution, taken->subtask) || !is_of (execution, taken->branch) ||
+        taken->attempt.task >= execution->module->n_tasks ||
+        !note_branch (agent, execution, taken->branch)) {
+        pxi_bytes_release (input);
+        return false;
+    }
+    taken->attempt.key.subtask = taken->subtask;
+    taken->attempt.job = execution->job_id;
+    taken->attempt.module = execution->module->key;
+    taken->attempt.size_bytes = (uint32_t)pxi_bytes_size (input);
+    taken->attempt.blob =
+        pxi_blobs_put (&agent->blobs, (pxi_blob){pxi_bytes_acquire (job->spec), input, PX_OK});
+    if (job->root && job->root->trace)
+        pxi_map_put (&agent->traced_tasks, taken->subtask, taken->attempt.task);
+    return taken->attempt.blob != 0;
+}
+
+static void give_back (pxi_execution *execution, const pxi_taken *taken)
+{
+    pxi_command command = {.kind = PXI_CMD_GIVE_BACK,
+                           .subtask = taken->subtask,
+                           .attempts = taken->attempts,
+                           .crashes = taken->crashes};
+    pxi_execution_submit (execution, &command);
+}
+
+static void on_taken (pxi_agent *agent, pxi_execution *execution, pxi_notice *notice)
+{
+    pxi_agent_take *take = find_take (execution, notice->token);
+    if (!take)
+        return;
+    pxi_list_remove (&take->in_execution);
+    free (take);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < notice->n_taken; i++) {
+        pxi_taken *taken = &notice->taken[i];
+        pxi_bytes *input = notice->inputs[taken->attempt.blob];
+        notice->inputs[taken->attempt.blob] = NULL;
+        if (complete_taken (agent, execution, taken, input))
+            notice->taken[n++] = *taken;
+        else if (is_of (execution, taken->subtask))
+            give_back (execution, taken);
+    }
+    pxi_event event = {.kind = PXI_EV_TAKEN,
+                       .job = execution->job_id,
+                       .token = notice->token,
+                       .taken = notice->taken,
+                       .n_taken = n};
+    pxi_agent_step (agent, &event);
+}
+
+static void taken_nothing (pxi_agent *agent, pxi_execution *execution)
+{
+    for (pxi_list *link; (link = pxi_list_first (&execution->takes));) {
+        pxi_agent_take *take = PXI_LIST_ENTRY (link, pxi_agent_take, in_execution);
+        pxi_event event = {
+            .kind = PXI_EV_TAKEN, .job = execution->job_id, .token = take->token};
+        pxi_list_remove (link);
+        free (take);
+        pxi_agent_step (agent, &event);
+    }
+}
+
+static void on_branch_closed (pxi_agent *agent, uint64_t id)
+{
+    pxi_event event = {.kind = PXI_EV_BRANCH_CLOSED, .branch = id};
+    if (forget_branch (agent, id))
+        pxi_agent_step (agent, &event);
+}
+
+/* ---- small news ------------------------------------------------------------------------------- */
+
+static void on_surplus (pxi_agent *agent, const pxi_execution *execution, uint32_t count)
+{
+    if (!execution->job)
+        return;
+    execution->job->surplus = count;
+    pxi_event event = {.kind = PXI_EV_SURPLUS, .job = execution->job_id, .count = count};
+    pxi_agent_step (agent, &event);
+}
+
+static void on_active (pxi_agent *agent, const pxi_execution *execution, const pxi_notice *notice)
+{
+    pxi_agent_job *job = execution->job;
+    if (!job)
+        return;
+    job->active = notice->count;
+    job->wanted = notice->wanted;
+    pxi_event event = {.kind = PXI_EV_ACTIVE,
+                       .job = execution->job_id,
+                       .count = notice->count,
+                       .wanted = notice->wanted,
+                       .runs = execution->runs_before + notice->runs};
+    pxi_agent_step (agent, &event);
+}
+
+static void on_duration (pxi_agent *agent, const pxi_execution *execution, const pxi_notice *notice)
+{
+    if (!execution->job)
+        return;
+    pxi_event event = {.kind = PXI_EV_DURATION,
+                       .job = execution->job_id,
+                       .module = execution->module->key,
+                       .task = notice->task,
+                       .run_ns = notice->run_ns};
+    pxi_agent_step (agent, &event);
+}
+
+/* ---- endings ---------------------------------------------------------------------------------- */
+
+static void close_branches (pxi_agent *agent, pxi_execution *execution)
+{
+    for (pxi_list *link; (link = pxi_list_first (&execution->branches));)
+        on_branch_closed (agent, PXI_LIST_ENTRY (link, pxi_agent_branch, in_execution)->id);
+}
+
+/* Whose fault: the run that the crash handler named. Where it named none (killed from outside, or by
+ * _exit ()), each that was running may have done it, and a task that does it every time must not be
+ * tried for ever: all count as crashed. Nobody is to blame where we ended the process ourselves. */
+static pxi_result verdict (const pxi_execution *execution, const pxi_agent_run *run,
+                           const pxi_notice *notice)
+{
+    if (run->stopped || execution->worker->process->killed)
+        return PXI_RESULT_LOST;
+    if (execution->worker->process->refused[0])
+        return run->root ? PXI_RESULT_FAILED : PXI_RESULT_CANNOT;
+    return !notice->run || notice->run == run->id ? PXI_RESULT_CRASHED : PXI_RESULT_LOST;
+}
+
+static void end_run (pxi_agent *agent, const pxi_execution *execution, pxi_agent_run *run,
+                     const pxi_notice *notice)
+{
+    char message[PX_WHY_SIZE];
+    const char *refused = execution->worker->process->refused;
+    pxi_result result = verdict (execution, run, notice);
+    px_err code = refused[0]                      ? PX_ENOMODULE
+                  : result == PXI_RESULT_CRASHED ? PX_ECRASH
+                                                 : PX_ELOST;
+    snprintf (message, sizeof message, "%s on peer %s", refused[0] ? refused : notice->text,
+              agent->name);
+    pxi_outcome outcome = {.code = code};
+    outcome.chain = pxi_notices_failure (agent, execution->module, run->attempt.task,
+                                         run->attempt.key.attempt, code, message);
+    pxi_notices_finish_run (agent, run, result, pxi_clock_ns () - run->begun_ns, &outcome);
+}
+
+/* Let go of the job first: telling the core that a root has crashed starts it again at once, in a
+ * new execution. */
+static void detach (pxi_agent *agent, pxi_execution *execution)
+{
+    pxi_agent_job *job = execution->job;
+    if (!job)
+        return;
+    execution->job = NULL;
+    job->execution = NULL;
+    job->active = job->wanted = job->surplus = 0;
+    pxi_event surplus = {.kind = PXI_EV_SURPLUS, .job = job->id};
+    pxi_event active = {.kind = PXI_EV_ACTIVE, .job = job->id, .runs = job->n_runs_begun};
+    pxi_agent_step (agent, &surplus);
+    pxi_agent_step (agent, &active);
+}
+
+static void on_died (pxi_agent *agent, pxi_execution *execution, const pxi_notice *notice)
+{
+    if (!execution->worker->process->killed)
+        pxi_log (&agent->log, PX_LOG_WARNING, "executor", "process %d ended by %s",
+                 (int)execution->worker->process->pid, notice->text);
+    detach (agent, execution);
+    close_branches (agent, execution);
+    taken_nothing (agent, execution);
+    for (pxi_list *link; (link = pxi_list_first (&execution->runs));)
+        end_run (agent, execution, PXI_LIST_ENTRY (link, pxi_agent_run, in_execution), notice);
+    pxi_execution_free (execution);
+}
+
+/* A pool says FINISHED for each run and answers each TAKE before this; a process says what it likes. */
+static void on_closed (pxi_agent *agent, pxi_execution *execution)
+{
+    detach (agent, execution);
+    close_branches (agent, execution);
+    taken_nothing (agent, execution);
+    for (pxi_list *link; (link = pxi_list_first (&execution->runs));) {
+        pxi_outcome outcome = {.code = PX_ELOST};
+        pxi_notices_finish_run (agent, PXI_LIST_ENTRY (link, pxi_agent_run, in_execution),
+                                PXI_RESULT_LOST, 0, &outcome);
+    }
+    pxi_execution_free (execution);
+}
+
+void pxi_notices_take (pxi_agent *agent, uint64_t number, pxi_notice *notice)
+{
+    pxi_execution *execution = pxi_map_pointer (&agent->executions, number);
+    if (!execution) { /* it was closed, and its process died after that */
+        pxi_notices_release (notice);
+        return;
+    }
+    switch (notice->kind) {
+    case PXI_NOTE_SURPLUS:
+        on_surplus (agent, execution, notice->count);
+        break;
+    case PXI_NOTE_TAKEN:
+        on_taken (agent, execution, notice);
+        break;
+    case PXI_NOTE_ACTIVE:
+        on_active (agent, execution, notice);
+        break;
+    case PXI_NOTE_FINISHED:
+        on_finished (agent, execution, notice);
+        break;
+    case PXI_NOTE_BRANCH_CLOSED:
+        if (is_of (execution, notice->branch))
+            on_branch_closed (agent, notice->branch);
+        break;
+    case PXI_NOTE_PROGRESS:
+        on_progress (agent, execution, notice);
+        break;
+    case PXI_NOTE_DURATION:
+        on_duration (agent, execution, notice);
+        break;
+    case PXI_NOTE_CLOSED:
+        on_closed (agent, execution);
+        break;
+    case PXI_NOTE_DIED:
+        on_died (agent, execution, notice);
+        break;
+    }
+    pxi_notices_release (notice);
+}

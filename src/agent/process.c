@@ -1,0 +1,409 @@
+/* Starting: posix_spawn, which in glibc is vfork-like, so a peer of any size starts one at once and
+ * no lock of another thread is copied into the child. Descriptors: all of ours are close-on-exec;
+ * whatever else the host program left open is closed by number. The child is in a process group of
+ * its own, so that Ctrl-C in a terminal reaches the peer and not its tasks; it dies with this thread
+ * (PR_SET_PDEATHSIG, set by itself) or, at the latest, when it finds the socket closed.
+ *
+ * What comes from it is checked: it runs task code. What does not parse ends it. */
+#include "agent/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+
+extern char **environ;
+
+/* Above any number that the child's own descriptors are moved to. */
+enum { FD_SAFE = 10 };
+
+/* ---- starting --------------------------------------------------------------------------------- */
+
+static int move_up (int fd)
+{
+    if (fd < 0 || fd >= FD_SAFE)
+        return fd;
+    int moved = fcntl (fd, F_DUPFD_CLOEXEC, FD_SAFE);
+    close (fd);
+    return moved;
+}
+
+static int make_page (px_executor_page **page)
+{
+    int fd = move_up (memfd_create ("px_exec", MFD_CLOEXEC));
+    if (fd < 0)
+        return -1;
+    void *memory = MAP_FAILED;
+    if (ftruncate (fd, sizeof **page) == 0)
+        memory = mmap (NULL, sizeof **page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED) {
+        close (fd);
+        return -1;
+    }
+    *page = memory;
+    return fd;
+}
+
+static int spawn (pid_t *pid, const char *program, const pxi_module *module, int pipe_fd,
+                  int page_fd)
+{
+    char key[17];
+    snprintf (key, sizeof key, "%016" PRIx64, module->key);
+    const char *arguments[] = {program, "--module", module->path, "--key", key, NULL};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    sigemptyset (&none);
+    sigfillset (&all);
+    posix_spawn_file_actions_init (&files);
+    posix_spawnattr_init (&attributes);
+    int result = posix_spawn_file_actions_addopen (&files, 0, "/dev/null", O_RDONLY, 0);
+    if (!result)
+        result = posix_spawn_file_actions_adddup2 (&files, pipe_fd, PX_EXECUTOR_FD_PIPE);
+    if (!result)
+        result = posix_spawn_file_actions_adddup2 (&files, page_fd, PX_EXECUTOR_FD_PAGE);
+    if (!result)
+        result = posix_spawn_file_actions_addclosefrom_np (&files, PX_EXECUTOR_FD_PAGE + 1);
+    posix_spawnattr_setflags (&attributes,
+                              POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask (&attributes, &none);
+    posix_spawnattr_setsigdefault (&attributes, &all);
+    if (!result)
+        result = posix_spawn (pid, program, &files, &attributes, (char *const *)arguments, environ);
+    posix_spawn_file_actions_destroy (&files);
+    posix_spawnattr_destroy (&attributes);
+    return result;
+}
+
+static void close_if_open (int fd)
+{
+    if (fd >= 0)
+        close (fd);
+}
+
+/* Ours of the pair does not block; the child's does: it may wait for us, never we for it. */
+static bool make_sockets (int sockets[2])
+{
+    if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
+        return false;
+    sockets[1] = move_up (sockets[1]);
+    return sockets[1] >= 0 && fcntl (sockets[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+static px_err launch (pxi_process *process, const char *program, uint64_t part_size_max)
+{
+    int sockets[2] = {-1, -1};
+    int page_fd = make_page (&process->page);
+    int result = page_fd >= 0 && make_sockets (sockets) ? 0 : errno;
+    px_err err = result ? PX_ESYSTEM : pxi_pipe_init (&process->pipe, sockets[0], part_size_max);
+    if (err == PX_OK) {
+        sockets[0] = -1; /* the pipe's */
+        result = spawn (&process->pid, program, process->module, sockets[1], page_fd);
+        err = result ? PX_ESYSTEM : PX_OK;
+    }
+    if (err == PX_OK) {
+        process->pidfd = pidfd_open (process->pid, 0);
+        if (process->pidfd < 0) { /* cannot be watched: undo */
+            result = errno;
+            err = PX_ESYSTEM;
+            kill (process->pid, SIGKILL);
+            waitpid (process->pid, NULL, 0);
+        }
+    }
+    close_if_open (page_fd);
+    close_if_open (sockets[0]);
+    close_if_open (sockets[1]);
+    errno = result;
+    return err;
+}
+
+px_err pxi_process_start (const char *program, const pxi_module *module, uint64_t part_size_max,
+                          pxi_process **process_p, char *why)
+{
+    pxi_process *process = calloc (1, sizeof *process);
+    if (!process)
+        return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    process->module = module;
+    process->pidfd = process->pipe.fd = -1;
+    px_err err = launch (process, program, part_size_max);
+    if (err != PX_OK) {
+        pxi_fail (err, why, "cannot start the executor %s: %s", program, strerror (errno));
+        pxi_process_free (&process);
+        return err;
+    }
+    *process_p = process;
+    return PX_OK;
+}
+
+void pxi_process_free (pxi_process **process_p)
+{
+    pxi_process *process = *process_p;
+    if (!process)
+        return;
+    *process_p = NULL;
+    close_if_open (process->pidfd);
+    if (process->pipe.buffer)
+        pxi_pipe_fini (&process->pipe);
+    if (process->page)
+        munmap (process->page, sizeof *process->page);
+    free (process);
+}
+
+int pxi_process_fd (const pxi_process *process)
+{
+    return process->pipe.fd;
+}
+
+/* ---- ending ----------------------------------------------------------------------------------- */
+
+void pxi_process_kill (pxi_process *process)
+{
+    process->killed = true;
+    process->state = process->state == PXI_PROCESS_OPEN ? PXI_PROCESS_OPEN : PXI_PROCESS_ENDING;
+    kill (process->pid, SIGKILL);
+}
+
+/* It reads the end of the stream, and ends. */
+void pxi_process_end (pxi_process *process)
+{
+    process->killed = true;
+    process->state = process->state == PXI_PROCESS_OPEN ? PXI_PROCESS_OPEN : PXI_PROCESS_ENDING;
+    shutdown (process->pipe.fd, SHUT_WR);
+}
+
+static void flush (pxi_process *process)
+{
+    pxi_pipe_state state = pxi_pipe_flush (&process->pipe);
+    process->writable_wanted = state == PXI_PIPE_WAIT;
+    /* PXI_PIPE_CLOSED: it is dying; its pidfd will say so. */
+}
+
+/* ---- commands --------------------------------------------------------------------------------- */
+
+static void send_frame (pxi_process *process, pxi_frame *frame)
+{
+    if (!pxi_pipe_send (&process->pipe, frame)) {
+        kill (process->pid, SIGKILL); /* out of memory: a lost command cannot be made good */
+        return;
+    }
+    flush (process);
+}
+
+static void submit (pxi_executor *executor, pxi_command *command)
+{
+    pxi_process *process = (pxi_process *)executor;
+    pxi_frame frame = {.header = {.kind = PXI_FRAME_COMMAND,
+                                  .sub = (uint32_t)command->kind,
+                                  .run = command->run,
+                                  .token = command->token,
+                                  .subtask = command->subtask,
+                                  .branch = command->branch,
+                                  .task = command->task,
+                                  .count = command->count,
+                                  .attempts = command->attempts,
+                                  .crashes = command->crashes,
+                                  .attempt = command->attempt,
+                                  .flag = command->flag,
+                                  .code = command->outcome.code,
+                                  .n_parts = 3}};
+    frame.parts[0] = command->input;
+    frame.parts[1] = command->outcome.value;
+    frame.parts[2] = command->outcome.chain;
+    send_frame (process, &frame);
+}
+
+static void destroy (pxi_executor **executor_p)
+{
+    pxi_process *process = (pxi_process *)*executor_p;
+    *executor_p = NULL;
+    process->notify = NULL;
+    if (process->state == PXI_PROCESS_OPEN)
+        process->state = process->killed ? PXI_PROCESS_ENDING : PXI_PROCESS_IDLE;
+}
+
+static const pxi_executor_ops process_ops = {submit, destroy};
+
+px_err pxi_process_open (pxi_process *process, const pxi_executor_config *config, pxi_bytes *spec)
+{
+    PXI_ASSERT (process->state == PXI_PROCESS_IDLE);
+    pxi_open *open = calloc (1, sizeof *open);
+    if (!open)
+        return PX_ENOMEM;
+    open->peer_id = config->peer_id;
+    open->id_base = config->id_base;
+    open->stack_size = config->stack_size;
+    open->input_size_max = config->input_size_max;
+    open->result_size_max = config->result_size_max;
+    open->branch_number = config->branch_number;
+    open->slots = config->slots;
+    snprintf (open->peer_name, sizeof open->peer_name, "%s", config->peer_name);
+    process->executor.ops = &process_ops;
+    process->notify = config->notify;
+    process->notify_context = config->notify_context;
+    process->state = PXI_PROCESS_OPEN;
+    pxi_frame frame = {.header = {.kind = PXI_FRAME_OPEN, .meta_size = sizeof *open, .n_parts = 1}};
+    frame.meta = open;
+    frame.parts[0] = pxi_bytes_acquire (spec);
+    send_frame (process, &frame);
+    return PX_OK;
+}
+
+/* ---- notices ---------------------------------------------------------------------------------- */
+
+static bool taken_is_valid (const pxi_frame *frame)
+{
+    const pxi_frame_header *header = &frame->header;
+    if (header->n_taken > PXI_DISPATCH_MAX || header->n_parts != header->n_taken ||
+        header->meta_size != header->n_taken * sizeof (pxi_taken))
+        return false;
+    for (uint32_t i = 0; i < header->n_parts; i++) {
+        if (!frame->parts[i])
+            return false;
+    }
+    return true;
+}
+
+static bool notice_is_valid (const pxi_process *process, const pxi_frame *frame)
+{
+    const pxi_frame_header *header = &frame->header;
+    if (header->sub > PXI_NOTE_CLOSED || header->result > PXI_RESULT_CANNOT || !process->notify)
+        return false;
+    if (header->sub == PXI_NOTE_TAKEN)
+        return taken_is_valid (frame);
+    return header->meta_size == 0 && header->n_taken == 0 &&
+           (header->sub == PXI_NOTE_FINISHED ? header->n_parts == 2 : header->n_parts == 0);
+}
+
+/* Inputs leave the frame for an array of their own. */
+static bool move_taken (pxi_frame *frame, pxi_notice *notice)
+{
+    if (!frame->header.n_taken)
+        return true;
+    notice->inputs = calloc (frame->header.n_taken, sizeof (pxi_bytes *));
+    if (!notice->inputs)
+        return false;
+    notice->taken = frame->meta;
+    frame->meta = NULL;
+    for (uint32_t i = 0; i < frame->header.n_taken; i++) {
+        notice->inputs[i] = frame->parts[i];
+        notice->taken[i].attempt.blob = i;
+        frame->parts[i] = NULL;
+    }
+    return true;
+}
+
+static bool pass_notice (pxi_process *process, pxi_frame *frame)
+{
+    const pxi_frame_header *header = &frame->header;
+    if (!notice_is_valid (process, frame))
+        return false;
+    pxi_notice notice = {.kind = (pxi_notice_kind)header->sub,
+                         .run = header->run,
+                         .token = header->token,
+                         .branch = header->branch,
+                         .runs = header->runs,
+                         .run_ns = header->run_ns,
+                         .done = header->done,
+                         .known = header->known,
+                         .task = header->task,
+                         .count = header->count,
+                         .wanted = header->wanted,
+                         .n_taken = header->n_taken,
+                         .result = (pxi_result)header->result};
+    if (!move_taken (frame, &notice))
+        return false;
+    if (notice.kind == PXI_NOTE_FINISHED) {
+        notice.outcome.code = header->code;
+        notice.outcome.value = frame->parts[0];
+        notice.outcome.chain = frame->parts[1];
+        frame->parts[0] = frame->parts[1] = NULL;
+    }
+    process->notify (process->notify_context, &notice);
+    return true;
+}
+
+static bool pass (pxi_process *process, pxi_frame *frame)
+{
+    switch (frame->header.kind) {
+    case PXI_FRAME_READY:
+        return true;
+    case PXI_FRAME_REFUSED:
+        snprintf (process->refused, sizeof process->refused, "%.*s", (int)frame->header.meta_size,
+                  frame->meta ? (const char *)frame->meta : "");
+        return true;
+    case PXI_FRAME_NOTICE:
+        return pass_notice (process, frame);
+    default:
+        return false;
+    }
+}
+
+static pxi_pipe_state receive (pxi_process *process, uint32_t budget)
+{
+    pxi_pipe_state state = PXI_PIPE_DONE;
+    while (budget-- && state == PXI_PIPE_DONE) {
+        pxi_frame frame = {0};
+        state = pxi_pipe_receive (&process->pipe, &frame);
+        if (state == PXI_PIPE_DONE && !pass (process, &frame))
+            state = PXI_PIPE_CLOSED;
+        pxi_frame_fini (&frame);
+    }
+    return state;
+}
+
+bool pxi_process_step (pxi_process *process, uint32_t budget)
+{
+    if (process->writable_wanted)
+        flush (process);
+    pxi_pipe_state state = receive (process, budget);
+    if (state == PXI_PIPE_CLOSED) /* dying, or out of its mind: either way its death is next */
+        kill (process->pid, SIGKILL);
+    return state == PXI_PIPE_DONE;
+}
+
+/* ---- death ------------------------------------------------------------------------------------ */
+
+static void describe_death (const pxi_process *process, const siginfo_t *info, pxi_notice *notice)
+{
+    bool signalled = info->si_code != CLD_EXITED;
+    char how[48], where[80] = "";
+    snprintf (how, sizeof how, signalled ? "signal %d" : "exit code %d", info->si_status);
+    notice->count = (uint32_t)info->si_status;
+    const px_executor_page *page = process->page;
+    if (page->known && page->task < process->module->n_tasks) {
+        notice->run = page->run;
+        snprintf (where, sizeof where, " in task %s.%s", process->module->name,
+                  process->module->task_names[page->task]);
+    }
+    snprintf (notice->text, sizeof notice->text, "%s%s of module %s", how,
+              where[0] ? where : " in a task", process->module->name);
+}
+
+bool pxi_process_reap (pxi_process *process)
+{
+    siginfo_t info = {0};
+    if (waitid (P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
+        return false;
+    while (receive (process, UINT32_MAX) == PXI_PIPE_DONE)
+        continue;
+    bool was_open = process->state == PXI_PROCESS_OPEN;
+    process->state = PXI_PROCESS_ENDING;
+    if (was_open && process->notify) {
+        pxi_notice notice = {.kind = PXI_NOTE_DIED};
+        describe_death (process, &info, &notice);
+        process->notify (process->notify_context, &notice);
+    }
+    return true;
+}

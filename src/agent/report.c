@@ -1,0 +1,236 @@
+/* The body of an answer to a status question: everything that a person who looks at a cluster wants
+ * to know of one peer. Its members are described in agent/status.h. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/state.h"
+#include "agent/status.h"
+#include "base/clock.h"
+
+enum { RUNS_MAX = 4096, AWAY_MAX = 4096 };
+
+static json_t *id_text (uint64_t id)
+{
+    char text[24];
+    snprintf (text, sizeof text, "%" PRIu64, id);
+    return json_string (text);
+}
+
+static json_t *number (uint64_t value)
+{
+    return json_integer ((json_int_t)value);
+}
+
+static json_t *age_ms (uint64_t now_ns, uint64_t then_ns)
+{
+    return number (now_ns > then_ns ? (now_ns - then_ns) / PXI_MS : 0);
+}
+
+static json_t *make_stats (pxi_agent *agent)
+{
+    px_stats stats;
+    pxi_agent_read_stats (agent, &stats);
+    json_t *object = json_object ();
+#define MEMBER(name, text) json_object_set_new (object, #name, number (stats.name));
+    PX_STATS (MEMBER)
+#undef MEMBER
+    return object;
+}
+
+static json_t *make_sizes (const pxi_agent *agent)
+{
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (agent->core, &sizes);
+    json_t *object = json_object ();
+#define MEMBER(name) json_object_set_new (object, #name, number (sizes.name))
+    MEMBER (runs);
+    MEMBER (subtasks);
+    MEMBER (attempts);
+    MEMBER (branches);
+    MEMBER (leases);
+    MEMBER (reservations);
+    MEMBER (probes);
+    MEMBER (jobs);
+    MEMBER (takes);
+    MEMBER (slots_used);
+    MEMBER (slots_leased);
+    MEMBER (timers);
+    MEMBER (memory_bytes);
+#undef MEMBER
+    json_object_set_new (object, "blobs", number (pxi_blobs_count (&agent->blobs)));
+    json_object_set_new (object, "executions", number (pxi_map_size (&agent->executions)));
+    return object;
+}
+
+static json_t *make_peer (const pxi_peer_look *look)
+{
+    char address[64] = "";
+    if (look->record.address.kind)
+        pxi_address_print (&look->record.address, address);
+    uint64_t heard_ms = look->heard_ns_ago == UINT64_MAX ? UINT64_MAX / PXI_MS
+                                                         : look->heard_ns_ago / PXI_MS;
+    json_t *object = json_object ();
+    json_object_set_new (object, "name", json_string (look->record.name));
+    json_object_set_new (object, "id", id_text (look->record.id));
+    json_object_set_new (object, "address", json_string (address));
+    json_object_set_new (object, "slots", number (look->record.slots));
+    json_object_set_new (object, "rtt_us", number (look->rtt_ns / 1000));
+    json_object_set_new (object, "heard_ms_ago", number (heard_ms));
+    json_object_set_new (object, "unresponsive", json_boolean (look->unresponsive));
+    json_object_set_new (object, "leaving", json_boolean (look->record.flags & PXI_PEER_LEAVING));
+    json_object_set_new (object, "master", json_boolean (look->master));
+    json_object_set_new (object, "worker", json_boolean (look->worker));
+    return object;
+}
+
+static json_t *make_peers (const pxi_agent *agent)
+{
+    json_t *array = json_array ();
+    pxi_peer_look *looks = malloc (PXI_VIEW_MAX * sizeof *looks);
+    uint32_t n = looks ? pxi_core_peers (agent->core, pxi_clock_ns (), looks, PXI_VIEW_MAX) : 0;
+    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++)
+        json_array_append_new (array, make_peer (&looks[i]));
+    free (looks);
+    return array;
+}
+
+static void set_job_id (json_t *object, const char *origin, const char *job_number, pxi_job_id id)
+{
+    json_object_set_new (object, origin, id_text (id.origin));
+    json_object_set_new (object, job_number, id_text (id.number));
+}
+
+static uint64_t count_runs (const pxi_execution *execution)
+{
+    uint64_t n = 0;
+    if (!execution)
+        return 0;
+    PXI_LIST_EACH (link, &execution->runs) {
+        n++;
+    }
+    return n;
+}
+
+static json_t *make_job (const pxi_agent *agent, const pxi_agent_job *job)
+{
+    const pxi_execution *execution = job->execution;
+    bool apart = execution && execution->worker;
+    json_t *object = json_object ();
+    set_job_id (object, "origin", "number", job->id);
+    json_object_set_new (object, "module", json_string (job->module ? job->module->name : ""));
+    json_object_set_new (object, "task", json_string (job->root ? job->root->full_name : ""));
+    json_object_set_new (object, "mine", json_boolean (job->id.origin == agent->id));
+    json_object_set_new (object, "age_ms", age_ms (pxi_clock_ns (), job->opened_ns));
+    json_object_set_new (object, "slots", number (job->slots));
+    json_object_set_new (object, "active", number (job->active));
+    json_object_set_new (object, "surplus", number (job->surplus));
+    json_object_set_new (object, "runs", number (count_runs (execution)));
+    json_object_set_new (object, "executor_pid",
+                         number (apart ? (uint64_t)execution->worker->process->pid : 0));
+    return object;
+}
+
+static json_t *make_jobs (const pxi_agent *agent)
+{
+    json_t *array = json_array ();
+    PXI_LIST_EACH (link, &agent->all_jobs) {
+        json_array_append_new (array,
+                               make_job (agent, PXI_LIST_ENTRY (link, pxi_agent_job, in_agent)));
+    }
+    return array;
+}
+
+static json_t *make_run (pxi_agent *agent, const pxi_run_look *look)
+{
+    const pxi_agent_run *run = pxi_map_pointer (&agent->runs, look->run);
+    char task[PXI_FULL_NAME_SIZE] = "?";
+    if (run)
+        snprintf (task, sizeof task, "%s.%s", run->execution->module->name,
+                  run->execution->module->task_names[run->attempt.task]);
+    json_t *object = json_object ();
+    json_object_set_new (object, "run", id_text (look->run));
+    json_object_set_new (object, "task", json_string (task));
+    set_job_id (object, "job_origin", "job_number", look->job);
+    json_object_set_new (object, "master", id_text (look->master));
+    json_object_set_new (object, "master_name",
+                         json_string (look->master ? pxi_mail_name (agent, look->master) : ""));
+    json_object_set_new (object, "attempt", number (look->key.attempt));
+    json_object_set_new (object, "age_ms", age_ms (pxi_clock_ns (), look->started_ns));
+    return object;
+}
+
+static json_t *make_runs (pxi_agent *agent)
+{
+    json_t *array = json_array ();
+    pxi_run_look *looks = malloc (RUNS_MAX * sizeof *looks);
+    uint32_t n = looks ? pxi_core_runs (agent->core, looks, RUNS_MAX) : 0;
+    for (uint32_t i = 0; i < n && i < RUNS_MAX; i++)
+        json_array_append_new (array, make_run (agent, &looks[i]));
+    free (looks);
+    return array;
+}
+
+static json_t *make_away (pxi_agent *agent)
+{
+    json_t *array = json_array ();
+    pxi_away_look *looks = malloc (AWAY_MAX * sizeof *looks);
+    uint32_t n = looks ? pxi_core_away (agent->core, looks, AWAY_MAX) : 0;
+    for (uint32_t i = 0; i < n && i < AWAY_MAX; i++) {
+        json_t *object = json_object ();
+        json_object_set_new (object, "subtask", id_text (looks[i].key.subtask));
+        json_object_set_new (object, "attempt", number (looks[i].key.attempt));
+        json_object_set_new (object, "peer", id_text (looks[i].peer));
+        json_object_set_new (object, "peer_name",
+                             json_string (pxi_mail_name (agent, looks[i].peer)));
+        set_job_id (object, "job_origin", "job_number", looks[i].job);
+        json_object_set_new (object, "age_ms", age_ms (pxi_clock_ns (), looks[i].sent_ns));
+        json_array_append_new (array, object);
+    }
+    free (looks);
+    return array;
+}
+
+static json_t *make (pxi_agent *agent)
+{
+    char why[PX_WHY_SIZE] = "";
+    pxi_transport_stats transport;
+    px_stats stats;
+    pxi_core_why (agent->core, pxi_clock_ns (), why, sizeof why);
+    pxi_zmq_stats (agent->transport, &transport);
+    pxi_agent_read_stats (agent, &stats);
+    json_t *object = json_object ();
+    json_object_set_new (object, "name", json_string (agent->name));
+    json_object_set_new (object, "id", id_text (agent->id));
+    json_object_set_new (object, "incarnation", id_text (agent->incarnation));
+    json_object_set_new (object, "address", json_string (agent->endpoint));
+    json_object_set_new (object, "version", json_string (PX_VERSION_TEXT));
+    json_object_set_new (object, "age_ms", age_ms (pxi_clock_ns (), agent->started_ns));
+    json_object_set_new (object, "host_busy", json_boolean (agent->host_busy));
+    json_object_set_new (object, "draining", json_boolean (agent->draining));
+    json_object_set_new (object, "slots", number (stats.slots));
+    json_object_set_new (object, "slots_used", number (stats.slots_used));
+    json_object_set_new (object, "stats", make_stats (agent));
+    json_object_set_new (object, "sizes", make_sizes (agent));
+    json_object_set_new (object, "peers", make_peers (agent));
+    json_object_set_new (object, "jobs", make_jobs (agent));
+    json_object_set_new (object, "runs", make_runs (agent));
+    json_object_set_new (object, "away", make_away (agent));
+    json_object_set_new (object, "links", number (transport.links));
+    json_object_set_new (object, "why", json_string (why));
+    return object;
+}
+
+/* jansson's calls take NULL for what could not be made, so memory is checked at the end. */
+pxi_bytes *pxi_report_make (pxi_agent *agent)
+{
+    json_t *object = make (agent);
+    char *text = json_dumps (object, JSON_COMPACT);
+    json_decref (object);
+    size_t size = text ? strlen (text) : 0;
+    pxi_bytes *bytes = text && size <= PXI_STATUS_SIZE_MAX ? pxi_bytes_copy (text, size) : NULL;
+    free (text);
+    return bytes;
+}

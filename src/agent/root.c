@@ -1,0 +1,318 @@
+/* The outcome is set once and then only read; everything that changes is under the lock. The trace is
+ * what this peer knows: attempts that ran here for the job and attempts that its masters here sent
+ * away, as they came back. What a worker sent on to others shows in the shares only. */
+#include "agent/root.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+static bool copy_task_names (pxi_root *root, const pxi_module *module)
+{
+    root->task_names = calloc (module->n_tasks, sizeof *root->task_names);
+    if (!root->task_names)
+        return false;
+    root->n_task_names = module->n_tasks;
+    for (uint32_t i = 0; i < module->n_tasks; i++) {
+        if (!(root->task_names[i] = strdup (module->task_names[i])))
+            return false;
+    }
+    return true;
+}
+
+static void init_lock (pxi_root *root)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init (&attributes);
+    pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init (&root->changed, &attributes);
+    pthread_condattr_destroy (&attributes);
+    pthread_mutex_init (&root->lock, NULL);
+}
+
+pxi_root *pxi_root_new (const pxi_module *module, uint32_t task, bool trace)
+{
+    pxi_root *root = calloc (1, sizeof *root);
+    if (!root)
+        return NULL;
+    atomic_init (&root->references, 1);
+    init_lock (root);
+    root->module = module;
+    root->task = task;
+    root->trace = trace;
+    root->started_ns = pxi_clock_ns ();
+    snprintf (root->module_name, sizeof root->module_name, "%s", module->name);
+    snprintf (root->task_name, sizeof root->task_name, "%s", module->task_names[task]);
+    snprintf (root->full_name, sizeof root->full_name, "%s.%s", root->module_name, root->task_name);
+    if (trace && !copy_task_names (root, module)) {
+        pxi_root_release (root);
+        return NULL;
+    }
+    return root;
+}
+
+pxi_root *pxi_root_acquire (pxi_root *root)
+{
+    atomic_fetch_add (&root->references, 1);
+    return root;
+}
+
+void pxi_root_release (pxi_root *root)
+{
+    if (!root || atomic_fetch_sub (&root->references, 1) > 1)
+        return;
+    pxi_bytes_release (root->input);
+    pxi_bytes_release (root->spec);
+    pxi_bytes_release (root->value);
+    pxi_chain_fini (&root->chain);
+    for (uint32_t i = 0; i < root->n_task_names; i++)
+        free (root->task_names[i]);
+    free (root->task_names);
+    free (root->traced);
+    pthread_cond_destroy (&root->changed);
+    pthread_mutex_destroy (&root->lock);
+    free (root);
+}
+
+/* ---- outcome ---------------------------------------------------------------------------------- */
+
+/* Every failed outcome has at least one failure to show. */
+static void fill_failures (pxi_root *root, const char *peer_name, const char *message)
+{
+    px_outcome *outcome = &root->outcome;
+    if (root->chain.n_failures) {
+        outcome->failures = root->chain.failures;
+        outcome->n_failures = root->chain.n_failures;
+        outcome->n_failures_dropped = root->chain.n_failures_dropped;
+        return;
+    }
+    snprintf (root->message, sizeof root->message, "%s",
+              message ? message : px_err_text (outcome->code));
+    snprintf (root->peer_name, sizeof root->peer_name, "%s", peer_name);
+    root->own_failure = (px_failure){.code = outcome->code,
+                                     .attempt = 1,
+                                     .task = root->full_name,
+                                     .peer = root->peer_name,
+                                     .file = "",
+                                     .message = root->message};
+    outcome->failures = &root->own_failure;
+    outcome->n_failures = 1;
+}
+
+void pxi_root_finish (pxi_root *root, pxi_outcome *outcome, const char *peer_name,
+                      const char *message)
+{
+    pthread_mutex_lock (&root->lock);
+    if (!root->done) {
+        root->outcome.code = (px_err)outcome->code;
+        /* A chain that cannot be read costs the account, not the value. */
+        if (pxi_chain_decode (outcome->chain, &root->chain) != PX_OK)
+            root->chain = (pxi_chain){0};
+        if (outcome->code == PX_OK) {
+            root->value = pxi_bytes_acquire (outcome->value);
+            root->outcome.bytes = pxi_bytes_data (root->value);
+            root->outcome.bytes_size = pxi_bytes_size (root->value);
+        } else {
+            fill_failures (root, peer_name, message);
+        }
+        root->done = true;
+        pthread_cond_broadcast (&root->changed);
+    }
+    pthread_mutex_unlock (&root->lock);
+    pxi_bytes_release (outcome->value);
+    pxi_bytes_release (outcome->chain);
+}
+
+bool pxi_root_is_done (pxi_root *root)
+{
+    pthread_mutex_lock (&root->lock);
+    bool done = root->done;
+    pthread_mutex_unlock (&root->lock);
+    return done;
+}
+
+px_err pxi_root_wait (pxi_root *root, uint64_t deadline_ns, px_outcome *outcome)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / PXI_SECOND),
+                             .tv_nsec = (long)(deadline_ns % PXI_SECOND)};
+    int result = 0;
+    pthread_mutex_lock (&root->lock);
+    while (!root->done && deadline_ns && result != ETIMEDOUT) {
+        if (deadline_ns == PX_FOREVER)
+            pthread_cond_wait (&root->changed, &root->lock);
+        else
+            result = pthread_cond_timedwait (&root->changed, &root->lock, &until);
+    }
+    bool done = root->done;
+    if (done)
+        *outcome = root->outcome;
+    pthread_mutex_unlock (&root->lock);
+    return done ? PX_OK : PX_ETIMEOUT;
+}
+
+static int most_work_first (const void *a, const void *b)
+{
+    const px_job_share *left = a, *right = b;
+    if (left->work_ns != right->work_ns)
+        return left->work_ns < right->work_ns ? 1 : -1;
+    return left->peer_id < right->peer_id ? -1 : left->peer_id > right->peer_id;
+}
+
+size_t pxi_root_shares (pxi_root *root, px_job_share *shares, size_t n_max)
+{
+    pthread_mutex_lock (&root->lock);
+    size_t n = root->done ? root->chain.n_shares : 0;
+    if (n > 1)
+        qsort (root->chain.shares, n, sizeof *shares, most_work_first);
+    if (n && n_max)
+        memcpy (shares, root->chain.shares, (n < n_max ? n : n_max) * sizeof *shares);
+    pthread_mutex_unlock (&root->lock);
+    return n;
+}
+
+/* ---- trace ------------------------------------------------------------------------------------ */
+
+static bool make_room (pxi_root *root)
+{
+    if (root->n_traced < root->traced_capacity)
+        return true;
+    if (root->n_traced == PXI_TRACE_MAX)
+        return false;
+    uint32_t capacity = root->traced_capacity ? 2 * root->traced_capacity : 256;
+    pxi_traced *larger = realloc (root->traced, capacity * sizeof *larger);
+    if (!larger)
+        return false;
+    root->traced = larger;
+    root->traced_capacity = capacity;
+    return true;
+}
+
+void pxi_root_trace_add (pxi_root *root, const pxi_traced *attempt)
+{
+    pthread_mutex_lock (&root->lock);
+    if (make_room (root))
+        root->traced[root->n_traced++] = *attempt;
+    else
+        root->n_traced_dropped++;
+    pthread_mutex_unlock (&root->lock);
+}
+
+static int by_begin (const void *a, const void *b)
+{
+    const pxi_traced *left = a, *right = b;
+    return left->begin_ns < right->begin_ns ? -1 : left->begin_ns > right->begin_ns;
+}
+
+/* Events of one row may not overlap: the first row of the peer that is free takes it. */
+enum { ROWS_MAX = 1024, ROW_PEERS_MAX = PXI_SHARES_MAX };
+typedef struct trace_rows {
+    uint64_t peers[ROW_PEERS_MAX]; /* index + 1 is the process number of the trace */
+    uint32_t n_peers;
+    struct {
+        uint32_t process;
+        uint64_t end_ns;
+    } row[ROWS_MAX];
+    uint32_t n_rows;
+} trace_rows;
+
+static uint32_t process_of (trace_rows *rows, uint64_t peer, bool *is_new)
+{
+    for (uint32_t i = 0; i < rows->n_peers; i++) {
+        if (rows->peers[i] == peer)
+            return i + 1;
+    }
+    *is_new = rows->n_peers < ROW_PEERS_MAX;
+    if (*is_new)
+        rows->peers[rows->n_peers++] = peer;
+    return rows->n_peers;
+}
+
+static uint32_t row_of (trace_rows *rows, uint32_t process, const pxi_traced *attempt)
+{
+    uint32_t at = 0;
+    while (at < rows->n_rows && (rows->row[at].process != process ||
+                                 rows->row[at].end_ns > attempt->begin_ns))
+        at++;
+    if (at == rows->n_rows) {
+        if (rows->n_rows == ROWS_MAX)
+            return at;
+        rows->n_rows++;
+        rows->row[at].process = process;
+    }
+    rows->row[at].end_ns = attempt->end_ns;
+    return at + 1;
+}
+
+static const char *result_text (pxi_result result)
+{
+    static const char *const texts[] = {"ok", "failed", "crashed", "lost", "returned", "cannot"};
+    return (size_t)result < sizeof texts / sizeof *texts ? texts[result] : "?";
+}
+
+/* Names are of our own making (letters, digits, '.', '-', '_') or checked to be printable: only
+ * quotes and backslashes must be kept out of JSON. */
+static void write_text (FILE *file, const char *text)
+{
+    for (; *text; text++)
+        fputc (*text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '_' : *text, file);
+}
+
+static void write_attempt (FILE *file, pxi_root *root, trace_rows *rows, const pxi_traced *attempt)
+{
+    bool is_new = false;
+    uint32_t process = process_of (rows, attempt->peer, &is_new);
+    if (is_new) {
+        fprintf (file, "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%u,\"args\":{\"name\":\"",
+                 process);
+        write_text (file, attempt->peer_name);
+        fputs ("\"}},\n", file);
+    }
+    uint64_t begin_ns = attempt->begin_ns - root->started_ns;
+    fprintf (file, "{\"ph\":\"X\",\"pid\":%u,\"tid\":%u,\"name\":\"", process,
+             row_of (rows, process, attempt));
+    write_text (file, attempt->task < root->n_task_names ? root->task_names[attempt->task] : "?");
+    fprintf (file,
+             "\",\"cat\":\"%s\",\"ts\":%" PRIu64 ".%03u,\"dur\":%" PRIu64
+             ".%03u,\"args\":{\"attempt\":%u,\"result\":\"%s\"}},\n",
+             root->module_name, begin_ns / 1000, (unsigned)(begin_ns % 1000),
+             (attempt->end_ns - attempt->begin_ns) / 1000,
+             (unsigned)((attempt->end_ns - attempt->begin_ns) % 1000), attempt->attempt,
+             result_text (attempt->result));
+}
+
+static bool write_all (FILE *file, pxi_root *root)
+{
+    trace_rows *rows = calloc (1, sizeof *rows);
+    if (!rows)
+        return false;
+    if (root->n_traced > 1)
+        qsort (root->traced, root->n_traced, sizeof *root->traced, by_begin);
+    fputs ("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n", file);
+    for (uint32_t i = 0; i < root->n_traced; i++)
+        write_attempt (file, root, rows, &root->traced[i]);
+    fprintf (file,
+             "{\"ph\":\"M\",\"name\":\"dropped\",\"pid\":1,\"args\":{\"attempts\":%u}}\n]}\n",
+             root->n_traced_dropped);
+    free (rows);
+    return !ferror (file);
+}
+
+px_err pxi_root_trace_write (pxi_root *root, const char *path)
+{
+    if (!root->trace)
+        return PX_ESTATE;
+    FILE *file = fopen (path, "we");
+    if (!file)
+        return PX_ESYSTEM;
+    pthread_mutex_lock (&root->lock);
+    bool written = write_all (file, root);
+    pthread_mutex_unlock (&root->lock);
+    return fclose (file) == 0 && written ? PX_OK : PX_ESYSTEM;
+}
