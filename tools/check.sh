@@ -150,9 +150,11 @@ stage_tsan ()
 
 stage_lint ()
 {
+    # cppcheck knows that assert () does not return when its condition is false; ours it does not.
     try "lint: cppcheck" "$out/lint.log" cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 \
-        --enable=warning,portability,performance -j 2 -D_GNU_SOURCE -D__GNUC__=12 -D__x86_64__ \
-        --suppress=missingIncludeSystem -Iinclude -Isrc src tools examples
+        --enable=warning,portability,performance --suppress=missingIncludeSystem -j 2 \
+        -DPXI_BASE_ASSERT_H '-DPXI_ASSERT(x)=assert(x)' \
+        -D_GNU_SOURCE -D__GNUC__=12 -D__x86_64__ -Iinclude -Isrc src tools examples
 }
 
 # A program against the installed library, in one language and one way of linking.

@@ -84,6 +84,7 @@ static uint64_t child_state (const pxi_node *node, uint32_t index)
 /* part / sum of the work; sum < 2^31, so that nothing overflows. */
 static uint64_t share_ns (uint64_t work_ns, uint64_t part, uint64_t sum)
 {
+    PXI_ASSERT (sum > 0);
     return work_ns / sum * part + work_ns % sum * part / sum;
 }
 
