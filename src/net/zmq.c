@@ -295,13 +295,14 @@ static uint64_t size_of (pxi_bytes *const *frames, uint32_t n_frames)
     return size;
 }
 
-/* The send may have swallowed the edge of something that came in. */
+/* The send, and the look at the events, may swallow the edge of something that came in, or of the
+ * room that a full queue has got meanwhile: then it is for the next step to go on. */
 static int send_now (pxi_transport *transport, struct source *source, const pxi_identity *identity,
                      pxi_bytes *const *frames, uint32_t n_frames, int *events)
 {
     int err = pxi_frames_send (source->socket, identity, frames, n_frames);
     *events = socket_events (source->socket);
-    if (*events & ZMQ_POLLIN) {
+    if ((*events & ZMQ_POLLIN) || (err == EAGAIN && (*events & ZMQ_POLLOUT))) {
         mark_ready (transport, source);
         set_kick (transport, true);
     }

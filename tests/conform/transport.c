@@ -292,6 +292,25 @@ Test (transport, no_wake_up_is_lost)
     node_close (&b);
 }
 
+/* The same for a sender whose queue is full when it goes to sleep. */
+Test (transport, what_waits_for_a_full_queue_leaves_when_there_is_room)
+{
+    enum { ROUNDS = 4000, BURST = 250 };
+    struct node a, b;
+    struct node *both[] = {&a, &b};
+    node_start (&a, "");
+    node_start (&b, "tcp://127.0.0.1:*");
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        for (int i = 0; i < BURST; i++)
+            cr_assert_eq (node_send (&a, &b.address, 0, "x", 1), PX_OK);
+        while (b.n_received < round * BURST)
+            cr_assert (pump (both, 2, 1000), "asleep in round %llu", (unsigned long long)round);
+    }
+    cr_expect_eq (a.n_unreachable, 0);
+    node_close (&a);
+    node_close (&b);
+}
+
 Test (transport, an_idle_one_is_not_woken)
 {
     struct node a, b;
