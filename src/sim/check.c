@@ -9,7 +9,8 @@
  *   conserved   what the executors handed over is what the core has in hand
  *   number      never more workers of a branch than its branch number
  *   attempts    at most two of a subtask at once; extra ones within the budget
- *   slots       threads that execute, and leases, within the slots
+ *   slots       threads that may execute and leases are within the slots; nobody is allowed more while
+ *               others, as far as the core has heard, still hold it
  *   lease       nothing starts under a lapsed lease, never more than it is for
  *   former      what concerns a former self changes nothing
  *   abandoned   nothing runs on for a master that gave it up past a bound of unpaused time
@@ -266,6 +267,54 @@ static void check_away (pxi_sim_peer *peer, bool more_extra)
     free (looks);
 }
 
+/* What a job holds and may use after these actions. */
+static void slots_after (const pxi_actions *actions, pxi_job_id job, uint32_t *held,
+                         uint32_t *allowed)
+{
+    for (uint32_t i = 0; i < actions->n; i++) {
+        const pxi_action *action = &actions->items[i];
+        if (action->job.number != job.number || action->job.origin != job.origin)
+            continue;
+        if (action->kind == PXI_DO_SLOTS)
+            *allowed = action->count;
+        else if (action->kind == PXI_DO_CLOSE_JOB)
+            *held = *allowed = 0;
+    }
+}
+
+/* A thread over its job's allowance holds its slot to the next boundary. That a job grows into its
+ * allowance while the core takes it away is no fault (the core hears of it later): only a raise is. */
+static void check_raise (pxi_sim_peer *peer, const pxi_actions *actions)
+{
+    pxi_core_sizes sizes;
+    uint32_t slots = peer->world->config.peers[peer->index].slots, n_held = 0;
+    bool raise = false;
+    PXI_LIST_EACH (link, &peer->executors) {
+        pxi_sim_executor *executor = PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer);
+        pxi_virtual_look look;
+        pxi_virtual_read (executor->virtual, &look);
+        uint32_t allowed = look.allowed, held = executor->heard_active;
+        slots_after (actions, executor->job->id, &held, &allowed);
+        raise = raise || (allowed > look.allowed && allowed > held);
+        n_held += allowed > held ? allowed : held;
+    }
+    if (!raise)
+        return;
+    pxi_core_sizes_read (peer->core, &sizes);
+    if (n_held + sizes.slots_leased > slots)
+        pxi_check_broken (peer->world, peer,
+                          "slots: a job is allowed more while %u are held and %u leased of %u", n_held,
+                          sizes.slots_leased, slots);
+}
+
+static void hear_active (pxi_sim_peer *peer, const pxi_event *event)
+{
+    pxi_sim_executor *executor =
+        event->kind == PXI_EV_ACTIVE ? pxi_sim_peer_executor (peer, event->job) : NULL;
+    if (executor)
+        executor->heard_active = event->count;
+}
+
 void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
                            const pxi_check_before *before, const pxi_actions *actions)
 {
@@ -275,6 +324,9 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
     if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_DISPATCH && !before->stale)
         check_lease (peer, event->message, actions);
     see_offers (peer, actions);
+    hear_active (peer, event);
+    if (count_actions (actions, PXI_DO_SLOTS))
+        check_raise (peer, actions);
     pxi_core_stats (peer->core, &stats);
     bool more_extra = stats.attempts_speculative > before->n_speculative;
     if (more_extra || sends_attempts (actions))
@@ -283,17 +335,12 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
 
 /* ---- turns ------------------------------------------------------------------------------------ */
 
-static void check_slots (pxi_sim_peer *peer, const pxi_core_sizes *sizes, uint32_t n_executing)
+static void check_slots (pxi_sim_peer *peer, const pxi_core_sizes *sizes, uint32_t n_allowed)
 {
     uint32_t slots = peer->world->config.peers[peer->index].slots;
-    if (n_executing > slots)
-        pxi_check_broken (peer->world, peer, "slots: %u threads execute on %u slots", n_executing,
-                          slots);
-    if (sizes->slots_leased > slots)
-        pxi_check_broken (peer->world, peer, "slots: %u leased of %u", sizes->slots_leased, slots);
-    if (n_executing + sizes->slots_leased > slots)
-        pxi_check_broken (peer->world, peer, "slots: %u threads execute and %u are leased of %u",
-                          n_executing, sizes->slots_leased, slots);
+    if (n_allowed + sizes->slots_leased > slots)
+        pxi_check_broken (peer->world, peer, "slots: %u threads may execute and %u are leased of %u",
+                          n_allowed, sizes->slots_leased, slots);
 }
 
 static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
@@ -315,17 +362,17 @@ static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
 void pxi_check_turn (pxi_sim_peer *peer)
 {
     pxi_core_sizes sizes;
-    uint32_t n_executing = 0, n_away = 0, n_runs = 0;
+    uint32_t n_allowed = 0, n_away = 0, n_runs = 0;
     pxi_core_sizes_read (peer->core, &sizes);
     PXI_LIST_EACH (link, &peer->executors) {
         pxi_virtual_look look;
         pxi_virtual_read (PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer)->virtual, &look);
-        n_executing += look.executing;
+        n_allowed += look.allowed;
         n_away += look.away;
         n_runs += look.runs;
     }
     if (!peer->world->config.notice_ns) /* else the core's word is late by that */
-        check_slots (peer, &sizes, n_executing);
+        check_slots (peer, &sizes, n_allowed);
     check_bounds (peer, &sizes);
     if (n_away != sizes.subtasks)
         pxi_check_broken (peer->world, peer, "conserved: %u subtasks away, %u in the core's hands",

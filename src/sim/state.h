@@ -18,6 +18,7 @@ typedef struct pxi_sim_executor {
     pxi_sim_job *job;
     pxi_virtual *virtual;
     pxi_virtual_port port;
+    uint32_t heard_active; /* check: threads executing, as the core was told last */
 } pxi_sim_executor;
 
 /* A lease that the checker saw being offered. */
@@ -82,6 +83,7 @@ struct pxi_world {
     pxi_alarm fault_alarm, sweep_alarm;
     uint32_t next_fault;
     uint64_t spike_until_ns, spike_factor;
+    uint64_t last_arrival_ns; /* of what was sent before all was calm */
     uint32_t n_jobs_over;
     bool calm, falsified;
     pxi_verdict verdict;

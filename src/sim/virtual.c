@@ -735,16 +735,19 @@ static void drop_runs (pxi_virtual *executor, uint64_t culprit)
     }
 }
 
+/* Its threads are gone before anything else is told: what the core gives out next, it may give out. */
 void pxi_virtual_die (pxi_virtual *executor, uint64_t culprit)
 {
     drop_bursts (executor);
-    drop_runs (executor, culprit);
-    PXI_ASSERT (!executor->n_branches);
-    executor->hint = NULL;
-    tell_active (executor);
     if (executor->told_surplus)
         notice (executor, (pxi_event){.kind = PXI_EV_SURPLUS, .count = 0});
     executor->told_surplus = false;
+    executor->told_executing = executor->told_wanted = 0;
+    executor->told_runs = executor->runs_received;
+    notice (executor, (pxi_event){.kind = PXI_EV_ACTIVE, .runs = executor->runs_received});
+    drop_runs (executor, culprit);
+    PXI_ASSERT (!executor->n_branches);
+    executor->hint = NULL;
 }
 
 void pxi_virtual_free (pxi_virtual **executor_p)

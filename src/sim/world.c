@@ -152,8 +152,10 @@ void pxi_world_send (pxi_world *world, pxi_sim_peer *from, const pxi_action *act
         uint64_t delay_ns = route.at_ns[i] - world->time.now_ns;
         if (world->spike_until_ns > world->time.now_ns)
             delay_ns *= world->spike_factor;
-        pxi_alarm_set (&world->time, &parcel->alarm, PXI_ALARM_MESSAGE, parcel,
-                       world->time.now_ns + delay_ns);
+        uint64_t at_ns = world->time.now_ns + delay_ns;
+        pxi_alarm_set (&world->time, &parcel->alarm, PXI_ALARM_MESSAGE, parcel, at_ns);
+        if (!world->calm && at_ns > world->last_arrival_ns)
+            world->last_arrival_ns = at_ns;
     }
 }
 
@@ -510,12 +512,15 @@ uint64_t pxi_world_patience_ns (const pxi_world *world)
            PATIENCE_WAITS * (detect_ns + BACKOFF_CAP_NS + RESERVED_NS) + longest_burst_ns (world);
 }
 
-/* What lapses by itself: reservations, leases, results kept for sending again, relations. */
+/* What lapses by itself: reservations, leases, results kept for sending again, relations; after the last
+ * message that a slow network still had. */
 bool pxi_world_settle (pxi_world *world)
 {
     uint64_t lapse_ns = 3 * world->config.core.detect_ns + 2 * RESERVED_NS + PXI_SECOND +
                         longest_burst_ns (world);
-    if (pxi_world_run_until (world, world->time.now_ns + lapse_ns) && !world->config.unchecked)
+    uint64_t from_ns = world->last_arrival_ns > world->time.now_ns ? world->last_arrival_ns
+                                                                   : world->time.now_ns;
+    if (pxi_world_run_until (world, from_ns + lapse_ns) && !world->config.unchecked)
         pxi_check_quiet (world);
     return world->verdict == PXI_VERDICT_FINE;
 }
@@ -546,9 +551,10 @@ static uint64_t last_resume_ns (const pxi_world *world)
 void pxi_world_play (pxi_world *world, const volatile int *stop, pxi_world_report *report)
 {
     bool fine = run_jobs_until (world, world->config.calm_ns, stop);
-    uint64_t resumed_ns = last_resume_ns (world);
-    bool waits = !pxi_world_jobs_over (world) && world->config.calm_ns > resumed_ns;
-    fine = fine && pxi_world_run_until (world, waits ? world->config.calm_ns : resumed_ns);
+    if (fine && !pxi_world_jobs_over (world))
+        fine = pxi_world_run_until (world, world->config.calm_ns);
+    pxi_alarm_clear (&world->time, &world->fault_alarm); /* nothing more goes wrong */
+    fine = fine && pxi_world_run_until (world, last_resume_ns (world));
     if (fine) {
         pxi_world_calm (world);
         fine = run_jobs_until (world, world->time.now_ns + pxi_world_patience_ns (world), stop);
