@@ -1,5 +1,6 @@
 /* A transport carries envelopes between peers. It knows addresses and links, not the protocol.
- * One thread (the agent's loop) makes all calls. Nothing blocks. */
+ * One thread (the agent's loop) makes all calls. Nothing blocks, but what says so. Events come from
+ * pxi_zmq_step () (a notice about listening from pxi_zmq_new ()); their receivers may send. */
 #ifndef PXI_NET_TRANSPORT_H
 #define PXI_NET_TRANSPORT_H
 
@@ -18,7 +19,7 @@ typedef uint64_t pxi_link;
 typedef struct pxi_transport_events {
     /* A whole message: frame 0 is the envelope. The receiver takes the references. */
     void (*received) (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames);
-    /* What was sent to `address`/`link` could not be: queue full, no route. A hint. */
+    /* The connection of `link` to `address` went, or something that waited for it was dropped. A hint. */
     void (*unreachable) (void *context, const pxi_address *address, pxi_link link);
     /* A line for people, e.g. a peer that breaks off while shaking hands (another protocol, version). */
     void (*notice) (void *context, int level, const char *text);
@@ -38,13 +39,16 @@ typedef struct pxi_transport_stats {
 
 /* PX_EADDRESS, PX_EINUSE, PX_ESYSTEM; `why` (PX_WHY_SIZE bytes) says it in a sentence. */
 px_err pxi_zmq_new (const pxi_transport_config *config, pxi_transport **transport, char *why);
+/* Drops what waits. May block for 200 ms, so that what was sent last leaves. NULL inside is fine. */
 void pxi_zmq_free (pxi_transport **transport_p);
 
 /* As bound, with the real port; "" when not listening. */
 const char *pxi_zmq_endpoint (const pxi_transport *transport);
 
-/* Send to an address (kind != 0), by a link of its own or the one the peer came by; or, with kind 0,
- * back along `link`. Takes the frames' references in every case. PX_EAGAIN = dropped, counted. */
+/* Send to an address (kind != 0), by a link of its own or the one the peer came by; or, with kind 0 or
+ * address NULL, back along `link`. Takes the frames' references in every case. On error it was dropped:
+ * PX_EAGAIN (no route, or everything full), PX_ETOOBIG (a frame over message_size_max, or too many),
+ * PX_ENOMEM. PX_OK = on its way, or waiting for the link for a bounded time. */
 px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_link link,
                      pxi_bytes **frames, uint32_t n_frames);
 
@@ -56,7 +60,8 @@ bool pxi_zmq_step (pxi_transport *transport, uint32_t budget);
 
 void pxi_zmq_stats (const pxi_transport *transport, pxi_transport_stats *stats);
 
-/* "tcp://1.2.3.4:5", "tcp://[::1]:5", "host:5" (resolved) <-> address. PX_EADDRESS. */
+/* "tcp://1.2.3.4:5", "tcp://[::1]:5", "host:5" (asks the resolver, which may block) <-> address.
+ * PX_EADDRESS. Any thread. */
 px_err pxi_address_parse (const char *text, pxi_address *address, char *why);
 void pxi_address_print (const pxi_address *address, char text[64]);
 bool pxi_address_same (const pxi_address *a, const pxi_address *b);

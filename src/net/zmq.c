@@ -369,12 +369,18 @@ static bool is_too_big (const pxi_transport *transport, pxi_bytes *const *frames
     return n_frames > PXI_FRAMES_MAX;
 }
 
+/* The connection that the peer came by serves as long as there is no better: a peer may state an
+ * address that does not lead to it. */
+static bool by_answer (const struct link *link, pxi_link to)
+{
+    return (to & INBOUND) && !(link && link->connected);
+}
+
 px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_link to,
                      pxi_bytes **frames, uint32_t n_frames)
 {
     PXI_ASSERT (n_frames >= 1);
     bool addressed = address && address->kind != 0;
-    px_err err = PX_EAGAIN;
     struct link *link = addressed         ? link_find (transport, address)
                         : !(to & INBOUND) ? pxi_map_pointer (&transport->by_id, to)
                                           : NULL;
@@ -382,18 +388,17 @@ px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_l
         release_frames (frames, n_frames);
         return PX_ETOOBIG;
     }
-    if (!link && (to & INBOUND)) {
-        err = answer (transport, to, frames, n_frames);
+    if (by_answer (link, to)) {
+        px_err err = answer (transport, to, frames, n_frames);
         if (err != PX_ENOPEER)
             return err;
-        err = PX_EAGAIN;
     }
     if (!link && addressed)
         link = link_open (transport, address);
     if (link)
         return link_send (transport, link, frames, n_frames);
     release_frames (frames, n_frames);
-    return err;
+    return PX_EAGAIN;
 }
 
 /* ---- step: notices -----------------------------------------------------------------------------

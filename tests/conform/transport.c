@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "leak.h"
 #include "net/transport.h"
 
 enum { NODES_MAX = 16, MESSAGE_SIZE_MAX = 16 << 20 };
@@ -178,6 +180,7 @@ Test (transport, echoes_both_ways)
     cr_expect (pxi_bytes_size (a.last) == 3 && memcmp (pxi_bytes_data (a.last), "two", 3) == 0);
     node_close (&a);
     node_close (&b);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, one_that_does_not_listen_is_answered)
@@ -196,6 +199,7 @@ Test (transport, one_that_does_not_listen_is_answered)
     node_close (&client);
     PUMP_UNTIL (node_send (&server, NULL, server.link, "late", 4) == PX_EAGAIN, &server);
     node_close (&server);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, ipv6_and_names_work_where_the_host_has_them)
@@ -213,6 +217,7 @@ Test (transport, ipv6_and_names_work_where_the_host_has_them)
     cr_expect_eq (a.address.kind, 4);
     cr_expect_str_eq (a.notice, "");
     node_close (&a);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, large_frames_arrive_whole_and_aligned)
@@ -238,6 +243,7 @@ Test (transport, large_frames_arrive_whole_and_aligned)
     }
     node_close (&b);
     node_close (&a);
+    TEST_NO_LEAKS ();
 }
 
 /* Each sender's messages come once and in order, however little is read at a time. */
@@ -267,6 +273,7 @@ Test (transport, many_small_messages_of_several_senders_come_once_and_in_order)
     cr_expect_eq (a->n_out_of_order, 0);
     for (int i = 0; i <= SENDERS; i++)
         node_close (&all[i]);
+    TEST_NO_LEAKS ();
 }
 
 /* The descriptors alone must wake a loop that sleeps: zmq's are edge-triggered, and sends swallow
@@ -290,6 +297,7 @@ Test (transport, no_wake_up_is_lost)
     }
     node_close (&a);
     node_close (&b);
+    TEST_NO_LEAKS ();
 }
 
 /* The same for a sender whose queue is full when it goes to sleep. */
@@ -309,6 +317,7 @@ Test (transport, what_waits_for_a_full_queue_leaves_when_there_is_room)
     cr_expect_eq (a.n_unreachable, 0);
     node_close (&a);
     node_close (&b);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, an_idle_one_is_not_woken)
@@ -325,6 +334,7 @@ Test (transport, an_idle_one_is_not_woken)
     cr_expect_not (pxi_zmq_step (a.transport, 64));
     node_close (&a);
     node_close (&b);
+    TEST_NO_LEAKS ();
 }
 
 /* ---- peers that come, go, freeze ----------------------------------------------------------------
@@ -354,6 +364,7 @@ Test (transport, what_is_sent_before_the_peer_listens_arrives)
     cr_expect_eq (a.n_unreachable, 0);
     node_close (&a);
     node_close (&b);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, a_peer_that_is_not_there_is_reported_and_not_called_again)
@@ -368,6 +379,7 @@ Test (transport, a_peer_that_is_not_there_is_reported_and_not_called_again)
     PUMP_UNTIL (links_of (&a) == 0, &a);
     cr_expect (strstr (a.notice, "not a peer, or not there"), "%s", a.notice);
     node_close (&a);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, what_waits_is_bounded)
@@ -384,6 +396,7 @@ Test (transport, what_waits_is_bounded)
     cr_expect_eq (err, PX_EAGAIN);
     cr_expect_lt (n, 1000);
     node_close (&a);
+    TEST_NO_LEAKS ();
 }
 
 /* What was sent to the former self is delivered to it, or its link is reported; what is sent
@@ -407,6 +420,7 @@ Test (transport, a_peer_that_restarts_at_the_same_port_is_reached_again)
     }
     node_close (&a);
     node_close (&b);
+    TEST_NO_LEAKS ();
 }
 
 struct child {
@@ -484,6 +498,7 @@ Test (transport, a_frozen_peer_blocks_nobody_and_is_reported)
     cr_expect_gt (a.n_received, before);
     node_close (&a);
     child_end (&child);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, a_killed_peer_is_reported_at_once)
@@ -498,6 +513,85 @@ Test (transport, a_killed_peer_is_reported_at_once)
     PUMP_UNTIL (a.n_unreachable == 1, &a);
     cr_expect_lt (pxi_clock_ns () - begin_ns, PXI_SECOND);
     node_close (&a);
+    TEST_NO_LEAKS ();
+}
+
+/* A join address where something else answers. */
+Test (transport, a_server_that_is_no_peer_is_reported)
+{
+    struct node a;
+    pxi_address address = {.kind = 4, .ip = {127, 0, 0, 1}};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK)};
+    socklen_t at_size = sizeof at;
+    int server = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    cr_assert_eq (bind (server, (struct sockaddr *)&at, sizeof at), 0);
+    cr_assert_eq (listen (server, 5), 0);
+    cr_assert_eq (getsockname (server, (struct sockaddr *)&at, &at_size), 0);
+    address.port = ntohs (at.sin_port);
+    node_start (&a, "");
+    cr_assert_eq (node_send (&a, &address, 0, "peer?", 5), PX_OK);
+    struct node *one[] = {&a};
+    uint64_t until_ns = pxi_clock_ns () + DEADLINE_S * PXI_SECOND;
+    while (a.n_unreachable == 0 && pxi_clock_ns () < until_ns) {
+        int client = accept (server, NULL, NULL);
+        if (client >= 0) {
+            cr_expect_gt (send (client, "HTTP/1.1 400 Bad Request\r\n\r\n", 28, MSG_NOSIGNAL), 0);
+            close (client);
+        }
+        pump (one, 1, 20);
+    }
+    cr_expect_geq (a.n_unreachable, 1);
+    cr_expect_eq (a.n_received, 0);
+    close (server);
+    node_close (&a);
+    TEST_NO_LEAKS ();
+}
+
+/* What a peer states of itself may be wrong (behind a gateway): the way it came by still leads
+ * back. */
+Test (transport, a_wrong_address_does_not_keep_an_answer_from_its_link)
+{
+    struct node server, client;
+    pxi_address wrong = free_port ();
+    node_start (&server, "tcp://127.0.0.1:*");
+    node_start (&client, "");
+    cr_assert_eq (node_send (&server, &wrong, 0, "into the void", 13), PX_OK);
+    cr_assert_eq (node_send (&client, &server.address, 0, "question", 8), PX_OK);
+    PUMP_UNTIL (server.n_received == 1, &server, &client);
+    cr_assert_eq (node_send (&server, &wrong, server.link, "answer", 6), PX_OK);
+    PUMP_UNTIL (client.n_received == 1, &server, &client);
+    node_close (&client);
+    node_close (&server);
+    TEST_NO_LEAKS ();
+}
+
+/* No descriptors left: a send is refused, nothing is lost of what there is, and later it goes
+ * again. */
+Test (transport, without_descriptors_a_new_link_is_refused_and_old_ones_work)
+{
+    struct node a, b, c;
+    int taken[2000], n = 0;
+    node_start (&a, "tcp://127.0.0.1:*");
+    node_start (&b, "");
+    node_start (&c, "tcp://127.0.0.1:*");
+    a.echo = true;
+    cr_assert_eq (node_send (&b, &a.address, 0, "x", 1), PX_OK);
+    PUMP_UNTIL (b.n_received == 1, &a, &b);
+    struct rlimit limit = {.rlim_cur = 256, .rlim_max = 256};
+    cr_assert_eq (setrlimit (RLIMIT_NOFILE, &limit), 0);
+    while (n < 2000 && (taken[n] = dup (0)) >= 0)
+        n++;
+    cr_expect_eq (node_send (&b, &c.address, 0, "x", 1), PX_EAGAIN);
+    cr_assert_eq (node_send (&b, &a.address, 0, "x", 1), PX_OK);
+    PUMP_UNTIL (b.n_received == 2, &a, &b);
+    while (n > 0)
+        close (taken[--n]);
+    cr_assert_eq (node_send (&b, &c.address, 0, "x", 1), PX_OK);
+    PUMP_UNTIL (c.n_received == 1, &b, &c);
+    node_close (&a);
+    node_close (&b);
+    node_close (&c);
+    TEST_NO_LEAKS ();
 }
 
 /* ---- strangers ------------------------------------------------------------------------------- */
@@ -537,6 +631,7 @@ Test (transport, garbage_on_the_port_is_refused_and_harms_nobody)
     cr_expect (strstr (a.notice, "not a peer"), "%s", a.notice);
     node_close (&a);
     node_close (&b);
+    TEST_NO_LEAKS ();
 }
 
 static void raw_send (void *socket, size_t size, bool more)
@@ -582,6 +677,7 @@ Test (transport, messages_that_no_peer_sends_are_refused_whole)
     zmq_close (named);
     zmq_ctx_term (context);
     node_close (&a);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, what_is_over_the_limit_is_not_sent)
@@ -599,6 +695,7 @@ Test (transport, what_is_over_the_limit_is_not_sent)
     cr_expect_eq (node_send (&a, NULL, 0, data, 1), PX_EAGAIN);
     cr_expect_eq (node_send (&a, NULL, 4711, data, 1), PX_EAGAIN);
     node_close (&a);
+    TEST_NO_LEAKS ();
 }
 
 /* ---- bounds and ends ----------------------------------------------------------------------------
@@ -630,6 +727,7 @@ Test (transport, the_longest_unused_link_is_closed_first)
     node_close (&a);
     for (int i = 0; i < PEERS; i++)
         node_close (&peers[i]);
+    TEST_NO_LEAKS ();
 }
 
 static int count_descriptors (void)
@@ -657,6 +755,7 @@ Test (transport, nothing_is_left_open)
         node_close (&b);
     }
     cr_expect_eq (count_descriptors (), before);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, what_was_sent_last_is_drained)
@@ -670,6 +769,7 @@ Test (transport, what_was_sent_last_is_drained)
     node_close (&b);
     PUMP_UNTIL (a.n_received == 2, &a);
     node_close (&a);
+    TEST_NO_LEAKS ();
 }
 
 /* ---- where to listen ----------------------------------------------------------------------------
@@ -705,6 +805,7 @@ Test (transport, listening_says_what_is_wrong)
         cr_expect_null (transport);
     }
     node_close (&a);
+    TEST_NO_LEAKS ();
 }
 
 Test (transport, listening_to_the_network_is_said_to_be_open)
@@ -713,4 +814,5 @@ Test (transport, listening_to_the_network_is_said_to_be_open)
     node_start (&a, "tcp://*:*");
     cr_expect (strstr (a.notice, "nothing is encrypted or authenticated"), "%s", a.notice);
     node_close (&a);
+    TEST_NO_LEAKS ();
 }

@@ -4,6 +4,7 @@
 
 #include <peerexec/peer.h>
 
+#include "leak.h"
 #include "net/outbox.h"
 #include "net/transport.h"
 
@@ -49,6 +50,7 @@ Test (net, addresses_are_read_and_written)
             cr_expect (strstr (why, table[i].word), "'%s': %s", table[i].text, why);
         }
     }
+    TEST_NO_LEAKS ();
 }
 
 Test (net, addresses_are_the_same_by_kind_ip_and_port)
@@ -67,6 +69,7 @@ Test (net, addresses_are_the_same_by_kind_ip_and_port)
     b = a;
     b.kind = 6;
     cr_expect_not (pxi_address_same (&a, &b));
+    TEST_NO_LEAKS ();
 }
 
 static bool add (pxi_outbox *outbox, size_t size, uint64_t now_ns)
@@ -96,4 +99,5 @@ Test (net, an_outbox_is_bounded_in_number_bytes_and_time)
     cr_expect_not (add (&outbox, 1, 0));
     pxi_outbox_fini (&outbox);
     cr_expect_eq (outbox.size_bytes, 0);
+    TEST_NO_LEAKS ();
 }

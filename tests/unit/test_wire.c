@@ -5,6 +5,7 @@
 #include <peerexec/peer.h>
 
 #include "fuzz/wire_samples.h"
+#include "leak.h"
 #include "wire/arena.h"
 #include "wire/codec.h"
 #include "wire/peerexec.pb-c.h"
@@ -41,6 +42,7 @@ Test (wire, every_kind_comes_out_as_it_went_in)
     }
     for (int kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++)
         cr_expect (seen[kind], "no sample of kind %d", kind);
+    TEST_NO_LEAKS ();
 }
 
 Test (wire, fields_that_a_kind_does_not_use_do_not_travel)
@@ -61,6 +63,7 @@ Test (wire, fields_that_a_kind_does_not_use_do_not_travel)
         pxi_codec_fini (&decoded);
         pxi_bytes_release (bytes);
     }
+    TEST_NO_LEAKS ();
 }
 
 /* One wrong field each, and a word of what the refusal says. */
@@ -213,6 +216,7 @@ Test (wire, each_wrong_field_is_refused_by_its_name)
         pxi__wire__envelope__free_unpacked (envelope, NULL);
         pxi_bytes_release (bytes);
     }
+    TEST_NO_LEAKS ();
 }
 
 Test (wire, counts_over_their_limits_are_refused)
@@ -249,6 +253,7 @@ Test (wire, counts_over_their_limits_are_refused)
     size = pxi__wire__envelope__pack (&out, packed);
     cr_expect_eq (pxi_codec_decode (packed, size, 33, &decoded, why), PX_EMALFORMED);
     cr_expect (strstr (why, "33 attempts"), "%s", why);
+    TEST_NO_LEAKS ();
 }
 
 Test (wire, another_version_is_told_from_garbage)
@@ -269,6 +274,7 @@ Test (wire, another_version_is_told_from_garbage)
     cr_expect_eq (pxi_codec_decode ("GET / HTTP/1.1\r\n", 16, 0, &decoded, why), PX_EMALFORMED);
     cr_expect_eq (pxi_codec_decode (NULL, 0, 0, &decoded, NULL), PX_EMALFORMED);
     pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
 }
 
 Test (wire, a_version_stated_twice_is_refused)
@@ -284,6 +290,7 @@ Test (wire, a_version_stated_twice_is_refused)
     cr_expect_eq (pxi_codec_decode (data, size + 5, 0, &decoded, why), PX_EMALFORMED);
     cr_expect (strstr (why, "version"), "%s", why);
     pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
 }
 
 Test (wire, an_oversized_envelope_is_refused_before_it_is_read)
@@ -293,6 +300,7 @@ Test (wire, an_oversized_envelope_is_refused_before_it_is_read)
     char why[PX_WHY_SIZE];
     cr_expect_eq (pxi_codec_decode (data, sizeof data, 0, &decoded, why), PX_ETOOBIG);
     cr_expect (strstr (why, "65537"), "%s", why);
+    TEST_NO_LEAKS ();
 }
 
 /* Empty submessages are two bytes on the wire and over a hundred in memory. */
@@ -308,6 +316,7 @@ Test (wire, what_would_unpack_to_more_than_the_cap_is_refused)
         memcpy (data + size, "\xc2\x01\x00", 3); /* field 24, no bytes */
     cr_expect_eq (pxi_codec_decode (data, size, 0, &decoded, why), PX_EMALFORMED);
     cr_expect (strstr (why, "unpacks to more"), "%s", why);
+    TEST_NO_LEAKS ();
 }
 
 Test (wire, a_status_question_is_told_from_the_protocol)
@@ -331,6 +340,7 @@ Test (wire, a_status_question_is_told_from_the_protocol)
                   PX_EAGAIN);
     pxi_bytes_release (ask);
     pxi_bytes_release (leave);
+    TEST_NO_LEAKS ();
 }
 
 /* protobuf-c has no limit of recursion: no message may reach itself. */
@@ -355,6 +365,7 @@ Test (wire, the_schema_is_flat_packed_and_without_strings)
 {
     check_depth (&pxi__wire__envelope__descriptor, 0);
     check_depth (&pxi__wire__chain__descriptor, 0);
+    TEST_NO_LEAKS ();
 }
 
 Test (wire, the_arena_stops_at_its_cap)
@@ -371,6 +382,7 @@ Test (wire, the_arena_stops_at_its_cap)
     cr_expect (arena.over_cap && !arena.out_of_memory);
     cr_expect_null (pxi_arena_alloc (&arena, SIZE_MAX));
     pxi_arena_fini (&arena);
+    TEST_NO_LEAKS ();
 }
 
 /* ---- chains ---------------------------------------------------------------------------------- */
@@ -386,6 +398,7 @@ Test (chain, comes_out_as_it_went_in_as_copies)
     pxi_chain_fini (&back);
     cr_expect_eq (pxi_chain_decode (bytes, &back), PX_EMALFORMED);
     pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
 }
 
 Test (chain, nothing_is_an_empty_chain)
@@ -397,6 +410,7 @@ Test (chain, nothing_is_an_empty_chain)
     cr_expect_eq (pxi_chain_decode (bytes, &back), PX_OK);
     pxi_chain_fini (&back);
     pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
 }
 
 Test (chain, over_the_limits_is_cut_and_counted)
@@ -437,6 +451,7 @@ Test (chain, over_the_limits_is_cut_and_counted)
     cr_expect_null (wire_chain_fault (&back));
     pxi_chain_fini (&back);
     pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
 }
 
 Test (chain, hostile_text_becomes_harmless)
@@ -450,6 +465,7 @@ Test (chain, hostile_text_becomes_harmless)
     cr_expect_str_eq (back.failures[0].task, "");
     pxi_chain_fini (&back);
     pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
 }
 
 Test (chain, shares_of_one_peer_are_summed)
@@ -462,6 +478,7 @@ Test (chain, shares_of_one_peer_are_summed)
     cr_assert_eq (n, 2);
     cr_expect (shares[0].peer_id == 1 && shares[0].subtasks == 5 && shares[0].work_ns == 50);
     cr_expect (shares[1].peer_id == 2 && shares[1].subtasks == 2);
+    TEST_NO_LEAKS ();
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -498,4 +515,5 @@ Test (text, valid_is_utf8_without_control_characters)
             cr_expect_str_eq (clean, table[i].text);
     }
     cr_expect_not (pxi_text_valid ("a\0b", 3));
+    TEST_NO_LEAKS ();
 }
