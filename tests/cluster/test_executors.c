@@ -1,0 +1,119 @@
+/* Executor processes: what takes one down is an error of the attempt, and of nothing else. */
+#include <criterion/criterion.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster.h"
+#include "leak.h"
+
+TestSuite (executors, .timeout = 120);
+
+static void expect_crash (px_peer *peer, const char *task, const void *input, size_t input_size,
+                          const char *how)
+{
+    px_outcome outcome;
+    char expected[200], text[2000];
+    px_job *job = cluster_run (peer, task, input, input_size, &outcome);
+    px_outcome_print (&outcome, text, sizeof text);
+    snprintf (expected, sizeof expected, "%s of module work on peer ", how);
+    cr_assert_eq (outcome.code, PX_ECRASH, "%s: %s", task, text);
+    cr_assert_not_null (strstr (text, expected), "%s: %s", task, text);
+    px_job_free (&job);
+}
+
+Test (executors, turn_a_crash_of_a_root_into_its_outcome)
+{
+    const struct {
+        const char *task, *how;
+    } cases[] = {
+        {"work.segv", "signal 11 in task work.segv"},
+        {"work.die", "signal 6 in task work.die"},
+        {"work.overflow", "signal 11 in task work.overflow"},
+        {"work.leave", "exit code 3 in task work.leave"},
+    };
+    cluster cluster;
+    cluster_begin (&cluster, 1, APART);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t before = cluster_stats (cluster.peers[0]).attempts_crashed;
+        expect_crash (cluster.peers[0], cases[i].task, NULL, 0, cases[i].how);
+        uint64_t crashed = cluster_stats (cluster.peers[0]).attempts_crashed - before;
+        cr_assert_leq (crashed, 3, "%llu attempts", (unsigned long long)crashed);
+    }
+    work_tree tree = {4, 4, 0};
+    cr_assert_eq (cluster_number (cluster.peers[0], "work.tree", &tree, sizeof tree),
+                  cluster_tree_size (4, 4), "the peer goes on");
+    cluster_end (&cluster);
+    TEST_NO_LEAKS ();
+}
+
+Test (executors, try_a_crashing_subtask_at_most_three_times)
+{
+    const struct {
+        uint32_t kind;
+        const char *how;
+    } cases[] = {
+        {WORK_SEGV, "signal 11 in task work.segv"},
+        {WORK_OVERFLOW, "signal 11 in task work.overflow"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cluster cluster;
+        work_many many = {cases[i].kind, 1, 16, 0};
+        cluster_begin (&cluster, 3, APART);
+        expect_crash (cluster.peers[0], "work.many", &many, sizeof many, cases[i].how);
+        cluster_end (&cluster);
+    }
+}
+
+/* One program crashes again and again; another one, on the same peers, does not notice. */
+Test (executors, keep_programs_apart)
+{
+    cluster cluster;
+    px_job *job = NULL;
+    px_outcome outcome;
+    cluster_begin (&cluster, 2, APART);
+    work_tree tree = {6, 4, MILLISECONDS (1) / 4};
+    cr_assert_eq (px_job_submit (cluster.peers[1], "work.tree", &tree, sizeof tree, NULL, &job),
+                  PX_OK);
+    for (int i = 0; i < 3; i++)
+        expect_crash (cluster.peers[0], "work.die", NULL, 0, "signal 6 in task work.die");
+    cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (60)), &outcome), PX_OK);
+    cr_assert_eq (outcome.code, PX_OK, "%s", px_err_name (outcome.code));
+    uint64_t count = 0;
+    memcpy (&count, outcome.bytes, sizeof count);
+    cr_assert_eq (count, cluster_tree_size (6, 4));
+    px_job_free (&job);
+    cluster_end (&cluster);
+}
+
+Test (executors, that_do_not_stop_are_ended)
+{
+    cluster cluster;
+    px_job *job = NULL;
+    px_outcome outcome;
+    cluster_begin (&cluster, 2, APART);
+    work_many many = {WORK_DEAF, 2, 16, 0};
+    cr_assert_eq (px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, NULL, &job),
+                  PX_OK);
+    CLUSTER_UNTIL (CLUSTER_SUM (&cluster, slots_used) >= 2);
+    px_job_cancel (job);
+    cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (20)), &outcome), PX_OK);
+    cr_assert_eq (outcome.code, PX_ECANCELLED);
+    px_job_free (&job);
+    CLUSTER_UNTIL (CLUSTER_SUM (&cluster, jobs) == 0);
+    CLUSTER_UNTIL (CLUSTER_SUM (&cluster, slots_used) == 0);
+    cluster_end (&cluster);
+}
+
+Test (executors, are_used_again_by_the_next_job)
+{
+    cluster cluster;
+    cluster_begin (&cluster, 1, APART);
+    work_tree tree = {2, 2, 0};
+    for (int i = 0; i < 5; i++)
+        cluster_number (cluster.peers[0], "work.tree", &tree, sizeof tree);
+    CLUSTER_UNTIL (CLUSTER_SUM (&cluster, jobs) == 0);
+    cr_assert_leq (cluster_children (), 2, "%d processes for one job after the other",
+                   cluster_children ());
+    cluster_end (&cluster);
+}

@@ -1,0 +1,184 @@
+/* The module of the cluster tests: tasks that do, in small, what tasks may do to a peer. Compiled
+ * into the tests and built as a shared object. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <peerexec/peerexec.h>
+
+#include "work.h"
+
+PX_MODULE ("work", "1")
+
+static volatile uint64_t sink; /* so that work is not optimised away */
+
+static void burn (uint64_t duration_ns)
+{
+    uint64_t until_ns = px_now_ns () + duration_ns;
+    while (px_now_ns () < until_ns)
+        sink++;
+}
+
+static px_err echo (px_task *task, const void *input, size_t input_size)
+{
+    return px_task_return (task, input, input_size);
+}
+PX_TASK (echo)
+
+/* Counts the nodes of a tree, burning a little at each. */
+static px_err tree (px_task *task, const void *input, size_t input_size)
+{
+    work_tree node;
+    if (input_size != sizeof node)
+        return px_task_fail (task, "want %zu bytes, got %zu", sizeof node, input_size);
+    memcpy (&node, input, sizeof node);
+    uint64_t count = 1;
+    burn (node.burn_ns);
+    if (node.depth) {
+        px_branch branch;
+        px_outcome outcome;
+        work_tree child = {node.depth - 1, node.fan, node.burn_ns};
+        px_err err = px_branch_open (task, "work.tree", NULL, &branch);
+        for (uint32_t i = 0; i < node.fan && err == PX_OK; i++)
+            err = px_branch_add (branch, tree, &child, sizeof child);
+        if (err == PX_OK)
+            err = px_branch_join (branch);
+        for (uint32_t i = 0; i < node.fan && err == PX_OK; i++) {
+            uint64_t below;
+            err = px_branch_result (branch, i, &outcome);
+            if (err == PX_OK)
+                memcpy (&below, outcome.bytes, sizeof below), count += below;
+        }
+        if (err != PX_OK)
+            return err;
+        px_branch_close (branch);
+    }
+    return px_task_return (task, &count, sizeof count);
+}
+PX_TASK (tree)
+
+static px_err fail (px_task *task, const void *input, size_t input_size)
+{
+    return px_task_fail (task, "as it was asked: %.*s", (int)input_size, (const char *)input);
+}
+PX_TASK (fail)
+
+static px_err segv (px_task *task, const void *input, size_t input_size)
+{
+    (void)task, (void)input_size;
+    *(volatile int *)(input ? (uintptr_t)8 : (uintptr_t)16) = 1;
+    return PX_OK;
+}
+PX_TASK (segv)
+
+static px_err die (px_task *task, const void *input, size_t input_size)
+{
+    (void)task, (void)input, (void)input_size;
+    abort ();
+}
+PX_TASK (die)
+
+static px_err leave (px_task *task, const void *input, size_t input_size)
+{
+    (void)task, (void)input, (void)input_size;
+    exit (3);
+}
+PX_TASK (leave)
+
+static int dig (volatile char *above, int depth)
+{
+    volatile char room[4096];
+    room[0] = (char)(above[0] + 1);
+    return depth ? dig (room, depth - 1) + room[0] : room[0];
+}
+
+static px_err overflow (px_task *task, const void *input, size_t input_size)
+{
+    (void)input, (void)input_size;
+    volatile char top[1] = {0};
+    int depth = dig (top, 1 << 20);
+    return px_task_return (task, &depth, sizeof depth);
+}
+PX_TASK (overflow)
+
+/* As many bytes as asked for, each its index. */
+static px_err bytes (px_task *task, const void *input, size_t input_size)
+{
+    uint64_t size;
+    void *room;
+    if (input_size < sizeof size)
+        return px_task_fail (task, "no size");
+    memcpy (&size, input, sizeof size);
+    px_err err = px_task_result (task, size, &room);
+    for (uint64_t i = 0; i < size && err == PX_OK; i++)
+        ((uint8_t *)room)[i] = (uint8_t)i;
+    return err;
+}
+PX_TASK (bytes)
+
+/* Waits until it is no longer wanted, and hears it. */
+static px_err wait (px_task *task, const void *input, size_t input_size)
+{
+    (void)input, (void)input_size;
+    return px_task_sleep (task, PX_FOREVER / 4);
+}
+PX_TASK (wait)
+
+/* Never stops, whatever is asked. */
+static px_err deaf (px_task *task, const void *input, size_t input_size)
+{
+    (void)task, (void)input, (void)input_size;
+    while (px_now_ns ())
+        sink++;
+    return PX_OK;
+}
+PX_TASK (deaf)
+
+/* Says where it ran, after a while. */
+static px_err nap (px_task *task, const void *input, size_t input_size)
+{
+    uint64_t id = px_task_peer_id (task), duration_ns = 0;
+    memcpy (&duration_ns, input, input_size < sizeof duration_ns ? input_size : sizeof duration_ns);
+    burn (duration_ns);
+    return px_task_return (task, &id, sizeof id);
+}
+PX_TASK (nap)
+
+static px_err sum_sizes (void *context, uint64_t index, const px_outcome *outcome)
+{
+    (void)index;
+    uint64_t *sum = context;
+    *sum += outcome->code == PX_OK ? outcome->bytes_size : 0;
+    return PX_OK;
+}
+
+/* `count` subtasks of a kind with the same input; the sum of their results' sizes. */
+static px_err many (px_task *task, const void *input, size_t input_size)
+{
+    static px_task_fn *const kinds[] = {
+        [WORK_ECHO] = echo, [WORK_FAIL] = fail, [WORK_SEGV] = segv, [WORK_DIE] = die,
+        [WORK_OVERFLOW] = overflow, [WORK_BYTES] = bytes, [WORK_WAIT] = wait, [WORK_DEAF] = deaf,
+        [WORK_NAP] = nap, [WORK_LEAVE] = leave};
+    work_many what;
+    uint64_t sum = 0;
+    px_branch branch;
+    px_branch_options options = PX_BRANCH_OPTIONS_INIT;
+    options.react = sum_sizes;
+    options.react_context = &sum;
+    options.subtasks_max = 64;
+    if (input_size < sizeof what)
+        return px_task_fail (task, "want %zu bytes, got %zu", sizeof what, input_size);
+    memcpy (&what, input, sizeof what);
+    options.number = what.number;
+    px_err err = px_branch_open (task, "work.many", &options, &branch);
+    for (uint32_t i = 0; i < what.count && err == PX_OK; i++)
+        err = px_branch_add (branch, kinds[what.kind], (const char *)input + sizeof what,
+                             input_size - sizeof what);
+    if (err == PX_OK)
+        err = px_branch_join (branch);
+    if (err != PX_OK)
+        return err;
+    px_branch_close (branch);
+    return px_task_return (task, &sum, sizeof sum);
+}
+PX_TASK (many)

@@ -1,0 +1,287 @@
+/* The agent's parts that stand alone: inbox, payloads by handle, a job's specification, frames. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/blob.h"
+#include "agent/inbox.h"
+#include "agent/pipe.h"
+#include "agent/spec.h"
+#include "leak.h"
+
+/* ---- inbox ------------------------------------------------------------------------------------ */
+
+typedef struct numbered {
+    pxi_letter letter;
+    uint32_t sender, number;
+} numbered;
+
+Test (inbox, gives_letters_in_the_order_of_posting)
+{
+    pxi_inbox inbox;
+    numbered letters[3] = {{.number = 0}, {.number = 1}, {.number = 2}};
+    cr_assert_eq (pxi_inbox_init (&inbox), PX_OK);
+    cr_assert_null (pxi_inbox_take (&inbox));
+    for (int i = 0; i < 3; i++)
+        pxi_inbox_post (&inbox, &letters[i].letter);
+    pxi_letter *letter = pxi_inbox_take (&inbox);
+    for (uint32_t i = 0; i < 3; i++, letter = letter->next)
+        cr_assert_eq (((numbered *)letter)->number, i);
+    cr_assert_null (letter);
+    cr_assert (pxi_inbox_is_empty (&inbox));
+    pxi_inbox_fini (&inbox);
+}
+
+enum { SENDERS = 4, LETTERS = 20000 };
+
+typedef struct sending {
+    pxi_inbox *inbox;
+    numbered *letters;
+    uint32_t sender;
+} sending;
+
+static void *post_all (void *argument)
+{
+    sending *work = argument;
+    for (uint32_t i = 0; i < LETTERS; i++) {
+        work->letters[i] = (numbered){.sender = work->sender, .number = i};
+        pxi_inbox_post (work->inbox, &work->letters[i].letter);
+    }
+    return NULL;
+}
+
+/* The receiver sleeps on the descriptor: a lost wake-up would hang it. */
+Test (inbox, wakes_a_sleeper_for_every_letter_of_many_senders, .timeout = 20)
+{
+    pxi_inbox inbox;
+    pthread_t threads[SENDERS];
+    sending work[SENDERS];
+    uint32_t next[SENDERS] = {0}, received = 0;
+    cr_assert_eq (pxi_inbox_init (&inbox), PX_OK);
+    for (uint32_t i = 0; i < SENDERS; i++) {
+        work[i] = (sending){&inbox, calloc (LETTERS, sizeof (numbered)), i};
+        pthread_create (&threads[i], NULL, post_all, &work[i]);
+    }
+    while (received < SENDERS * LETTERS) {
+        if (pxi_inbox_sleep (&inbox)) {
+            fd_set set;
+            FD_ZERO (&set);
+            FD_SET (inbox.fd, &set);
+            cr_assert_eq (select (inbox.fd + 1, &set, NULL, NULL, NULL), 1);
+            pxi_inbox_awake (&inbox);
+        }
+        for (pxi_letter *letter = pxi_inbox_take (&inbox); letter; letter = letter->next) {
+            numbered *one = (numbered *)letter;
+            cr_assert_eq (one->number, next[one->sender]++, "out of order");
+            received++;
+        }
+    }
+    for (uint32_t i = 0; i < SENDERS; i++) {
+        pthread_join (threads[i], NULL);
+        free (work[i].letters);
+    }
+    pxi_inbox_fini (&inbox);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- payloads --------------------------------------------------------------------------------- */
+
+Test (blob, gives_back_each_reference_once)
+{
+    pxi_blobs blobs;
+    pxi_blobs_init (&blobs, 1);
+    pxi_bytes *shared = pxi_bytes_copy ("spec", 4);
+    uint64_t first = pxi_blobs_put (
+        &blobs, (pxi_blob){pxi_bytes_acquire (shared), pxi_bytes_copy ("a", 1), PX_OK});
+    uint64_t second = pxi_blobs_put (&blobs, (pxi_blob){shared, NULL, PX_EFAILED});
+    cr_assert_neq (first, 0);
+    cr_assert_neq (second, first);
+    cr_assert_eq (pxi_blobs_get (&blobs, second).code, (uint32_t)PX_EFAILED);
+    cr_assert_null (pxi_blobs_get (&blobs, 77).first);
+    pxi_blob taken = pxi_blobs_take (&blobs, first);
+    cr_assert_eq (pxi_bytes_size (taken.second), 1);
+    cr_assert_null (pxi_blobs_take (&blobs, first).first, "taken twice");
+    pxi_bytes_release (taken.first);
+    pxi_bytes_release (taken.second);
+    pxi_blobs_forget (&blobs, first);
+    cr_assert_eq (pxi_blobs_count (&blobs), 1);
+    pxi_blobs_fini (&blobs); /* releases what is left */
+    TEST_NO_LEAKS ();
+}
+
+/* ---- specification ---------------------------------------------------------------------------- */
+
+static pxi_bytes *encoded (const px_point_number *numbers, size_t n, int trace, int32_t otherwise)
+{
+    px_job_options options = PX_JOB_OPTIONS_INIT;
+    pxi_bytes *bytes = NULL;
+    options.numbers = numbers;
+    options.n_numbers = n;
+    options.trace = trace;
+    cr_assert_eq (pxi_spec_encode (&options, otherwise, &bytes, NULL), PX_OK);
+    return bytes;
+}
+
+Test (spec, comes_back_as_it_was)
+{
+    const px_point_number numbers[] = {{"uts.children", 3}, {"a", 0}, {"b.c", PX_NUMBER_DEFAULT}};
+    pxi_spec spec;
+    pxi_bytes *bytes = encoded (numbers, 3, 1, 16);
+    cr_assert (pxi_spec_decode (pxi_bytes_data (bytes), pxi_bytes_size (bytes), &spec));
+    cr_assert (spec.trace);
+    cr_assert_eq (spec.branch_number, 16);
+    cr_assert_eq (spec.n_points, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_str_eq (spec.points[i], numbers[i].point);
+        cr_assert_eq (spec.numbers[i], numbers[i].number);
+    }
+    pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
+}
+
+Test (spec, refuses_what_an_application_got_wrong)
+{
+    char long_name[100] = {0};
+    memset (long_name, 'x', sizeof long_name - 1);
+    const struct {
+        px_point_number number;
+        size_t n;
+        px_err err;
+    } cases[] = {
+        {{"", 1}, 1, PX_EINVAL},        {{NULL, 1}, 1, PX_EINVAL},  {{long_name, 1}, 1, PX_EINVAL},
+        {{"p", -2}, 1, PX_EINVAL},      {{"p", 65536}, 1, PX_EINVAL}, {{"p", 65535}, 1, PX_OK},
+        {{"p", 1}, PXI_SPEC_POINTS_MAX + 1, PX_EFULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        px_point_number many[PXI_SPEC_POINTS_MAX + 1];
+        for (size_t k = 0; k < cases[i].n; k++)
+            many[k] = cases[i].number;
+        px_job_options options = PX_JOB_OPTIONS_INIT;
+        options.numbers = many;
+        options.n_numbers = cases[i].n;
+        pxi_bytes *bytes = NULL;
+        char why[PX_WHY_SIZE] = "";
+        cr_assert_eq (pxi_spec_encode (&options, 1, &bytes, why), cases[i].err, "case %zu", i);
+        cr_assert_eq (bytes != NULL, cases[i].err == PX_OK, "case %zu", i);
+        cr_assert (cases[i].err == PX_OK || why[0], "case %zu says nothing", i);
+        pxi_bytes_release (bytes);
+    }
+    TEST_NO_LEAKS ();
+}
+
+/* Every cut, every longer form, and every byte turned over: refused, or still a specification. */
+Test (spec, survives_strangers_bytes)
+{
+    const px_point_number numbers[] = {{"uts.children", 3}, {"second", 5}};
+    pxi_spec spec;
+    pxi_bytes *bytes = encoded (numbers, 2, 0, 16);
+    size_t size = pxi_bytes_size (bytes);
+    uint8_t *copy = calloc (1, size + 1);
+    for (size_t cut = 0; cut <= size + 1; cut++) {
+        memcpy (copy, pxi_bytes_data (bytes), size);
+        cr_assert_eq (pxi_spec_decode (copy, cut, &spec), cut == size, "cut at %zu", cut);
+    }
+    for (size_t at = 0; at < size; at++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            copy[at] ^= (uint8_t)(1u << bit);
+            if (pxi_spec_decode (copy, size, &spec))
+                cr_assert_leq (spec.n_points, PXI_SPEC_POINTS_MAX);
+            copy[at] ^= (uint8_t)(1u << bit);
+        }
+    }
+    free (copy);
+    pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- frames ----------------------------------------------------------------------------------- */
+
+static void open_pipes (pxi_pipe pipes[2], uint64_t part_size_max)
+{
+    int fds[2];
+    cr_assert_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq (pxi_pipe_init (&pipes[i], fds[i], part_size_max), PX_OK);
+}
+
+static pxi_frame make_frame (uint64_t run, size_t first, size_t second)
+{
+    pxi_frame frame = {.header = {.kind = PXI_FRAME_NOTICE, .run = run, .n_parts = 3}};
+    frame.header.meta_size = 5;
+    frame.meta = strdup ("meta");
+    frame.parts[0] = pxi_bytes_new (first);
+    memset (pxi_bytes_data (frame.parts[0]), (int)run, first);
+    frame.parts[2] = pxi_bytes_new (second);
+    memset (pxi_bytes_data (frame.parts[2]), (int)run + 1, second);
+    return frame;
+}
+
+static void check_frame (const pxi_frame *frame, uint64_t run, size_t first, size_t second)
+{
+    cr_assert_eq (frame->header.run, run);
+    cr_assert_str_eq (frame->meta, "meta");
+    cr_assert_eq (pxi_bytes_size (frame->parts[0]), first);
+    cr_assert_null (frame->parts[1], "a missing part is not an empty one");
+    cr_assert_not_null (frame->parts[2]);
+    cr_assert_eq (pxi_bytes_size (frame->parts[2]), second);
+    const uint8_t *bytes = pxi_bytes_data (frame->parts[0]);
+    for (size_t i = 0; i < first; i++)
+        cr_assert_eq (bytes[i], (uint8_t)run);
+}
+
+Test (pipe, carries_small_and_large_frames_through_a_full_socket)
+{
+    const size_t sizes[][2] = {{0, 0}, {1, 0}, {10, 100000}, {3 << 20, 7}, {65535, 65536}};
+    enum { N = sizeof sizes / sizeof *sizes };
+    pxi_pipe pipes[2];
+    open_pipes (pipes, 4 << 20);
+    for (uint64_t i = 0; i < N; i++) {
+        pxi_frame frame = make_frame (i, sizes[i][0], sizes[i][1]);
+        cr_assert (pxi_pipe_send (&pipes[0], &frame));
+    }
+    for (uint64_t i = 0; i < N;) {
+        pxi_frame frame = {0};
+        cr_assert_neq (pxi_pipe_flush (&pipes[0]), PXI_PIPE_CLOSED);
+        pxi_pipe_state state = pxi_pipe_receive (&pipes[1], &frame);
+        cr_assert_neq (state, PXI_PIPE_CLOSED);
+        if (state == PXI_PIPE_DONE) {
+            check_frame (&frame, i, sizes[i][0], sizes[i][1]);
+            i++;
+        }
+        pxi_frame_fini (&frame);
+    }
+    cr_assert_eq (pxi_pipe_flush (&pipes[0]), PXI_PIPE_DONE);
+    cr_assert_eq (pipes[0].unsent_size, 0);
+    pxi_pipe_fini (&pipes[0]);
+    pxi_frame none = {0};
+    cr_assert_eq (pxi_pipe_receive (&pipes[1], &none), PXI_PIPE_CLOSED, "the far end is gone");
+    pxi_pipe_fini (&pipes[1]);
+    TEST_NO_LEAKS ();
+}
+
+Test (pipe, is_closed_by_what_does_not_parse)
+{
+    const pxi_frame_header good = {
+        .version = PXI_PIPE_VERSION, .header_size = sizeof good, .n_parts = 1};
+    pxi_frame_header cases[4] = {good, good, good, good};
+    cases[0].version++;
+    cases[1].header_size--;
+    cases[2].meta_size = PXI_PIPE_META_MAX + 1;
+    cases[3].n_parts = PXI_PIPE_PARTS_MAX + 1;
+    for (int i = 0; i < 5; i++) {
+        pxi_pipe pipes[2];
+        pxi_frame frame = {0};
+        uint64_t part_size = 1001;
+        open_pipes (pipes, 1000);
+        const pxi_frame_header *header = i < 4 ? &cases[i] : &good;
+        cr_assert_eq (write (pipes[0].fd, header, sizeof *header), (ssize_t)sizeof *header);
+        cr_assert_eq (write (pipes[0].fd, &part_size, 8), 8); /* case 4: over the limit */
+        cr_assert_eq (pxi_pipe_receive (&pipes[1], &frame), PXI_PIPE_CLOSED, "case %d", i);
+        pxi_pipe_fini (&pipes[0]);
+        pxi_pipe_fini (&pipes[1]);
+    }
+    TEST_NO_LEAKS ();
+}
