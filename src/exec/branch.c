@@ -1,0 +1,411 @@
+/* Branches, from their task's side: adding, joining, taking outcomes one by one, cancelling.
+ *
+ * Outcomes reach the owner on two ways: a subtask that it popped itself and called ends in place; all
+ * others come over branch->done. Either way settle () sees each exactly once, on the owner's stack. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/state.h"
+
+enum {
+    SUBTASKS_WITH_REACTION = 4096,
+    ID_SHIFT = 48,
+};
+
+/* ---- handles ---------------------------------------------------------------------------------- */
+
+static px_branch handle_of (const pxi_open_branch *branch)
+{
+    return (px_branch){(uint64_t)(uintptr_t)branch | (uint64_t)branch->generation << ID_SHIFT};
+}
+
+/* NULL: closed. Branches are never freed while their pool lives, so the look is safe. */
+static pxi_open_branch *find (px_branch handle)
+{
+    pxi_open_branch *branch =
+        (pxi_open_branch *)(uintptr_t)(handle.id & ((UINT64_C (1) << ID_SHIFT) - 1));
+    if (!branch || branch->generation != handle.id >> ID_SHIFT || branch->closed)
+        return NULL;
+    return branch;
+}
+
+/* ---- open ------------------------------------------------------------------------------------- */
+
+static int32_t number_of (const pxi_pool *pool, const char *point, int32_t asked)
+{
+    if (asked >= 0)
+        return asked;
+    for (uint32_t i = 0; i < pool->config.n_points; i++) {
+        if (!strcmp (pool->config.points[i], point))
+            return pool->config.numbers[i];
+    }
+    return pool->config.branch_number;
+}
+
+static bool options_valid (const px_branch_options *options)
+{
+    return options->size == sizeof *options && options->number >= PX_NUMBER_DEFAULT;
+}
+
+px_err px_branch_open (px_task *task, const char *point, const px_branch_options *options,
+                       px_branch *branch)
+{
+    static const px_branch_options defaults = PX_BRANCH_OPTIONS_INIT;
+    options = options ? options : &defaults;
+    if (!task || !point || !branch || !options_valid (options))
+        return PX_EINVAL;
+    if (pxi_task_is_cancelled (task))
+        return PX_ECANCELLED;
+    pxi_open_branch *open = pxi_pool_branch (task->pool);
+    if (!open)
+        return PX_ENOMEM;
+    open->task = task;
+    open->point = point;
+    open->number = number_of (task->pool, point, options->number);
+    open->react = options->react;
+    open->react_context = options->react_context;
+    open->subtasks_max = options->subtasks_max;
+    if (!open->subtasks_max && options->react)
+        open->subtasks_max = SUBTASKS_WITH_REACTION;
+    open->next = task->branches;
+    task->branches = open;
+    *branch = handle_of (open);
+    return PX_OK;
+}
+
+/* ---- outcomes --------------------------------------------------------------------------------- */
+
+static void outcome_of (const pxi_item *item, px_outcome *outcome)
+{
+    *outcome = (px_outcome){.code = item->code};
+    if (item->code == PX_OK) {
+        outcome->bytes = item->result ? pxi_bytes_data (item->result) : item->inline_result;
+        outcome->bytes_size = item->result_size;
+    } else {
+        outcome->failures = item->failures.items;
+        outcome->n_failures = item->failures.n;
+        outcome->n_failures_dropped = item->failures.n_dropped;
+    }
+}
+
+static void keep_causes (pxi_open_branch *branch, const pxi_item *item)
+{
+    branch->n_failed++;
+    if (!atomic_load (&branch->cancelled) || item->code != PX_ECANCELLED)
+        pxi_failures_append (&branch->task->causes, &item->failures, 1);
+}
+
+static void react (pxi_open_branch *branch, pxi_item *item)
+{
+    px_outcome outcome;
+    bool wanted = branch->err == PX_OK && !branch->closed && !atomic_load (&branch->cancelled);
+    outcome_of (item, &outcome);
+    if (wanted) {
+        branch->in_reaction = true;
+        branch->err = branch->react (branch->react_context, item->index, &outcome);
+        branch->in_reaction = false;
+        if (branch->err != PX_OK)
+            atomic_store (&branch->cancelled, true);
+    }
+    pxi_item_free (item);
+}
+
+static void settle (pxi_open_branch *branch, pxi_item *item)
+{
+    branch->n_done++;
+    item->finished = true;
+    item->next = NULL;
+    if (item->code != PX_OK)
+        keep_causes (branch, item);
+    if (branch->react) {
+        react (branch, item);
+        return;
+    }
+    if (branch->closed) {
+        pxi_item_free (item);
+        return;
+    }
+    if (branch->ready_last)
+        branch->ready_last->next = item;
+    else
+        branch->ready_first = item;
+    branch->ready_last = item;
+}
+
+/* What others have ended, oldest first. */
+static void drain (pxi_open_branch *branch)
+{
+    uintptr_t list = atomic_load_explicit (&branch->done, memory_order_relaxed);
+    if (!list || branch->in_reaction)
+        return;
+    pxi_item *item = (pxi_item *)atomic_exchange_explicit (&branch->done, 0, memory_order_acquire);
+    pxi_item *ordered = NULL;
+    while (item) {
+        pxi_item *next = item->next;
+        item->next = ordered;
+        ordered = item;
+        item = next;
+    }
+    while (ordered) {
+        pxi_item *next = ordered->next;
+        settle (branch, ordered);
+        ordered = next;
+    }
+}
+
+/* ---- progress: do one subtask here, or wait --------------------------------------------------- */
+
+static bool run_newest_here (pxi_open_branch *branch)
+{
+    pxi_thread *thread = pxi_thread_self ();
+    pxi_item *item = pxi_deque_pop (&thread->deque);
+    if (!item)
+        return false;
+    if (item->branch != branch || !pxi_pool_room (branch->task)) {
+        pxi_deque_push (&thread->deque, item); /* its place has just become free */
+        return false;
+    }
+    pxi_task_execute (branch->task->pool, branch->task->fiber, item);
+    settle (branch, item);
+    return true;
+}
+
+/* Until fewer than `open_max` subtasks are without outcome, or one outcome can be given. */
+static void advance (pxi_open_branch *branch, uint64_t open_max, bool one_will_do)
+{
+    px_task *task = branch->task;
+    for (;;) {
+        drain (branch);
+        if (branch->n_added - branch->n_done <= open_max || (one_will_do && branch->ready_first))
+            return;
+        if (pxi_pool_over (task->pool))
+            pxi_pool_yield (task);
+        else if (!run_newest_here (branch))
+            pxi_pool_wait (task, branch);
+    }
+}
+
+/* ---- add -------------------------------------------------------------------------------------- */
+
+static bool items_room (pxi_open_branch *branch)
+{
+    if (branch->react || branch->n_added < branch->items_room)
+        return true;
+    size_t room = branch->items_room ? 2 * branch->items_room : 16;
+    pxi_item **items = realloc (branch->items, room * sizeof *items);
+    if (!items)
+        return false;
+    branch->items = items;
+    branch->items_room = room;
+    return true;
+}
+
+static bool set_input (pxi_item *item, const void *input, size_t size)
+{
+    item->input_size = size;
+    if (size <= ITEM_INPUT_INLINE) {
+        if (size)
+            memcpy (item->inline_input, input, size);
+        item->input = item->inline_input;
+        return true;
+    }
+    item->input_bytes = pxi_bytes_copy (input, size);
+    item->input = pxi_bytes_data (item->input_bytes);
+    return item->input_bytes != NULL;
+}
+
+static px_err can_add (pxi_open_branch *branch, const void *input, size_t size)
+{
+    if (!input && size)
+        return PX_EINVAL;
+    if (pxi_task_is_cancelled (branch->task) || atomic_load (&branch->cancelled))
+        return branch->err != PX_OK ? branch->err : PX_ECANCELLED;
+    if (size <= branch->task->pool->config.input_size_max)
+        return PX_OK;
+    px_task_fail_at (branch->task, "", 0, "an input of %zu bytes is over this peer's limit of %zu", size,
+                     branch->task->pool->config.input_size_max);
+    return PX_ETOOBIG;
+}
+
+px_err px_branch_add (px_branch handle, px_task_fn *function, const void *input, size_t input_size)
+{
+    pxi_open_branch *branch = find (handle);
+    if (!branch)
+        return PX_ESTALE;
+    px_err err = can_add (branch, input, input_size);
+    if (err != PX_OK)
+        return err;
+    pxi_pool *pool = branch->task->pool;
+    int64_t task = pxi_pool_task_index (pool, function);
+    if (task < 0)
+        return PX_ENOTASK;
+    if (branch->subtasks_max && branch->n_added - branch->n_done >= branch->subtasks_max &&
+        !branch->in_reaction)
+        advance (branch, branch->subtasks_max - 1, false);
+    if (branch->err != PX_OK)
+        return branch->err;
+    pxi_item *item = items_room (branch) ? pxi_item_new (pool) : NULL;
+    if (!item)
+        return PX_ENOMEM;
+    item->branch = branch;
+    item->run = branch->task->item->run;
+    item->function = function;
+    item->task = (uint32_t)task;
+    item->index = branch->n_added;
+    if (!set_input (item, input, input_size) ||
+        !pxi_deque_push (&pxi_thread_self ()->deque, item)) {
+        pxi_item_free (item);
+        return PX_ENOMEM;
+    }
+    if (!branch->react)
+        branch->items[branch->n_added] = item;
+    branch->n_added++;
+    pxi_thread_self ()->n_known++;
+    pxi_pool_pushed (pool);
+    return PX_OK;
+}
+
+/* ---- join and results ------------------------------------------------------------------------- */
+
+px_err px_branch_join (px_branch handle)
+{
+    pxi_open_branch *branch = find (handle);
+    if (!branch)
+        return PX_ESTALE;
+    if (branch->in_reaction)
+        return PX_ESTATE;
+    advance (branch, 0, false);
+    if (branch->err != PX_OK)
+        return branch->err;
+    if (pxi_task_is_cancelled (branch->task) || atomic_load (&branch->cancelled))
+        return PX_ECANCELLED;
+    return branch->n_failed ? PX_EFAILED : PX_OK;
+}
+
+px_err px_branch_result (px_branch handle, uint64_t index, px_outcome *outcome)
+{
+    pxi_open_branch *branch = find (handle);
+    if (!branch)
+        return PX_ESTALE;
+    if (branch->react)
+        return PX_ESTATE;
+    if (index >= branch->n_added || !outcome)
+        return PX_EINVAL;
+    const pxi_item *item = branch->items[index];
+    if (!item || item->given)
+        return PX_ESTATE;
+    if (!item->finished)
+        return PX_EAGAIN;
+    outcome_of (item, outcome);
+    return PX_OK;
+}
+
+static void drop_given (pxi_open_branch *branch)
+{
+    pxi_item *item = branch->given;
+    if (!item)
+        return;
+    branch->items[item->index] = NULL;
+    pxi_item_free (item);
+    branch->given = NULL;
+}
+
+px_err px_branch_next (px_branch handle, uint64_t *index, px_outcome *outcome)
+{
+    pxi_open_branch *branch = find (handle);
+    if (!branch)
+        return PX_ESTALE;
+    if (branch->react)
+        return PX_ESTATE;
+    if (!outcome)
+        return PX_EINVAL;
+    drop_given (branch);
+    if (pxi_task_is_cancelled (branch->task))
+        return PX_ECANCELLED;
+    advance (branch, 0, true);
+    pxi_item *item = branch->ready_first;
+    if (!item)
+        return PX_EEND;
+    branch->ready_first = item->next;
+    if (!branch->ready_first)
+        branch->ready_last = NULL;
+    item->given = true;
+    branch->given = item;
+    if (index)
+        *index = item->index;
+    outcome_of (item, outcome);
+    return PX_OK;
+}
+
+/* ---- cancel and close ------------------------------------------------------------------------- */
+
+px_err px_branch_cancel (px_branch handle)
+{
+    pxi_open_branch *branch = find (handle);
+    if (!branch)
+        return PX_ESTALE;
+    atomic_store (&branch->cancelled, true);
+    pxi_pool_withdraw (branch->task->pool, branch);
+    return PX_OK;
+}
+
+static void free_results (pxi_open_branch *branch)
+{
+    drop_given (branch);
+    while (branch->ready_first) {
+        pxi_item *item = branch->ready_first;
+        branch->ready_first = item->next;
+        pxi_item_free (item);
+    }
+    branch->ready_last = NULL;
+}
+
+static void unlink_branch (px_task *task, pxi_open_branch *branch)
+{
+    pxi_open_branch **link = &task->branches;
+    while (*link != branch)
+        link = &(*link)->next;
+    *link = branch->next;
+}
+
+/* The handle is dead at once. What still runs somewhere keeps the branch until the task ends: closing
+ * never blocks, returning from a task may. */
+px_err px_branch_close (px_branch handle)
+{
+    pxi_open_branch *branch = find (handle);
+    if (!branch)
+        return PX_ESTALE;
+    if (branch->in_reaction)
+        return PX_ESTATE;
+    pxi_pool *pool = branch->task->pool;
+    drain (branch);
+    free_results (branch);
+    branch->closed = true;
+    branch->generation++;
+    if (branch->n_added != branch->n_done) {
+        atomic_store (&branch->cancelled, true);
+        pxi_pool_withdraw (pool, branch);
+        return PX_OK;
+    }
+    pxi_pool_withdraw (pool, branch);
+    unlink_branch (branch->task, branch);
+    pxi_pool_branch_free (pool, branch);
+    return PX_OK;
+}
+
+px_err pxi_branch_finish (px_task *task, pxi_open_branch *branch)
+{
+    if (!branch->closed) {
+        drain (branch);
+        free_results (branch);
+        branch->closed = true;
+        branch->generation++;
+    }
+    if (branch->n_added != branch->n_done)
+        atomic_store (&branch->cancelled, true);
+    pxi_pool_withdraw (task->pool, branch);
+    advance (branch, 0, false);
+    unlink_branch (task, branch);
+    pxi_pool_branch_free (task->pool, branch);
+    return PX_OK;
+}

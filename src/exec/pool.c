@@ -1,0 +1,1312 @@
+/* The pool: threads, what they run next, and the agent's commands.
+ *
+ * A thread runs the scheduler on its own stack; each pass resumes one fiber and then does what that fiber
+ * asked for (wait, yield, sleep, end): only from here, when the fiber's stack is left, may others resume
+ * it. Order of work: fibers that are ready, the own deque, what was given back, new runs, stealing.
+ *
+ * Threads execute only while they hold one of the `allowed` slots (active <= allowed, but for a moment
+ * after the allowance fell: then the next boundary gives one up). Without work a thread spins briefly,
+ * then gives its slot up and sleeps. Whoever pushes looks at one flag; the sleeper makes up for that with
+ * a barrier in all threads (membarrier) between announcing itself and its last look.
+ *
+ * Slow paths share pool->lock. Notices go up with the lock held, so that they are in order. */
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "exec/state.h"
+
+enum {
+    SPINS = 40,          /* looks for work before a thread sleeps */
+    TAKE_LOOKS_MAX = 256, /* entries that one TAKE may move out of its way */
+};
+#define PROGRESS_NS UINT64_C (100000000)
+
+static _Thread_local pxi_thread *self;
+
+/* Never inlined: a fiber may go on in another thread, and the address must not be remembered. */
+__attribute__ ((noinline)) pxi_thread *pxi_thread_self (void)
+{
+    __asm__ volatile ("");
+    return self;
+}
+
+bool pxi_pool_current (uint64_t *run, uint32_t *task)
+{
+    const pxi_thread *thread = self;
+    const px_task *current = thread && thread->current ? thread->current->task : NULL;
+    if (!current)
+        return false;
+    *run = current->item->run->id;
+    *task = current->item->task;
+    return true;
+}
+
+/* ---- items ------------------------------------------------------------------------------------ */
+
+pxi_item *pxi_item_new (pxi_pool *pool)
+{
+    (void)pool;
+    pxi_thread *thread = pxi_thread_self ();
+    pxi_item *item = thread ? thread->items : NULL;
+    if (item) {
+        thread->items = item->next;
+        thread->n_items--;
+    } else if (!(item = aligned_alloc (64, (sizeof *item + 63) / 64 * 64))) {
+        return NULL;
+    }
+    memset (item, 0, offsetof (pxi_item, inline_input));
+    pxi_list_init (&item->in_exported);
+    return item;
+}
+
+void pxi_item_free (pxi_item *item)
+{
+    pxi_thread *thread = pxi_thread_self ();
+    pxi_bytes_release (item->input_bytes);
+    pxi_bytes_release (item->result);
+    if (item->failures.items)
+        pxi_failures_fini (&item->failures);
+    if (!thread || thread->n_items == ITEMS_CACHED) {
+        free (item);
+        return;
+    }
+    item->next = thread->items;
+    thread->items = item;
+    thread->n_items++;
+}
+
+int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function)
+{
+    for (uint32_t i = 0; i < pool->config.n_tasks; i++) {
+        if ((px_task_fn *)(uintptr_t)pool->config.task_functions[i] == function)
+            return i;
+    }
+    return -1;
+}
+
+pxi_open_branch *pxi_pool_branch (pxi_pool *pool)
+{
+    pthread_mutex_lock (&pool->lock);
+    pxi_open_branch *branch = pool->free_branches;
+    if (branch) {
+        pool->free_branches = branch->next;
+    } else if ((branch = calloc (1, sizeof *branch))) {
+        branch->all = pool->all_branches;
+        pool->all_branches = branch;
+    }
+    pthread_mutex_unlock (&pool->lock);
+    if (!branch)
+        return NULL;
+    pxi_open_branch fresh = {.generation = branch->generation, .all = branch->all};
+    *branch = fresh;
+    pxi_list_init (&branch->exported);
+    return branch;
+}
+
+void pxi_pool_branch_free (pxi_pool *pool, pxi_open_branch *branch)
+{
+    free (branch->items);
+    branch->items = NULL;
+    pthread_mutex_lock (&pool->lock);
+    branch->next = pool->free_branches;
+    pool->free_branches = branch;
+    pthread_mutex_unlock (&pool->lock);
+}
+
+/* ---- notices (with the lock) ------------------------------------------------------------------ */
+
+void pxi_pool_notify (pxi_pool *pool, pxi_notice *notice)
+{
+    pool->config.notify (pool->config.notify_context, notice);
+}
+
+static void tell_active (pxi_pool *pool)
+{
+    if (pool->told_active == pool->active && pool->told_wanted == pool->wanted &&
+        pool->told_started == pool->n_started)
+        return;
+    pool->told_active = pool->active;
+    pool->told_wanted = pool->wanted;
+    pool->told_started = pool->n_started;
+    pxi_notice notice = {.kind = PXI_NOTE_ACTIVE,
+                         .count = pool->active,
+                         .wanted = pool->wanted,
+                         .runs = pool->n_started};
+    pxi_pool_notify (pool, &notice);
+}
+
+static uint32_t waiting_in_deques (const pxi_pool *pool)
+{
+    uint64_t n = atomic_load (&pool->n_side);
+    uint32_t n_threads = atomic_load (&pool->n_threads);
+    for (uint32_t i = 0; i < n_threads; i++)
+        n += (uint64_t)pxi_deque_size (&pool->threads[i].deque);
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+static void tell_surplus (pxi_pool *pool)
+{
+    uint32_t waiting = waiting_in_deques (pool);
+    if (!waiting || !atomic_exchange (&pool->tell_surplus, false))
+        return;
+    pxi_notice notice = {.kind = PXI_NOTE_SURPLUS, .count = waiting};
+    pxi_pool_notify (pool, &notice);
+}
+
+/* ---- waking (with the lock) ------------------------------------------------------------------- */
+
+static void set_wakeable (pxi_pool *pool)
+{
+    bool sleeper = pool->n_sleeping > pool->n_waking ||
+                   atomic_load (&pool->n_threads) < pool->config.slots;
+    bool useful = pool->active + pool->n_waking + pool->n_starting < pool->allowed || !pool->wanted;
+    atomic_store_explicit (&pool->wakeable, sleeper && useful && !pool->closing,
+                           memory_order_relaxed);
+}
+
+static void *thread_main (void *argument);
+
+static void start_thread (pxi_pool *pool)
+{
+    uint32_t n = atomic_load (&pool->n_threads);
+    pxi_thread *thread = &pool->threads[n];
+    if (n == pool->config.slots || !pxi_deque_init (&thread->deque))
+        return;
+    thread->pool = pool;
+    thread->number = n;
+    thread->chance = 0x9e3779b97f4a7c15u * (n + 1);
+    atomic_store (&pool->n_threads, n + 1);
+    pool->n_starting++;
+    if (pthread_create (&thread->thread, NULL, thread_main, thread) != 0) {
+        atomic_store (&pool->n_threads, n);
+        pool->n_starting--;
+        pxi_deque_fini (&thread->deque);
+    }
+}
+
+/* There is work: another thread, if one may execute; else say that one is wanted. */
+static void wake (pxi_pool *pool)
+{
+    if (pool->active + pool->n_waking + pool->n_starting < pool->allowed) {
+        if (pool->n_sleeping > pool->n_waking) {
+            pool->n_waking++;
+            pthread_cond_signal (&pool->wake);
+        } else {
+            start_thread (pool);
+        }
+    } else if (pool->active + pool->n_waking + pool->n_starting < pool->config.slots && !pool->wanted) {
+        pool->wanted = pool->config.slots - pool->active;
+        tell_active (pool);
+    }
+    set_wakeable (pool);
+}
+
+void pxi_pool_pushed (pxi_pool *pool)
+{
+    bool sleeper = atomic_load_explicit (&pool->wakeable, memory_order_relaxed);
+    bool silent = atomic_load_explicit (&pool->tell_surplus, memory_order_relaxed);
+    if (!sleeper && !silent)
+        return;
+    pthread_mutex_lock (&pool->lock);
+    if (sleeper)
+        wake (pool);
+    if (silent)
+        tell_surplus (pool);
+    pthread_mutex_unlock (&pool->lock);
+}
+
+static void make_ready (pxi_pool *pool, pxi_fiber *fiber)
+{
+    fiber->next = NULL;
+    if (pool->ready_last)
+        pool->ready_last->next = fiber;
+    else
+        pool->ready_first = fiber;
+    pool->ready_last = fiber;
+    atomic_fetch_add (&pool->n_ready, 1);
+    wake (pool);
+}
+
+/* ---- ends of subtasks ------------------------------------------------------------------------- */
+
+/* From any thread. The branch may be gone the moment the item is on its list, so the fiber is read
+ * before: it is the branch's task's for as long as the task lives. */
+void pxi_pool_complete (pxi_item *item)
+{
+    pxi_open_branch *branch = item->branch;
+    pxi_pool *pool = branch->task->pool;
+    pxi_fiber *fiber = branch->task->fiber;
+    uintptr_t old = atomic_load_explicit (&branch->done, memory_order_relaxed);
+    do
+        item->next = (pxi_item *)(old & ~WAITING);
+    while (!atomic_compare_exchange_weak_explicit (&branch->done, &old, (uintptr_t)item,
+                                                   memory_order_acq_rel, memory_order_relaxed));
+    if (!(old & WAITING))
+        return;
+    pthread_mutex_lock (&pool->lock);
+    make_ready (pool, fiber);
+    pthread_mutex_unlock (&pool->lock);
+}
+
+static void run_free (pxi_pool_run *run)
+{
+    free (run->shares);
+    free (run);
+}
+
+static void add_own_share (pxi_pool *pool, const pxi_pool_run *run, px_job_share *shares, size_t *n)
+{
+    px_job_share own = {.peer_id = pool->config.peer_id,
+                        .subtasks = atomic_load (&run->n_done),
+                        .work_ns = atomic_load (&run->slot_ns)};
+    strncpy (own.peer_name, pool->config.peer_name, sizeof own.peer_name - 1);
+    pxi_shares_add (shares, n, &own, 1);
+}
+
+static pxi_bytes *encode_chain (pxi_pool *pool, pxi_pool_run *run, const pxi_failures *failures)
+{
+    px_job_share *shares = malloc (PXI_SHARES_MAX * sizeof *shares);
+    if (!shares)
+        return NULL;
+    size_t n = run->n_shares;
+    if (n)
+        memcpy (shares, run->shares, n * sizeof *shares);
+    add_own_share (pool, run, shares, &n);
+    pxi_chain chain = {.failures = failures->items,
+                       .n_failures = failures->n,
+                       .n_failures_dropped = failures->n_dropped,
+                       .shares = shares,
+                       .n_shares = n};
+    pxi_bytes *bytes = pxi_chain_encode (&chain);
+    free (shares);
+    return bytes;
+}
+
+static pxi_bytes *result_bytes (const pxi_item *item)
+{
+    if (item->code != PX_OK || !item->result_size)
+        return NULL;
+    return item->result ? pxi_bytes_acquire (item->result)
+                        : pxi_bytes_copy (item->inline_result, item->result_size);
+}
+
+static void maybe_closed (pxi_pool *pool)
+{
+    if (!pool->close_asked || pool->closed_told || !pxi_list_is_empty (&pool->runs))
+        return;
+    pool->closing = true;
+    pthread_cond_broadcast (&pool->wake);
+    if (pool->active || pool->n_sleeping || pool->n_starting)
+        return;
+    pool->closed_told = true;
+    pxi_notice notice = {.kind = PXI_NOTE_CLOSED};
+    pxi_pool_notify (pool, &notice);
+}
+
+static void run_finished (pxi_pool *pool, pxi_item *item)
+{
+    pxi_pool_run *run = item->run;
+    pthread_mutex_lock (&pool->lock);
+    pxi_notice notice = {.kind = PXI_NOTE_FINISHED,
+                         .run = run->id,
+                         .run_ns = atomic_load (&run->slot_ns),
+                         .result = item->code == PX_OK ? PXI_RESULT_OK : PXI_RESULT_FAILED};
+    notice.outcome.code = item->code;
+    notice.outcome.value = result_bytes (item);
+    notice.outcome.chain = encode_chain (pool, run, &item->failures);
+    pxi_list_remove (&run->in_pool);
+    pxi_pool_notify (pool, &notice);
+    maybe_closed (pool);
+    pthread_mutex_unlock (&pool->lock);
+    pxi_item_free (item);
+    run_free (run);
+}
+
+/* ---- fibers ----------------------------------------------------------------------------------- */
+
+static void fiber_main (void *argument)
+{
+    pxi_context_entered ();
+    pxi_fiber *fiber = argument;
+    for (;;) {
+        pxi_task_execute (fiber->pool, fiber, fiber->item);
+        pxi_thread *thread = pxi_thread_self ();
+        thread->after = AFTER_END;
+        /* The fiber may be given another item: then it goes on here, on the same stack. */
+        pxi_context_switch (&fiber->context, &thread->context, false);
+    }
+}
+
+static pxi_fiber *fiber_new (pxi_pool *pool)
+{
+    pthread_mutex_lock (&pool->lock);
+    pxi_fiber *fiber = pool->fibers;
+    if (fiber) {
+        pool->fibers = fiber->next;
+        pool->n_fibers--;
+    }
+    pthread_mutex_unlock (&pool->lock);
+    if (fiber)
+        return fiber;
+    fiber = calloc (1, sizeof *fiber);
+    pxi_stack *stack = fiber ? pxi_stack_new (pool->config.stack_size) : NULL;
+    if (!stack) {
+        free (fiber);
+        return NULL;
+    }
+    fiber->stack = stack;
+    fiber->pool = pool;
+    pxi_context_make (&fiber->context, stack, fiber_main, fiber);
+    return fiber;
+}
+
+static void fiber_destroy (pxi_fiber *fiber)
+{
+    pxi_context_fini (&fiber->context);
+    pxi_stack_free (fiber->stack);
+    free (fiber);
+}
+
+static void fiber_release (pxi_pool *pool, pxi_fiber *fiber)
+{
+    pthread_mutex_lock (&pool->lock);
+    bool keep = pool->n_fibers < FIBERS_CACHED;
+    if (keep) {
+        fiber->next = pool->fibers;
+        pool->fibers = fiber;
+        pool->n_fibers++;
+    }
+    pthread_mutex_unlock (&pool->lock);
+    if (!keep)
+        fiber_destroy (fiber);
+}
+
+/* Half of the stack is every task's to use; a plain call needs that much left. */
+bool pxi_pool_room (const px_task *task)
+{
+    const pxi_stack *stack = task->fiber->stack;
+    uintptr_t here = (uintptr_t)__builtin_frame_address (0);
+    return here - (uintptr_t)stack->low > stack->size / 2;
+}
+
+static void leave (px_task *task, pxi_after after)
+{
+    pxi_thread *thread = pxi_thread_self ();
+    thread->after = after;
+    pxi_context_switch (&task->fiber->context, &thread->context, false);
+}
+
+bool pxi_pool_over (pxi_pool *pool)
+{
+    return atomic_load_explicit (&pool->excess, memory_order_relaxed) > 0;
+}
+
+void pxi_pool_yield (px_task *task)
+{
+    leave (task, AFTER_YIELD);
+}
+
+void pxi_pool_wait (px_task *task, pxi_open_branch *branch)
+{
+    pxi_thread_self ()->after_branch = branch;
+    leave (task, AFTER_WAIT);
+}
+
+void pxi_pool_sleep (px_task *task, uint64_t until_ns)
+{
+    pxi_thread_self ()->after_ns = until_ns;
+    leave (task, AFTER_SLEEP);
+}
+
+/* ---- what a fiber asked for when it left ------------------------------------------------------ */
+
+static void park_on_branch (pxi_pool *pool, pxi_fiber *fiber, pxi_open_branch *branch)
+{
+    uintptr_t none = 0;
+    if (atomic_compare_exchange_strong (&branch->done, &none, WAITING))
+        return;
+    pthread_mutex_lock (&pool->lock);
+    make_ready (pool, fiber); /* something ended meanwhile */
+    pthread_mutex_unlock (&pool->lock);
+}
+
+static void update_next_sleep (pxi_pool *pool)
+{
+    atomic_store (&pool->next_sleep_ns, pxi_heap_deadline (&pool->sleepers));
+}
+
+static void park_asleep (pxi_pool *pool, pxi_fiber *fiber, uint64_t until_ns)
+{
+    pthread_mutex_lock (&pool->lock);
+    bool stopped = atomic_load (&fiber->item->run->stopped);
+    if (stopped || !pxi_heap_add (&pool->sleepers, &fiber->sleep, until_ns, ++pool->sleep_sequence)) {
+        make_ready (pool, fiber);
+    } else {
+        update_next_sleep (pool);
+        pthread_cond_broadcast (&pool->wake); /* those who sleep must know the earlier deadline */
+    }
+    pthread_mutex_unlock (&pool->lock);
+}
+
+static void wake_sleepers (pxi_pool *pool, uint64_t now_ns)
+{
+    for (pxi_heap_node *node; (node = pxi_heap_first (&pool->sleepers)) && node->deadline <= now_ns;) {
+        pxi_heap_remove (&pool->sleepers, node);
+        make_ready (pool, PXI_LIST_ENTRY (node, pxi_fiber, sleep));
+    }
+    update_next_sleep (pool);
+}
+
+static void tell_progress (pxi_pool *pool, pxi_pool_run *run, uint64_t now_ns)
+{
+    uint64_t told_ns = atomic_load_explicit (&run->told_ns, memory_order_relaxed);
+    if (now_ns - told_ns < PROGRESS_NS ||
+        !atomic_compare_exchange_strong (&run->told_ns, &told_ns, now_ns))
+        return;
+    pxi_notice notice = {.kind = PXI_NOTE_PROGRESS,
+                         .run = run->id,
+                         .done = atomic_load (&run->n_done) + atomic_load (&run->n_remote),
+                         .known = atomic_load (&run->n_known)};
+    pthread_mutex_lock (&pool->lock);
+    pxi_pool_notify (pool, &notice);
+    pthread_mutex_unlock (&pool->lock);
+}
+
+/* Before the fiber can be seen by others: its run may end with it. */
+static void account (pxi_thread *thread, pxi_pool_run *run, uint64_t began_ns, uint64_t now_ns)
+{
+    atomic_fetch_add_explicit (&run->slot_ns, now_ns - began_ns, memory_order_relaxed);
+    if (thread->n_known)
+        atomic_fetch_add_explicit (&run->n_known, thread->n_known, memory_order_relaxed);
+    if (thread->n_done)
+        atomic_fetch_add_explicit (&run->n_done, thread->n_done, memory_order_relaxed);
+    thread->n_known = thread->n_done = 0;
+    tell_progress (thread->pool, run, now_ns);
+}
+
+static void ended (pxi_pool *pool, pxi_fiber *fiber)
+{
+    pxi_item *item = fiber->item;
+    fiber->item = NULL;
+    fiber_release (pool, fiber);
+    if (item->branch)
+        pxi_pool_complete (item);
+    else
+        run_finished (pool, item);
+}
+
+static void resume (pxi_thread *thread, pxi_fiber *fiber)
+{
+    pxi_pool *pool = thread->pool;
+    uint64_t began_ns = pxi_clock_ns ();
+    thread->current = fiber;
+    thread->after = AFTER_NOTHING;
+    pxi_context_switch (&thread->context, &fiber->context, false);
+    thread->current = NULL;
+    account (thread, fiber->item->run, began_ns, pxi_clock_ns ());
+    switch (thread->after) {
+    case AFTER_WAIT:
+        park_on_branch (pool, fiber, thread->after_branch);
+        break;
+    case AFTER_YIELD:
+        pthread_mutex_lock (&pool->lock);
+        make_ready (pool, fiber);
+        pthread_mutex_unlock (&pool->lock);
+        break;
+    case AFTER_SLEEP:
+        park_asleep (pool, fiber, thread->after_ns);
+        break;
+    case AFTER_END:
+        ended (pool, fiber);
+        break;
+    case AFTER_NOTHING:
+        PXI_ASSERT (!"a fiber left without saying why");
+    }
+}
+
+/* ---- finding work ----------------------------------------------------------------------------- */
+
+static pxi_item *list_pop (pxi_item **first, pxi_item **last)
+{
+    pxi_item *item = *first;
+    if (!item)
+        return NULL;
+    *first = item->next;
+    if (!*first)
+        *last = NULL;
+    item->next = NULL;
+    return item;
+}
+
+static void list_append (pxi_item **first, pxi_item **last, pxi_item *item)
+{
+    item->next = NULL;
+    if (*last)
+        (*last)->next = item;
+    else
+        *first = item;
+    *last = item;
+}
+
+static pxi_fiber *pop_ready (pxi_pool *pool)
+{
+    if (!atomic_load (&pool->n_ready))
+        return NULL;
+    pthread_mutex_lock (&pool->lock);
+    pxi_fiber *fiber = pool->ready_first;
+    if (fiber) {
+        pool->ready_first = fiber->next;
+        if (!pool->ready_first)
+            pool->ready_last = NULL;
+        atomic_fetch_sub (&pool->n_ready, 1);
+    }
+    pthread_mutex_unlock (&pool->lock);
+    return fiber;
+}
+
+static pxi_item *pop_side_or_queued (pxi_pool *pool)
+{
+    if (!atomic_load (&pool->n_side) && !atomic_load (&pool->n_queued))
+        return NULL;
+    pthread_mutex_lock (&pool->lock);
+    pxi_item *item = list_pop (&pool->side_first, &pool->side_last);
+    if (item) {
+        atomic_fetch_sub (&pool->n_side, 1);
+    } else if ((item = list_pop (&pool->queued_first, &pool->queued_last))) {
+        atomic_fetch_sub (&pool->n_queued, 1);
+        pool->n_started++;
+        tell_active (pool);
+    }
+    pthread_mutex_unlock (&pool->lock);
+    return item;
+}
+
+static uint64_t chance (pxi_thread *thread)
+{
+    thread->chance ^= thread->chance << 13;
+    thread->chance ^= thread->chance >> 7;
+    thread->chance ^= thread->chance << 17;
+    return thread->chance;
+}
+
+static pxi_item *steal (pxi_thread *thread)
+{
+    pxi_pool *pool = thread->pool;
+    uint32_t n = atomic_load (&pool->n_threads);
+    uint32_t from = (uint32_t)(chance (thread) % n);
+    for (uint32_t i = 0; i < n; i++) {
+        pxi_thread *victim = &pool->threads[(from + i) % n];
+        bool lost = true;
+        while (victim != thread && lost) {
+            pxi_item *item = pxi_deque_steal (&victim->deque, &lost);
+            if (item)
+                return item;
+        }
+    }
+    return NULL;
+}
+
+static pxi_item *find_item (pxi_thread *thread)
+{
+    pxi_item *item = pxi_deque_pop (&thread->deque);
+    if (!item)
+        item = pop_side_or_queued (thread->pool);
+    return item ? item : steal (thread);
+}
+
+/* No stack to be had: the subtask fails, the rest goes on. */
+static void fail_without_stack (pxi_pool *pool, pxi_item *item)
+{
+    item->code = PX_ENOMEM;
+    px_failure failure = {.code = PX_ENOMEM,
+                          .index = item->index,
+                          .task = pool->config.task_names[item->task],
+                          .peer = pool->config.peer_name,
+                          .message = "no memory for the task's stack"};
+    pxi_failures_add (&item->failures, &failure, 0);
+    if (item->branch)
+        pxi_pool_complete (item);
+    else
+        run_finished (pool, item);
+}
+
+static bool execute_one (pxi_thread *thread)
+{
+    pxi_pool *pool = thread->pool;
+    pxi_fiber *fiber = pop_ready (pool);
+    if (!fiber) {
+        pxi_item *item = find_item (thread);
+        if (!item)
+            return false;
+        fiber = fiber_new (pool);
+        if (!fiber) {
+            fail_without_stack (pool, item);
+            return true;
+        }
+        fiber->item = item;
+    }
+    resume (thread, fiber);
+    return true;
+}
+
+/* ---- slots and sleep -------------------------------------------------------------------------- */
+
+static void set_excess (pxi_pool *pool)
+{
+    atomic_store (&pool->excess, (int32_t)pool->active - (int32_t)pool->allowed);
+}
+
+static bool anything_to_do (const pxi_pool *pool)
+{
+    return atomic_load (&pool->n_ready) || atomic_load (&pool->n_queued) || waiting_in_deques (pool);
+}
+
+/* All threads of the process pass a barrier here: what they pushed before is seen after it, and what
+ * they push after it they push with `wakeable` seen. */
+static void barrier_everywhere (void)
+{
+    if (syscall (SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        atomic_thread_fence (memory_order_seq_cst);
+}
+
+static void sleep_a_while (pxi_pool *pool)
+{
+    uint64_t until_ns = atomic_load (&pool->next_sleep_ns);
+    if (until_ns == UINT64_MAX) {
+        pthread_cond_wait (&pool->wake, &pool->lock);
+        return;
+    }
+    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                             .tv_nsec = (long)(until_ns % 1000000000)};
+    pthread_cond_timedwait (&pool->wake, &pool->lock, &until);
+}
+
+static bool can_execute (pxi_pool *pool)
+{
+    wake_sleepers (pool, pxi_clock_ns ());
+    return pool->active < pool->allowed && anything_to_do (pool);
+}
+
+/* Until there is work and a slot for it, or the pool closes. With the lock; takes the slot. */
+static bool wait_for_work (pxi_pool *pool)
+{
+    pool->n_sleeping++;
+    for (;;) {
+        set_wakeable (pool);
+        barrier_everywhere ();
+        if (pool->closing || can_execute (pool))
+            break;
+        if (anything_to_do (pool) && !pool->wanted && pool->active < pool->config.slots) {
+            pool->wanted = pool->config.slots - pool->active;
+            tell_active (pool);
+        }
+        sleep_a_while (pool);
+        if (pool->n_waking)
+            pool->n_waking--;
+    }
+    pool->n_sleeping--;
+    if (pool->n_waking > pool->n_sleeping)
+        pool->n_waking = pool->n_sleeping; /* it was this one that was meant */
+    if (!pool->closing) {
+        pool->active++;
+        pool->wanted = 0;
+        set_excess (pool);
+        tell_active (pool);
+    }
+    set_wakeable (pool);
+    return !pool->closing;
+}
+
+static void give_slot_up (pxi_pool *pool)
+{
+    pool->active--;
+    pool->wanted = pool->active < pool->allowed || !anything_to_do (pool)
+                       ? 0
+                       : pool->config.slots - pool->active;
+    set_excess (pool);
+    tell_active (pool);
+    tell_surplus (pool);
+}
+
+static bool due (const pxi_pool *pool)
+{
+    uint64_t next_ns = atomic_load_explicit (&pool->next_sleep_ns, memory_order_relaxed);
+    return next_ns != UINT64_MAX && next_ns <= pxi_clock_ns ();
+}
+
+static void work (pxi_thread *thread)
+{
+    pxi_pool *pool = thread->pool;
+    for (uint32_t spins = 0; spins < SPINS && !pxi_pool_over (pool);) {
+        if (due (pool)) {
+            pthread_mutex_lock (&pool->lock);
+            wake_sleepers (pool, pxi_clock_ns ());
+            pthread_mutex_unlock (&pool->lock);
+        }
+        if (execute_one (thread)) {
+            spins = 0;
+            continue;
+        }
+        spins++;
+        sched_yield ();
+    }
+}
+
+static void free_items (pxi_thread *thread)
+{
+    while (thread->items) {
+        pxi_item *item = thread->items;
+        thread->items = item->next;
+        free (item);
+    }
+    thread->n_items = 0;
+}
+
+static void *thread_main (void *argument)
+{
+    pxi_thread *thread = argument;
+    pxi_pool *pool = thread->pool;
+    self = thread;
+    pxi_context_thread (&thread->context);
+    if (pool->config.thread_begin)
+        pool->config.thread_begin (pool->config.thread_context);
+    pthread_mutex_lock (&pool->lock);
+    pool->n_starting--;
+    while (wait_for_work (pool)) {
+        pthread_mutex_unlock (&pool->lock);
+        work (thread);
+        pthread_mutex_lock (&pool->lock);
+        give_slot_up (pool);
+    }
+    maybe_closed (pool);
+    pthread_mutex_unlock (&pool->lock);
+    if (pool->config.thread_end)
+        pool->config.thread_end (pool->config.thread_context);
+    free_items (thread);
+    return NULL;
+}
+
+/* ---- handing over (with the lock) ------------------------------------------------------------- */
+
+static bool may_leave (const pxi_item *item)
+{
+    return item->branch->number > 0 && !atomic_load (&item->branch->capped) &&
+           !atomic_load (&item->branch->cancelled) && !atomic_load (&item->run->stopped);
+}
+
+static pxi_bytes *input_of (pxi_item *item)
+{
+    if (!item->input_bytes)
+        item->input_bytes = pxi_bytes_copy (item->input, item->input_size);
+    return pxi_bytes_acquire (item->input_bytes);
+}
+
+static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
+{
+    pxi_bytes *input = input_of (item);
+    if (!input)
+        return false;
+    if (!item->subtask)
+        item->subtask = pool->config.id_base + ++pool->next_id;
+    pxi_open_branch *branch = item->branch;
+    if (!pxi_map_put_pointer (&pool->exported, item->subtask, item)) {
+        pxi_bytes_release (input);
+        return false;
+    }
+    if (!branch->id)
+        branch->id = pool->config.id_base + ++pool->next_id;
+    pxi_list_add_last (&branch->exported, &item->in_exported);
+    pxi_taken *taken = &notice->taken[notice->n_taken];
+    *taken = (pxi_taken){.subtask = item->subtask,
+                         .branch = branch->id,
+                         .number = (uint32_t)branch->number,
+                         .attempts = item->attempts,
+                         .crashes = item->crashes};
+    taken->attempt.key.subtask = item->subtask;
+    taken->attempt.task = item->task;
+    taken->attempt.size_bytes = (uint32_t)item->input_size;
+    taken->attempt.blob = notice->n_taken;
+    notice->inputs[notice->n_taken++] = input;
+    return true;
+}
+
+static void side_append (pxi_pool *pool, pxi_item *item)
+{
+    list_append (&pool->side_first, &pool->side_last, item);
+    atomic_fetch_add (&pool->n_side, 1);
+}
+
+/* What was given back or set aside is the oldest. */
+static void take_side (pxi_pool *pool, pxi_notice *notice, uint32_t count)
+{
+    uint32_t looks = atomic_load (&pool->n_side);
+    looks = looks < TAKE_LOOKS_MAX ? looks : TAKE_LOOKS_MAX;
+    while (looks-- && notice->n_taken < count) {
+        pxi_item *item = list_pop (&pool->side_first, &pool->side_last);
+        atomic_fetch_sub (&pool->n_side, 1);
+        if (!may_leave (item) || !hand_over (pool, item, notice))
+            side_append (pool, item);
+    }
+}
+
+/* The oldest of each thread in turn; those that must stay are set aside for local threads. */
+static void take_deques (pxi_pool *pool, pxi_notice *notice, uint32_t count)
+{
+    uint32_t n = atomic_load (&pool->n_threads), looks = 0;
+    bool found = true;
+    while (found && notice->n_taken < count && looks < TAKE_LOOKS_MAX) {
+        found = false;
+        for (uint32_t i = 0; i < n && notice->n_taken < count; i++) {
+            bool lost;
+            pxi_item *item = pxi_deque_steal (&pool->threads[i].deque, &lost);
+            found |= item || lost;
+            looks++;
+            if (item && (!may_leave (item) || !hand_over (pool, item, notice)))
+                side_append (pool, item);
+        }
+    }
+}
+
+static void take (pxi_pool *pool, uint64_t token, uint32_t count)
+{
+    pxi_notice notice = {.kind = PXI_NOTE_TAKEN, .token = token};
+    notice.taken = calloc (count ? count : 1, sizeof *notice.taken);
+    notice.inputs = calloc (count ? count : 1, sizeof (pxi_bytes *));
+    if (notice.taken && notice.inputs) {
+        take_side (pool, &notice, count);
+        take_deques (pool, &notice, count);
+    }
+    bool fewer = notice.n_taken < count;
+    pxi_pool_notify (pool, &notice);
+    if (!fewer)
+        return;
+    atomic_store (&pool->tell_surplus, true);
+    barrier_everywhere ();
+    bool pushed_meanwhile = false;
+    for (uint32_t i = 0; i < atomic_load (&pool->n_threads); i++)
+        pushed_meanwhile |= pxi_deque_size (&pool->threads[i].deque) > 0;
+    if (pushed_meanwhile)
+        tell_surplus (pool);
+}
+
+static void give_back (pxi_pool *pool, const pxi_command *command)
+{
+    pxi_item *item = pxi_map_remove_pointer (&pool->exported, command->subtask);
+    if (!item)
+        return;
+    pxi_list_remove (&item->in_exported);
+    item->attempts = command->attempts;
+    item->crashes = command->crashes;
+    item->next = pool->side_first;
+    pool->side_first = item;
+    if (!pool->side_last)
+        pool->side_last = item;
+    atomic_fetch_add (&pool->n_side, 1);
+    wake (pool);
+    tell_surplus (pool);
+}
+
+/* ---- outcomes from elsewhere ------------------------------------------------------------------ */
+
+static void merge_shares (pxi_pool_run *run, const pxi_chain *chain)
+{
+    if (!chain->n_shares)
+        return;
+    if (!run->shares)
+        run->shares = malloc (PXI_SHARES_MAX * sizeof *run->shares);
+    if (!run->shares)
+        return;
+    pxi_shares_add (run->shares, &run->n_shares, chain->shares, chain->n_shares);
+}
+
+static void take_failures (pxi_pool *pool, pxi_item *item, const pxi_chain *chain, px_err code)
+{
+    pxi_failures remote = {.items = chain->failures,
+                           .n = chain->n_failures,
+                           .n_dropped = chain->n_failures_dropped};
+    pxi_failures_append (&item->failures, &remote, 0);
+    if (!item->failures.n) {
+        px_failure plain = {.code = code,
+                            .task = pool->config.task_names[item->task],
+                            .message = px_err_text (code)};
+        pxi_failures_add (&item->failures, &plain, 0);
+    }
+    if (item->failures.n) {
+        item->failures.items[0].index = item->index;
+        item->failures.items[0].attempt = item->attempts;
+    }
+}
+
+static void set_outcome (pxi_pool *pool, pxi_item *item, pxi_command *command)
+{
+    pxi_chain chain = {0};
+    atomic_fetch_add (&item->run->n_remote, 1);
+    item->code = (px_err)command->outcome.code;
+    item->attempts = command->attempts ? command->attempts : item->attempts;
+    if (command->outcome.chain && pxi_chain_decode (command->outcome.chain, &chain) == PX_OK)
+        merge_shares (item->run, &chain);
+    if (item->code != PX_OK) {
+        take_failures (pool, item, &chain, item->code);
+    } else {
+        item->result_size = pxi_bytes_size (command->outcome.value);
+        item->result = command->outcome.value;
+        command->outcome.value = NULL;
+    }
+    pxi_chain_fini (&chain);
+}
+
+static pxi_item *complete (pxi_pool *pool, pxi_command *command)
+{
+    pxi_item *item = pxi_map_remove_pointer (&pool->exported, command->subtask);
+    if (!item)
+        return NULL;
+    pxi_list_remove (&item->in_exported);
+    set_outcome (pool, item, command);
+    return item;
+}
+
+static pxi_item *withdraw_locked (pxi_pool *pool, pxi_open_branch *branch)
+{
+    pxi_item *withdrawn = NULL;
+    if (!branch->id)
+        return NULL;
+    for (pxi_list *link; (link = pxi_list_first (&branch->exported));) {
+        pxi_item *item = PXI_LIST_ENTRY (link, pxi_item, in_exported);
+        pxi_list_remove (link);
+        pxi_map_remove (&pool->exported, item->subtask, NULL);
+        item->code = PX_ECANCELLED;
+        item->next = withdrawn;
+        withdrawn = item;
+    }
+    pxi_notice notice = {.kind = PXI_NOTE_BRANCH_CLOSED, .branch = branch->id};
+    branch->id = 0;
+    pxi_pool_notify (pool, &notice);
+    return withdrawn;
+}
+
+static void complete_all (pxi_item *items)
+{
+    while (items) {
+        pxi_item *next = items->next;
+        pxi_pool_complete (items);
+        items = next;
+    }
+}
+
+void pxi_pool_withdraw (pxi_pool *pool, pxi_open_branch *branch)
+{
+    pthread_mutex_lock (&pool->lock);
+    pxi_item *withdrawn = withdraw_locked (pool, branch);
+    pthread_mutex_unlock (&pool->lock);
+    complete_all (withdrawn);
+}
+
+/* ---- other commands --------------------------------------------------------------------------- */
+
+static pxi_pool_run *find_run (pxi_pool *pool, uint64_t id)
+{
+    PXI_LIST_EACH (link, &pool->runs) {
+        pxi_pool_run *run = PXI_LIST_ENTRY (link, pxi_pool_run, in_pool);
+        if (run->id == id)
+            return run;
+    }
+    return NULL;
+}
+
+static void wake_stopped_sleepers (pxi_pool *pool)
+{
+    bool found = true;
+    while (found) {
+        found = false;
+        for (uint32_t i = 0; i < pool->sleepers.n_nodes && !found; i++) {
+            pxi_fiber *fiber = PXI_LIST_ENTRY (pool->sleepers.nodes[i], pxi_fiber, sleep);
+            if (!atomic_load (&fiber->item->run->stopped))
+                continue;
+            found = true;
+            pxi_heap_remove (&pool->sleepers, &fiber->sleep);
+            make_ready (pool, fiber);
+        }
+    }
+    update_next_sleep (pool);
+}
+
+/* Its subtasks elsewhere are withdrawn; those here find out at their next call; those not started are
+ * dropped when a thread comes upon them. */
+static pxi_item *stop (pxi_pool *pool, pxi_pool_run *run)
+{
+    pxi_item *withdrawn = NULL;
+    atomic_store (&run->stopped, true);
+    wake_stopped_sleepers (pool);
+    for (pxi_open_branch *branch = pool->all_branches; branch; branch = branch->all) {
+        if (!branch->id || pxi_list_is_empty (&branch->exported))
+            continue;
+        pxi_item *first = PXI_LIST_ENTRY (pxi_list_first (&branch->exported), pxi_item, in_exported);
+        if (first->run != run)
+            continue;
+        for (pxi_item *item = withdraw_locked (pool, branch); item;) {
+            pxi_item *next = item->next;
+            item->next = withdrawn;
+            withdrawn = item;
+            item = next;
+        }
+    }
+    return withdrawn;
+}
+
+static pxi_item *stop_all (pxi_pool *pool)
+{
+    pxi_item *withdrawn = NULL;
+    PXI_LIST_EACH (link, &pool->runs) {
+        pxi_item *some = stop (pool, PXI_LIST_ENTRY (link, pxi_pool_run, in_pool));
+        while (some) {
+            pxi_item *next = some->next;
+            some->next = withdrawn;
+            withdrawn = some;
+            some = next;
+        }
+    }
+    return withdrawn;
+}
+
+static void finish_unstarted (pxi_pool *pool, const pxi_command *command, px_err code)
+{
+    pxi_notice notice = {.kind = PXI_NOTE_FINISHED, .run = command->run, .result = PXI_RESULT_LOST};
+    notice.outcome.code = code;
+    pxi_pool_notify (pool, &notice);
+}
+
+static void run (pxi_pool *pool, pxi_command *command)
+{
+    pxi_pool_run *run = calloc (1, sizeof *run);
+    pxi_item *item = run ? pxi_item_new (pool) : NULL;
+    if (!item || command->task >= pool->config.n_tasks) {
+        free (run);
+        free (item);
+        pool->n_started++;
+        finish_unstarted (pool, command, item ? PX_ENOTASK : PX_ENOMEM);
+        tell_active (pool);
+        return;
+    }
+    run->id = command->run;
+    run->attempt = command->attempt;
+    run->told_ns = pxi_clock_ns ();
+    pxi_list_add_last (&pool->runs, &run->in_pool);
+    item->run = run;
+    item->task = command->task;
+    item->function = (px_task_fn *)(uintptr_t)pool->config.task_functions[command->task];
+    item->input_bytes = command->input;
+    item->input = pxi_bytes_data (command->input);
+    item->input_size = pxi_bytes_size (command->input);
+    command->input = NULL;
+    list_append (&pool->queued_first, &pool->queued_last, item);
+    atomic_fetch_add (&pool->n_queued, 1);
+    wake (pool);
+}
+
+static void set_cap (pxi_pool *pool, uint64_t id, bool capped)
+{
+    for (pxi_open_branch *branch = pool->all_branches; branch; branch = branch->all) {
+        if (branch->id != id)
+            continue;
+        atomic_store (&branch->capped, capped);
+        if (!capped)
+            tell_surplus (pool);
+        return;
+    }
+}
+
+static void set_slots (pxi_pool *pool, uint32_t allowed)
+{
+    uint32_t more = allowed > pool->allowed ? allowed - pool->allowed : 0;
+    pool->allowed = allowed;
+    pool->wanted = 0;
+    set_excess (pool);
+    for (uint32_t i = 0; i < more && anything_to_do (pool); i++)
+        wake (pool);
+    set_wakeable (pool);
+}
+
+static void submit (pxi_executor *executor, pxi_command *command)
+{
+    pxi_pool *pool = (pxi_pool *)executor;
+    pxi_item *ended_items = NULL;
+    pthread_mutex_lock (&pool->lock);
+    switch (command->kind) {
+    case PXI_CMD_RUN:
+        run (pool, command);
+        break;
+    case PXI_CMD_STOP: {
+        pxi_pool_run *stopped = find_run (pool, command->run);
+        if (stopped)
+            ended_items = stop (pool, stopped);
+        break;
+    }
+    case PXI_CMD_TAKE:
+        take (pool, command->token, command->count);
+        break;
+    case PXI_CMD_GIVE_BACK:
+        give_back (pool, command);
+        break;
+    case PXI_CMD_CAP:
+        set_cap (pool, command->branch, command->flag);
+        break;
+    case PXI_CMD_COMPLETE:
+        ended_items = complete (pool, command);
+        if (ended_items)
+            ended_items->next = NULL;
+        break;
+    case PXI_CMD_SLOTS:
+        set_slots (pool, command->count);
+        break;
+    case PXI_CMD_CLOSE:
+        ended_items = stop_all (pool);
+        /* Whatever still runs must come to its end: it may use any slot for that. */
+        set_slots (pool, pool->config.slots);
+        pool->close_asked = true;
+        maybe_closed (pool);
+        break;
+    }
+    pthread_mutex_unlock (&pool->lock);
+    complete_all (ended_items);
+    pxi_bytes_release (command->input);
+    pxi_bytes_release (command->outcome.value);
+    pxi_bytes_release (command->outcome.chain);
+}
+
+/* ---- new and destroy -------------------------------------------------------------------------- */
+
+static void free_fibers (pxi_fiber *fiber)
+{
+    while (fiber) {
+        pxi_fiber *next = fiber->next;
+        fiber_destroy (fiber);
+        fiber = next;
+    }
+}
+
+static void free_branches (pxi_open_branch *branch)
+{
+    while (branch) {
+        pxi_open_branch *next = branch->all;
+        free (branch->items);
+        free (branch);
+        branch = next;
+    }
+}
+
+static void pool_free (pxi_pool *pool)
+{
+    free_fibers (pool->fibers);
+    free_branches (pool->all_branches);
+    pxi_heap_fini (&pool->sleepers);
+    pxi_map_fini (&pool->exported);
+    pthread_cond_destroy (&pool->wake);
+    pthread_mutex_destroy (&pool->lock);
+    free (pool->threads);
+    free (pool->strings);
+    free (pool);
+}
+
+static void destroy (pxi_executor **executor_p)
+{
+    pxi_pool *pool = (pxi_pool *)*executor_p;
+    *executor_p = NULL;
+    uint32_t n = atomic_load (&pool->n_threads);
+    for (uint32_t i = 0; i < n; i++) {
+        pthread_join (pool->threads[i].thread, NULL);
+        pxi_deque_fini (&pool->threads[i].deque);
+    }
+    pool_free (pool);
+}
+
+static char *put_text (char **at, const char *text)
+{
+    size_t size = strlen (text) + 1;
+    char *copy = memcpy (*at, text, size);
+    *at += size;
+    return copy;
+}
+
+/* All that the configuration points to, in one block: pointers first, then numbers, then text. */
+static bool copy_config (pxi_pool *pool, const pxi_executor_config *config)
+{
+    size_t pointers = 2 * (size_t)config->n_tasks + config->n_points;
+    size_t size = pointers * sizeof (void *) + config->n_points * sizeof (int32_t);
+    size += strlen (config->peer_name) + strlen (config->module_name) + 2;
+    for (uint32_t i = 0; i < config->n_tasks; i++)
+        size += strlen (config->task_names[i]) + 1;
+    for (uint32_t i = 0; i < config->n_points; i++)
+        size += strlen (config->points[i]) + 1;
+    pool->strings = malloc (size);
+    if (!pool->strings)
+        return false;
+    const void **functions = (const void **)(void *)pool->strings;
+    const char **names = (const char **)(functions + config->n_tasks);
+    const char **points = names + config->n_tasks;
+    int32_t *numbers = (int32_t *)(void *)(points + config->n_points);
+    char *text = (char *)(numbers + config->n_points);
+    pool->config = *config;
+    pool->config.peer_name = put_text (&text, config->peer_name);
+    pool->config.module_name = put_text (&text, config->module_name);
+    for (uint32_t i = 0; i < config->n_tasks; i++) {
+        functions[i] = config->task_functions[i];
+        names[i] = put_text (&text, config->task_names[i]);
+    }
+    for (uint32_t i = 0; i < config->n_points; i++) {
+        points[i] = put_text (&text, config->points[i]);
+        numbers[i] = config->numbers[i];
+    }
+    pool->config.task_functions = functions;
+    pool->config.task_names = names;
+    pool->config.points = points;
+    pool->config.numbers = numbers;
+    return true;
+}
+
+static void init_wake (pxi_pool *pool)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init (&attributes);
+    pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init (&pool->wake, &attributes);
+    pthread_condattr_destroy (&attributes);
+    pthread_mutex_init (&pool->lock, NULL);
+}
+
+int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor)
+{
+    static const pxi_executor_ops ops = {submit, destroy};
+    if (!config->slots || !config->task_functions || !config->notify)
+        return PX_EINVAL;
+    pxi_pool *pool = aligned_alloc (64, (sizeof *pool + 63) / 64 * 64);
+    if (!pool)
+        return PX_ENOMEM;
+    memset (pool, 0, sizeof *pool);
+    pool->base.ops = &ops;
+    init_wake (pool);
+    pxi_heap_init (&pool->sleepers, SLEEPERS_MAX);
+    pxi_map_init (&pool->exported, EXPORTED_MAX, config->id_base);
+    pxi_list_init (&pool->runs);
+    atomic_store (&pool->next_sleep_ns, UINT64_MAX);
+    atomic_store (&pool->tell_surplus, true);
+    size_t threads_size = config->slots * sizeof *pool->threads;
+    pool->threads = aligned_alloc (64, (threads_size + 63) / 64 * 64);
+    if (!pool->threads || !copy_config (pool, config)) {
+        pool_free (pool);
+        return PX_ENOMEM;
+    }
+    memset (pool->threads, 0, threads_size);
+    syscall (SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+    pthread_mutex_lock (&pool->lock);
+    set_excess (pool);
+    set_wakeable (pool);
+    pthread_mutex_unlock (&pool->lock);
+    *executor = &pool->base;
+    return PX_OK;
+}
