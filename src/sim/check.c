@@ -78,14 +78,12 @@ void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *actio
 
 static bool knows_newer (const pxi_sim_peer *peer, const pxi_message *message)
 {
-    pxi_peer_look *looks = malloc (PXI_VIEW_MAX * sizeof *looks);
-    PXI_ASSERT (looks);
+    pxi_peer_look *looks = peer->world->peer_looks;
     bool newer = false;
     uint32_t n = pxi_core_peers (peer->core, peer->world->time.now_ns, looks, PXI_VIEW_MAX);
     for (uint32_t i = 0; i < n; i++)
         newer |= looks[i].record.id == message->from &&
                  looks[i].record.incarnation > message->from_incarnation;
-    free (looks);
     return newer;
 }
 
@@ -257,14 +255,12 @@ static void check_attempts (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n
 
 static void check_away (pxi_sim_peer *peer, bool more_extra)
 {
-    pxi_away_look *looks = malloc (AWAY_MAX * sizeof *looks);
-    PXI_ASSERT (looks);
+    pxi_away_look *looks = peer->world->away_looks;
     uint32_t n = pxi_core_away (peer->core, looks, AWAY_MAX);
     if (n <= AWAY_MAX) {
         check_number (peer, looks, n);
         check_attempts (peer, looks, n, more_extra);
     }
-    free (looks);
 }
 
 /* What a job holds and may use after these actions. */
@@ -389,8 +385,9 @@ static uint64_t attempt_hash (uint64_t master, uint64_t worker, pxi_key key)
     return pxi_mix64 (master ^ pxi_mix64 (worker ^ pxi_mix64 (key.subtask ^ pxi_mix64 (key.attempt))));
 }
 
-static void note_wanted (pxi_world *world, const pxi_sim_peer *peer, pxi_away_look *looks)
+static void note_wanted (pxi_world *world, const pxi_sim_peer *peer)
 {
+    pxi_away_look *looks = world->away_looks;
     uint32_t n = pxi_core_away (peer->core, looks, AWAY_MAX);
     for (uint32_t i = 0; i < n && i < AWAY_MAX; i++)
         pxi_map_put (&world->wanted, attempt_hash (peer->id, looks[i].peer, looks[i].key), 1);
@@ -414,8 +411,9 @@ static void check_unwanted (pxi_world *world, pxi_sim_peer *peer, const pxi_run_
                           (unsigned long long) ((own_ns - since_ns) / PXI_MS));
 }
 
-static void sweep_peer (pxi_world *world, pxi_sim_peer *peer, pxi_run_look *looks)
+static void sweep_peer (pxi_world *world, pxi_sim_peer *peer)
 {
+    pxi_run_look *looks = world->run_looks;
     pxi_map still;
     pxi_map_init (&still, 1 << 20, 1);
     uint32_t n = pxi_core_runs (peer->core, looks, RUNS_MAX);
@@ -434,22 +432,31 @@ static void sweep_peer (pxi_world *world, pxi_sim_peer *peer, pxi_run_look *look
 
 void pxi_check_sweep (pxi_world *world)
 {
-    pxi_away_look *away = malloc (AWAY_MAX * sizeof *away);
-    pxi_run_look *runs = malloc (RUNS_MAX * sizeof *runs);
-    PXI_ASSERT (away);
-    PXI_ASSERT (runs);
     for (uint32_t i = 0; i < world->config.n_peers; i++) {
         if (world->peers[i].up)
-            note_wanted (world, &world->peers[i], away);
+            note_wanted (world, &world->peers[i]);
     }
     for (uint32_t i = 0; i < world->config.n_peers; i++) {
         if (world->peers[i].up)
-            sweep_peer (world, &world->peers[i], runs);
+            sweep_peer (world, &world->peers[i]);
     }
     pxi_map_fini (&world->wanted);
     pxi_map_init (&world->wanted, 1 << 24, 1);
-    free (away);
-    free (runs);
+}
+
+bool pxi_check_init (pxi_world *world)
+{
+    world->away_looks = malloc (AWAY_MAX * sizeof *world->away_looks);
+    world->run_looks = malloc (RUNS_MAX * sizeof *world->run_looks);
+    world->peer_looks = malloc (PXI_VIEW_MAX * sizeof *world->peer_looks);
+    return world->away_looks && world->run_looks && world->peer_looks;
+}
+
+void pxi_check_fini (pxi_world *world)
+{
+    free (world->away_looks);
+    free (world->run_looks);
+    free (world->peer_looks);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------- */

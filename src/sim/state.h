@@ -93,6 +93,9 @@ struct pxi_world {
     uint64_t n_tasks_run;
     uint32_t n_crashes;
     pxi_map wanted; /* check: scratch of a sweep */
+    pxi_away_look *away_looks; /* check: scratch, as are these */
+    pxi_run_look *run_looks;
+    pxi_peer_look *peer_looks;
 };
 
 /* ---- world.c ---------------------------------------------------------------------------------- */
@@ -135,6 +138,8 @@ typedef struct pxi_check_before { /* what a step is compared with */
     uint64_t n_speculative;
 } pxi_check_before;
 
+bool pxi_check_init (pxi_world *world);
+void pxi_check_fini (pxi_world *world);
 void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_check_before *before);
 void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
                            const pxi_check_before *before, const pxi_actions *actions);

@@ -7,8 +7,9 @@
 
 #include "base/assert.h"
 
-#define NODES_MAX 3000
-#define WORK_MAX_NS (40 * PXI_SECOND) /* of one job: what a tree may hold before it is made smaller */
+#define NODES_MAX 10000
+#define WORK_MAX_NS (300 * PXI_SECOND) /* of one job: what a tree may hold before it is made smaller */
+#define TASK_MAX_NS (4 * PXI_SECOND)   /* mean of a leaf */
 
 static uint64_t between (pxi_prng *prng, uint64_t low, uint64_t high)
 {
@@ -61,10 +62,10 @@ static void draw_tree (pxi_tree *tree, pxi_prng *prng)
     *tree = (pxi_tree){
         .kind = one_in (prng, 4) ? PXI_TREE_SPLIT : PXI_TREE_RANDOM,
         .seed = pxi_prng_next (prng),
-        .depth_max = (uint32_t) between (prng, 1, 7),
-        .fan_min = 1,
-        .fan_max = (uint32_t) between (prng, 2, 6),
-        .leaf_ppm = (uint32_t) between (prng, 0, 400000),
+        .depth_max = (uint32_t) between (prng, 1, 9),
+        .fan_min = (uint32_t) between (prng, 1, 2),
+        .fan_max = (uint32_t) between (prng, 2, 8),
+        .leaf_ppm = (uint32_t) between (prng, 0, 300000),
         .rounds_max = (uint32_t) between (prng, 1, 3),
         .leaf = {(pxi_law_kind) pxi_prng_below (prng, 4), PXI_MS / 10 * magnitude (prng, 2)},
         .inner = {(pxi_law_kind) pxi_prng_below (prng, 4), PXI_MS / 100 * magnitude (prng, 2)},
@@ -79,7 +80,7 @@ static void draw_tree (pxi_tree *tree, pxi_prng *prng)
         tree->fail_ppm = (uint32_t) between (prng, 10000, 300000);
     if (one_in (prng, 10)) { /* one flat loop */
         tree->depth_max = 1;
-        tree->fan_min = tree->fan_max = (uint32_t) between (prng, 10, 500);
+        tree->fan_min = tree->fan_max = (uint32_t) between (prng, 10, 2000);
         tree->rounds_max = 1;
     } else if (one_in (prng, 10)) { /* a chain */
         tree->depth_max = (uint32_t) between (prng, 10, 300);
@@ -87,8 +88,8 @@ static void draw_tree (pxi_tree *tree, pxi_prng *prng)
         tree->leaf_ppm = 0;
         tree->rounds_max = 1;
     }
-    tree->work_ns = PXI_SECOND / 10 * between (prng, 1, 200);
-    tree->leaf_ns = tree->work_ns / between (prng, 10, 300);
+    tree->work_ns = PXI_SECOND / 10 * between (prng, 1, 1000);
+    tree->leaf_ns = tree->work_ns / between (prng, 10, 2000);
     draw_numbers (tree, prng);
 }
 
@@ -110,9 +111,23 @@ static void make_fit (pxi_tree *tree, pxi_serial *serial)
     }
 }
 
+/* Long enough to be under way when something happens. */
+static void make_last (pxi_tree *tree, uint64_t work_ns, pxi_serial *serial)
+{
+    while (serial->work_ns < work_ns && tree->leaf.mean_ns < TASK_MAX_NS &&
+           tree->kind == PXI_TREE_RANDOM) {
+        tree->leaf.mean_ns *= 2;
+        tree->inner.mean_ns *= 2;
+        pxi_workload_serial (tree, NODES_MAX, 0, serial);
+    }
+}
+
 static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, bool crashing)
 {
     pxi_world_config *config = &swarm->config;
+    uint64_t n_slots = 0;
+    for (uint32_t i = 0; i < config->n_peers; i++)
+        n_slots += config->peers[i].slots;
     config->n_jobs = (uint32_t) (one_in (prng, 2) ? 1 : between (prng, 1, PXI_SWARM_JOBS_MAX));
     for (uint32_t i = 0; i < config->n_jobs; i++) {
         pxi_world_job *job = &swarm->jobs[i];
@@ -122,6 +137,9 @@ static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, bool crashing)
         *job = (pxi_world_job){.peer = fit ? peer : 0, .at_ns = PXI_MS * between (prng, 0, 3000)};
         draw_tree (&job->tree, prng);
         make_fit (&job->tree, &serial);
+        if (!one_in (prng, 4))
+            make_last (&job->tree, n_slots * PXI_MS * between (prng, 100, 3000), &serial);
+        swarm->work_ns += serial.work_ns / n_slots;
         if (crashing) {
             job->crash_times = (uint32_t) between (prng, 1, 2);
             job->crash_pick = pxi_prng_below (prng, serial.n_nodes);
@@ -218,7 +236,7 @@ void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
     draw_jobs (swarm, &prng, crashing);
     draw_network (&swarm->config.network, &prng, faults);
     draw_core (&swarm->config.core, &prng);
-    swarm->config.calm_ns = PXI_SECOND / 10 * between (&prng, 10, 150);
+    swarm->config.calm_ns = PXI_SECOND + swarm->work_ns * between (&prng, 5, 30) / 10;
     if (one_in (&prng, 3))
         swarm->config.notice_ns = 1000 * magnitude (&prng, 4);
     if (faults)

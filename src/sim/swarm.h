@@ -13,6 +13,7 @@ typedef struct pxi_swarm {
     pxi_world_peer peers[PXI_SWARM_PEERS_MAX];
     pxi_world_job jobs[PXI_SWARM_JOBS_MAX];
     pxi_fault *faults;
+    uint64_t work_ns; /* per slot */
 } pxi_swarm;
 
 void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed);

@@ -31,6 +31,19 @@ uint64_t pxi_law_draw (const pxi_law *law, pxi_prng *prng)
     return drawn_ns < CUT_MEANS * law->mean_ns ? drawn_ns : CUT_MEANS * law->mean_ns;
 }
 
+static uint64_t law_max_ns (const pxi_law *law)
+{
+    static const uint32_t means[] = {1, 2, CUT_MEANS, CUT_MEANS};
+    return means[law->kind] * law->mean_ns;
+}
+
+uint64_t pxi_workload_longest_ns (const pxi_tree *tree)
+{
+    uint64_t leaf_ns = tree->kind == PXI_TREE_SPLIT ? tree->leaf_ns : law_max_ns (&tree->leaf);
+    uint64_t inner_ns = law_max_ns (&tree->inner);
+    return leaf_ns > inner_ns ? leaf_ns : inner_ns;
+}
+
 pxi_node pxi_workload_root (const pxi_tree *tree)
 {
     return (pxi_node){
@@ -156,7 +169,6 @@ static bool enter (struct walk *walk, const pxi_node *node)
     if (serial->n_nodes++ == walk->pick)
         serial->pick_state = node->state;
     serial->work_ns += own_ns;
-    serial->longest_ns = own_ns > serial->longest_ns ? own_ns : serial->longest_ns;
     serial->depth = node->depth > serial->depth ? node->depth : serial->depth;
     return true;
 }

@@ -67,6 +67,8 @@ void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *
 /* Child `index` in [0, n_rounds * n_children). */
 pxi_node pxi_workload_child (const pxi_tree *tree, const pxi_node *node, const pxi_shape *shape,
                              uint32_t index);
+/* No stretch of a task's run time is longer: those that a cancelled branch never visits included. */
+uint64_t pxi_workload_longest_ns (const pxi_tree *tree);
 /* A node's hash: start with its own, fold each child's outcome in order. */
 uint64_t pxi_workload_begin (const pxi_node *node);
 uint64_t pxi_workload_fold (uint64_t hash, uint64_t child_hash, pxi_result child_result);
@@ -75,7 +77,6 @@ typedef struct pxi_serial {
     uint64_t hash;
     pxi_result result;
     uint64_t n_nodes, work_ns, critical_ns; /* critical: the longest chain of times that must follow */
-    uint64_t longest_ns;                    /* one task's own time */
     uint32_t depth;
     uint64_t pick_state;                    /* of the node that `pick` names */
 } pxi_serial;

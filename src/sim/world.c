@@ -14,6 +14,7 @@
 enum { ALARMS_MAX = 1 << 28 };
 #define SWEEP_NS (100 * PXI_MS)
 #define NODES_MAX 1000000
+#define SUBMIT_AGAIN_NS (100 * PXI_MS)
 
 /* A liveness bound, as SCIENCE.md's section 6 has it: a few times what the work needs, and a few times
  * what finding out and backing off need. To be made smaller, never larger. */
@@ -190,7 +191,8 @@ static void submit (pxi_world *world, pxi_sim_job *job)
         return;
     }
     if (peer->paused_until_ns) { /* its application stands still as well */
-        pxi_alarm_set (&world->time, &job->alarm, PXI_ALARM_SUBMIT, job, peer->paused_until_ns);
+        pxi_alarm_set (&world->time, &job->alarm, PXI_ALARM_SUBMIT, job,
+                       world->time.now_ns + SUBMIT_AGAIN_NS);
         return;
     }
     job->state = PXI_JOB_RUNS;
@@ -477,8 +479,8 @@ static uint64_t longest_burst_ns (const pxi_world *world)
 {
     uint64_t longest_ns = 0, slowest = 1000, factor = 1;
     for (uint32_t i = 0; i < world->config.n_jobs; i++) {
-        const pxi_sim_job *job = &world->jobs[i];
-        longest_ns = job->serial.longest_ns > longest_ns ? job->serial.longest_ns : longest_ns;
+        uint64_t job_ns = pxi_workload_longest_ns (&world->config.jobs[i].tree);
+        longest_ns = job_ns > longest_ns ? job_ns : longest_ns;
     }
     for (uint32_t i = 0; i < world->config.n_peers; i++) {
         const pxi_world_peer *config = &world->config.peers[i];
@@ -491,25 +493,46 @@ static uint64_t longest_burst_ns (const pxi_world *world)
     return longest_ns * 1000 / slowest * factor;
 }
 
+static uint64_t speed_permille (const pxi_world_peer *peer)
+{
+    return (uint64_t) peer->slots * peer->speed_permille;
+}
+
+/* What can work for a job: whoever is up and has the module, or where a branch number may keep the work at
+ * home, the root's peer alone. */
+static uint64_t speed_for (const pxi_world *world, const pxi_sim_job *job)
+{
+    const pxi_tree *tree = &job->config->tree;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < tree->n_numbers; i++) {
+        if (tree->numbers[i] < world->config.n_peers)
+            return speed_permille (&world->config.peers[job->config->peer]);
+    }
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        const pxi_world_peer *peer = &world->config.peers[i];
+        if (world->peers[i].up && !world->peers[i].leaving && !peer->no_module)
+            sum += speed_permille (peer);
+    }
+    return sum;
+}
+
 uint64_t pxi_world_patience_ns (const pxi_world *world)
 {
-    const pxi_core_config *core = &world->config.core;
-    uint64_t work_ns = 0, speed = 0, slowest = 1000, detect_ns = core->detect_ns, chain_ns = 0;
+    uint64_t parallel_ns = 0, slowest = 1000, chain_ns = 0;
     for (uint32_t i = 0; i < world->config.n_jobs; i++) {
         const pxi_sim_job *job = &world->jobs[i];
-        work_ns += job->state == PXI_JOB_DONE || job->state == PXI_JOB_ENDED ? 0 : job->serial.work_ns;
+        if (job->state == PXI_JOB_DONE || job->state == PXI_JOB_ENDED)
+            continue;
+        uint64_t speed = speed_for (world, job);
+        parallel_ns += speed ? job->serial.work_ns / speed * 1000 : 0;
         chain_ns = job->serial.critical_ns > chain_ns ? job->serial.critical_ns : chain_ns;
     }
     for (uint32_t i = 0; i < world->config.n_peers; i++) {
         const pxi_world_peer *config = &world->config.peers[i];
-        if (!world->peers[i].up)
-            continue;
-        speed += (uint64_t) config->slots * config->speed_permille;
         slowest = config->speed_permille < slowest ? config->speed_permille : slowest;
     }
-    uint64_t parallel_ns = speed ? work_ns / speed * 1000 : work_ns;
-    return PATIENCE_WORK * (parallel_ns + chain_ns * 1000 / slowest) +
-           PATIENCE_WAITS * (detect_ns + BACKOFF_CAP_NS + RESERVED_NS) + longest_burst_ns (world);
+    return PATIENCE_WORK * (parallel_ns + chain_ns * 1000 / slowest) + longest_burst_ns (world) +
+           PATIENCE_WAITS * (world->config.core.detect_ns + BACKOFF_CAP_NS + RESERVED_NS);
 }
 
 /* What lapses by itself: reservations, leases, results kept for sending again, relations; after the last
@@ -651,7 +674,7 @@ pxi_world *pxi_world_new (const pxi_world_config *config)
     world->jobs = calloc (config->n_jobs ? config->n_jobs : 1, sizeof *world->jobs);
     for (uint32_t i = 0; world->peers && i < config->n_peers; i++)
         pxi_sim_peer_init (world, &world->peers[i], i);
-    if (!world->peers || !world->jobs || !make_jobs (world)) {
+    if (!world->peers || !world->jobs || !pxi_check_init (world) || !make_jobs (world)) {
         pxi_world_free (&world);
         return NULL;
     }
@@ -691,6 +714,7 @@ void pxi_world_free (pxi_world **world_p)
     pxi_heap_fini (&world->time.heap);
     pxi_network_fini (&world->network);
     pxi_map_fini (&world->wanted);
+    pxi_check_fini (world);
     free (world->peers);
     free (world->jobs);
     free (world);
