@@ -12,6 +12,11 @@
 
 #define RETRY_PATIENCE_NS (5 * PXI_SECOND) /* to find another peer for what crashed */
 
+bool pxi_branch_room (const pxi_core *core)
+{
+    return core->n_attempts + core->n_runs < core->config.attempts_max;
+}
+
 bool pxi_branch_full (const pxi_branch *branch)
 {
     return branch->held >= branch->number;
@@ -114,7 +119,7 @@ static void subtask_free (pxi_core *core, pxi_subtask *subtask)
 pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi_peer *peer, bool speculative)
 {
     PXI_ASSERT (!peer || !pxi_branch_full (subtask->branch));
-    pxi_attempt_state *attempt = pxi_core_alloc (core, sizeof *attempt);
+    pxi_attempt_state *attempt = pxi_branch_room (core) ? pxi_core_alloc (core, sizeof *attempt) : NULL;
     if (!attempt)
         return NULL;
     attempt->subtask = subtask;

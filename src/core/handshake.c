@@ -53,6 +53,7 @@ static uint64_t latest (uint64_t a, uint64_t b)
 
 void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why)
 {
+    peer->pins++;
     if (is_master (peer) || is_worker (peer))
         SAY (core, "%s %s -> %u attempts there lost, %u for it abandoned", pxi_core_name (peer), why,
              peer->n_away, peer->n_runs);
@@ -60,6 +61,7 @@ void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why)
         pxi_branch_lost (core, PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer));
     pxi_place_forget_peer (core, peer);
     pxi_worker_forget_peer (core, peer);
+    peer->pins--;
 }
 
 /* The verdict falls one interval early, so that silence is acted on within detect_ns. */
@@ -75,6 +77,12 @@ void pxi_handshake_timer (pxi_core *core, pxi_peer *peer)
         pxi_handshake_lost (core, peer, "silent past the limit");
         pxi_view_unref (core, peer);
         return;
+    }
+    uint64_t mastered_ns = latest (peer->mastered_ns, core->resumed_ns);
+    if (is_worker (peer) && core->now_ns - mastered_ns >= core->config.detect_ns - core->handshake_ns) {
+        /* Alive, but no longer our master: its CANCEL was lost, and it has nothing else here. */
+        SAY (core, "no handshake from %s -> %u attempts abandoned", pxi_core_name (peer), peer->n_runs);
+        pxi_worker_abandon (core, peer);
     }
     if (is_master (peer))
         send_handshake (core, peer);
@@ -111,6 +119,7 @@ static void abandon_unlisted (pxi_core *core, pxi_peer *master, const pxi_messag
 
 static void on_handshake (pxi_core *core, pxi_peer *master, const pxi_message *message)
 {
+    master->mastered_ns = core->now_ns;
     abandon_unlisted (core, master, message);
     pxi_report *reports = pxi_core_scratch (core, PXI_KEYS_MAX * sizeof *reports);
     if (!reports)

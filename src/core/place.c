@@ -109,7 +109,7 @@ static void wake_later (pxi_core *core, pxi_job *job)
 
 static bool may_ask (pxi_core *core, pxi_job *job)
 {
-    if (!has_work (job) || core->now_ns < job->backoff_until_ns)
+    if (!has_work (job) || core->now_ns < job->backoff_until_ns || !pxi_branch_room (core))
         return false;
     if (job->n_reserved == PXI_RESERVE_MAX)
         return false;

@@ -52,6 +52,7 @@ typedef struct pxi_peer {
     uint64_t cannot_module;
     uint32_t n_away, n_runs, n_probes, n_leases; /* relations: attempts there, theirs here, ... */
     uint32_t pins;         /* held by a step in progress */
+    uint64_t mastered_ns;  /* last handshake of it as a master, or first run for it */
     uint64_t relation_ns;  /* when the present relation began */
     uint64_t sequence;     /* of the last handshake sent to it */
     pxi_list in_core;
@@ -328,6 +329,7 @@ void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result r
 void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_branch_closed (pxi_core *core, uint64_t branch);
 void pxi_branch_end_job (pxi_core *core, pxi_job *job);
+bool pxi_branch_room (const pxi_core *core); /* for one attempt more, given or taken */
 bool pxi_branch_full (const pxi_branch *branch);
 /* Give up what crashed elsewhere and that nobody else can try. */
 void pxi_branch_check_retry (pxi_core *core, pxi_job *job);
@@ -358,6 +360,7 @@ void pxi_worker_close_jobs (pxi_core *core); /* at the end of a step */
 void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id);
 void pxi_worker_volunteer_soon (pxi_core *core, bool evidence);
 void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind);
+void pxi_worker_abandon (pxi_core *core, pxi_peer *master); /* stop all its runs here */
 void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer);
 void pxi_worker_hand_back (pxi_core *core);
 bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key);

@@ -235,6 +235,7 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
         return;
     if (!peer && !(peer = peer_new (core, record->id, record->incarnation)))
         return;
+    peer->pins++;
     if (newer)
         peer_restarted (core, peer, record->incarnation);
     if (own || newer || !peer->record.address.kind)
@@ -247,6 +248,7 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
         core->volunteer_to = record->id;
         pxi_worker_volunteer_soon (core, true);
     }
+    peer->pins--;
     pxi_view_unref (core, peer);
 }
 

@@ -248,8 +248,20 @@ static void allow (pxi_core *core, pxi_job *job, uint32_t allowed)
     action->count = allowed;
 }
 
+/* A job whose share fell keeps its threads until their next task boundary: what it still holds cannot
+ * be given to another yet. Its ACTIVE event brings the rest. */
+static uint32_t what_nobody_holds (const pxi_core *core)
+{
+    uint32_t held = core->slots_leased;
+    PXI_LIST_EACH (link, &core->all_jobs) {
+        held += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
+    }
+    return held < core->self.slots ? core->self.slots - held : 0;
+}
+
 static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_left)
 {
+    uint32_t unheld = what_nobody_holds (core);
     for (uint32_t i = 0; i < n; i++) {
         if (!all[i].job)
             continue;
@@ -257,7 +269,13 @@ static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_lef
         uint32_t lent = (n_left + core->n_jobs - 1) / core->n_jobs;
         lent = lent < n_left ? lent : n_left;
         n_left -= lent;
-        allow (core, all[i].job, own + lent);
+        uint32_t target = own + lent, active = all[i].job->active;
+        if (target > active) {
+            uint32_t more = target - active < unheld ? target - active : unheld;
+            unheld -= more;
+            target = active + more;
+        }
+        allow (core, all[i].job, target);
     }
 }
 
@@ -297,7 +315,7 @@ void pxi_worker_active (pxi_core *core, const pxi_event *event)
 
 pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec)
 {
-    pxi_run *run = core->n_runs < core->config.attempts_max ? pxi_core_alloc (core, sizeof *run) : NULL;
+    pxi_run *run = pxi_branch_room (core) ? pxi_core_alloc (core, sizeof *run) : NULL;
     if (!run)
         return NULL;
     run->id = pxi_core_new_id (core);
@@ -316,6 +334,8 @@ pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const p
     job->n_runs++;
     job->runs_sent++;
     if (master) {
+        if (!master->n_runs)
+            master->mastered_ns = core->now_ns;
         pxi_list_add_last (&master->runs, &run->at_master);
         master->n_runs++;
         pxi_handshake_begin (core, master);
@@ -740,10 +760,15 @@ void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *mess
 
 /* ---- a master is lost, this peer leaves ------------------------------------------------------- */
 
+void pxi_worker_abandon (pxi_core *core, pxi_peer *master)
+{
+    for (pxi_list *link; (link = pxi_list_first (&master->runs));)
+        pxi_worker_stop (core, PXI_LIST_ENTRY (link, pxi_run, at_master));
+}
+
 void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer)
 {
-    for (pxi_list *link; (link = pxi_list_first (&peer->runs));)
-        pxi_worker_stop (core, PXI_LIST_ENTRY (link, pxi_run, at_master));
+    pxi_worker_abandon (core, peer);
     for (uint32_t i = core->n_ring; i-- > 0;) {
         if (core->ring[i].peer == peer->record.id)
             pxi_lease_unreserve (core, i);

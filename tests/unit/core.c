@@ -258,6 +258,29 @@ Test (core, a_silent_master_is_given_up_and_the_slot_is_free_again)
     rig_free (&rig);
 }
 
+/* Threads stop and start as the last step said. */
+static void obey_slots (struct rig *rig, uint32_t turns[2])
+{
+    const pxi_action *slots = did (rig, PXI_DO_SLOTS);
+    if (!slots)
+        return;
+    uint64_t job = slots->job.number;
+    bool runs = slots->count > 0;
+    turns[job - 1] += runs;
+    active (rig, THEM, job, runs, !runs, 1);
+}
+
+static void handshake (struct rig *rig, uint64_t master, uint64_t subtask)
+{
+    pxi_key key = {subtask, 1};
+    pxi_message message = from (master, PXI_HANDSHAKE);
+    message.keys = &key;
+    message.n_keys = 1;
+    message.sequence = rig->now_ns + 1;
+    hear (rig, message);
+    cr_assert_eq (sent (rig, PXI_HANDSHAKE_ACK)->n_reports, 1);
+}
+
 Test (core, two_jobs_on_one_slot_take_turns)
 {
     struct rig rig = rig_new (1);
@@ -281,14 +304,13 @@ Test (core, two_jobs_on_one_slot_take_turns)
     active (&rig, THEM, 2, 1, 0, 1);
     uint32_t turns[2] = {0, 0};
     for (uint32_t quantum = 0; quantum < 40; quantum++) {
-        advance (&rig, 50 * PXI_MS);
-        for (uint32_t i = 0; i < rig.last.n; i++) {
-            const pxi_action *action = &rig.last.items[i];
-            if (action->kind == PXI_DO_SLOTS && action->count)
-                turns[action->job.number - 1]++;
-        }
-        meet (&rig, 11); /* the masters are alive */
+        for (uint32_t change = 0; change < 2; change++)
+            obey_slots (&rig, turns);
+        meet (&rig, 11); /* the masters are alive, and still masters */
         meet (&rig, 12);
+        handshake (&rig, 11, 3);
+        handshake (&rig, 12, 4);
+        advance (&rig, 50 * PXI_MS);
     }
     cr_assert_geq (turns[0], 12);
     cr_assert_geq (turns[1], 12);
