@@ -295,6 +295,8 @@ px_err px_branch_result (px_branch handle, uint64_t index, px_outcome *outcome)
     if (!item || item->given)
         return PX_ESTATE;
     if (!item->finished)
+        drain (branch); /* so that a task which asks again and again without joining sees it */
+    if (!item->finished)
         return PX_EAGAIN;
     outcome_of (item, outcome);
     return PX_OK;
