@@ -9,6 +9,7 @@
  * words that such threads wait for. */
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -414,6 +415,21 @@ static uint64_t id_of_name (const char *name)
     return id ? id : 1;
 }
 
+/* Signals of the process are for the host program's threads: the loop, and the pools' threads that it
+ * starts, take only those that they cause themselves. */
+static int start_thread (pxi_agent *agent)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    sigset_t others, before;
+    sigfillset (&others);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset (&others, own[i]);
+    pthread_sigmask (SIG_BLOCK, &others, &before);
+    int result = pthread_create (&agent->thread, NULL, run_loop, agent);
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+    return result;
+}
+
 static px_err set_up (pxi_agent *agent, char *why)
 {
     pxi_address address = {0};
@@ -428,10 +444,9 @@ static px_err set_up (pxi_agent *agent, char *why)
         return err;
     pxi_mail_trace (agent);
     pxi_host_begin (agent);
-    int result = pthread_create (&agent->thread, NULL, run_loop, agent);
+    int result = start_thread (agent);
     if (result)
         return pxi_fail (PX_ESYSTEM, why, "cannot start a thread: %s", strerror (result));
-    agent->thread_started = true;
     return PX_OK;
 }
 

@@ -67,6 +67,7 @@ static void note_sender (pxi_agent *agent, const pxi_message *message, pxi_link 
     if (!seen)
         return;
     seen->link = link;
+    seen->incarnation = message->from_incarnation;
     if (message->n_records)
         memcpy (seen->name, message->records[0].name, sizeof seen->name);
 }
@@ -373,6 +374,8 @@ void pxi_mail_send (pxi_agent *agent, const pxi_action *action)
         n += add_pair (agent, message->attempts[i].blob, frames + n);
     if (message->kind == PXI_RESULT)
         n += add_pair (agent, message->blob, frames + n);
+    /* Two processes may claim one id for a while: a link leads to the one that it came from. */
     const pxi_seen *seen = pxi_mail_seen (agent, message->to);
-    pxi_zmq_send (agent->transport, &action->address, seen ? seen->link : 0, frames, n);
+    bool same = seen && seen->incarnation == message->to_incarnation;
+    pxi_zmq_send (agent->transport, &action->address, same ? seen->link : 0, frames, n);
 }

@@ -79,12 +79,26 @@ void pxi_notices_finish_run (pxi_agent *agent, pxi_agent_run *run, pxi_result re
     pxi_agent_step (agent, &event);
 }
 
+/* The account of a run says how many subtasks ran at this peer, itself among them. */
+static void count_subtasks (pxi_agent *agent, const pxi_bytes *bytes)
+{
+    pxi_chain chain;
+    if (!bytes || pxi_chain_decode (bytes, &chain) != PX_OK)
+        return;
+    for (size_t i = 0; i < chain.n_shares; i++) {
+        if (chain.shares[i].peer_id == agent->id)
+            agent->subtasks_run += chain.shares[i].subtasks;
+    }
+    pxi_chain_fini (&chain);
+}
+
 static void on_finished (pxi_agent *agent, const pxi_execution *execution, pxi_notice *notice)
 {
     pxi_agent_run *run = pxi_map_pointer (&agent->runs, notice->run);
     if (!run || run->execution != execution)
         return;
     pxi_outcome outcome = notice->outcome;
+    count_subtasks (agent, outcome.chain);
     notice->outcome = (pxi_outcome){0};
     pxi_notices_finish_run (agent, run, notice->result, notice->run_ns, &outcome);
 }

@@ -106,6 +106,19 @@ static void fill_failures (pxi_root *root, const char *peer_name, const char *me
     outcome->n_failures = 1;
 }
 
+/* The account is exact where progress was told now and then. */
+static void count_last (pxi_root *root)
+{
+    uint64_t subtasks = 0;
+    for (size_t i = 0; i < root->chain.n_shares; i++)
+        subtasks += root->chain.shares[i].subtasks;
+    px_job_progress *progress = &root->progress;
+    progress->subtasks_done = subtasks > progress->subtasks_done ? subtasks : progress->subtasks_done;
+    if (progress->subtasks_known < progress->subtasks_done)
+        progress->subtasks_known = progress->subtasks_done;
+    progress->attempts_away = progress->peers_working = 0;
+}
+
 void pxi_root_finish (pxi_root *root, pxi_outcome *outcome, const char *peer_name,
                       const char *message)
 {
@@ -122,6 +135,7 @@ void pxi_root_finish (pxi_root *root, pxi_outcome *outcome, const char *peer_nam
         } else {
             fill_failures (root, peer_name, message);
         }
+        count_last (root);
         root->done = true;
         pthread_cond_broadcast (&root->changed);
     }

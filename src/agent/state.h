@@ -122,6 +122,7 @@ typedef struct pxi_worker {
 /* A peer that has sent something. */
 typedef struct pxi_seen {
     uint64_t id;
+    uint64_t incarnation; /* of the process behind link */
     pxi_link link;
     bool answers; /* as the view said last: for the log */
     char name[PXI_NAME_SIZE];
@@ -164,7 +165,7 @@ struct pxi_agent {
     int epoll_fd;
     pxi_watch inbox_watch, transport_watch;
     pthread_t thread;
-    bool thread_started, stepping, stop;
+    bool stepping, stop;
 
     pxi_heap alarms;
     uint64_t alarm_sequence;
