@@ -32,7 +32,7 @@ px_peer_options cluster_options (cluster_kind kind)
     return options;
 }
 
-px_peer *cluster_add (cluster *cluster, const px_peer_options *given)
+px_peer *cluster_add (test_cluster *cluster, const px_peer_options *given)
 {
     char why[PX_WHY_SIZE];
     px_peer_options options = *given;
@@ -51,7 +51,7 @@ px_peer *cluster_add (cluster *cluster, const px_peer_options *given)
     return *peer;
 }
 
-void cluster_begin (cluster *cluster, int n, cluster_kind kind)
+void cluster_begin (test_cluster *cluster, int n, cluster_kind kind)
 {
     memset (cluster, 0, sizeof *cluster);
     px_peer_options options = cluster_options (kind);
@@ -59,7 +59,7 @@ void cluster_begin (cluster *cluster, int n, cluster_kind kind)
         cluster_add (cluster, &options);
 }
 
-void cluster_end (cluster *cluster)
+void cluster_end (test_cluster *cluster)
 {
     while (cluster->n)
         px_peer_close (&cluster->peers[--cluster->n], px_deadline_ns (SECONDS (5)));
@@ -73,7 +73,7 @@ px_stats cluster_stats (px_peer *peer)
     return stats;
 }
 
-uint64_t cluster_sum (const cluster *cluster, size_t offset)
+uint64_t cluster_sum (const test_cluster *cluster, size_t offset)
 {
     uint64_t sum = 0;
     for (int i = 0; i < cluster->n; i++) {

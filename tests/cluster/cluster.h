@@ -12,10 +12,10 @@
 
 enum { CLUSTER_MAX = 8 };
 
-typedef struct cluster {
+typedef struct test_cluster {
     px_peer *peers[CLUSTER_MAX];
     int n;
-} cluster;
+} test_cluster;
 
 /* How peers are opened: with the module compiled in, or with executor processes. */
 typedef enum cluster_kind { IN_PROCESS, APART, NO_MODULE } cluster_kind;
@@ -23,17 +23,17 @@ typedef enum cluster_kind { IN_PROCESS, APART, NO_MODULE } cluster_kind;
 /* Defaults of a test's peer; adjust and hand to cluster_open (). */
 px_peer_options cluster_options (cluster_kind kind);
 /* Add a peer that joins the first one, and wait until they know each other. */
-px_peer *cluster_add (cluster *cluster, const px_peer_options *options);
+px_peer *cluster_add (test_cluster *cluster, const px_peer_options *options);
 /* `n` peers of one slot each, all known to each other. */
-void cluster_begin (cluster *cluster, int n, cluster_kind kind);
+void cluster_begin (test_cluster *cluster, int n, cluster_kind kind);
 /* Close the last peer first; then nothing that the peers had started is left. */
-void cluster_end (cluster *cluster);
+void cluster_end (test_cluster *cluster);
 
 /* Counter of a peer. */
 px_stats cluster_stats (px_peer *peer);
 /* Sum of a counter over the peers, by its place in px_stats. */
 #define CLUSTER_SUM(cluster, counter) cluster_sum ((cluster), offsetof (px_stats, counter))
-uint64_t cluster_sum (const cluster *cluster, size_t offset);
+uint64_t cluster_sum (const test_cluster *cluster, size_t offset);
 
 /* Until `condition` holds, at most 20 s: then the test fails. */
 #define CLUSTER_UNTIL(condition)                                                                   \

@@ -32,7 +32,7 @@ Test (executors, turn_a_crash_of_a_root_into_its_outcome)
         {"work.overflow", "signal 11 in task work.overflow"},
         {"work.leave", "exit code 3 in task work.leave"},
     };
-    cluster cluster;
+    test_cluster cluster;
     cluster_begin (&cluster, 1, APART);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t before = cluster_stats (cluster.peers[0]).attempts_crashed;
@@ -57,7 +57,7 @@ Test (executors, try_a_crashing_subtask_at_most_three_times)
         {WORK_OVERFLOW, "signal 11 in task work.overflow"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        cluster cluster;
+        test_cluster cluster;
         work_many many = {cases[i].kind, 1, 16, 0};
         cluster_begin (&cluster, 3, APART);
         expect_crash (cluster.peers[0], "work.many", &many, sizeof many, cases[i].how);
@@ -68,7 +68,7 @@ Test (executors, try_a_crashing_subtask_at_most_three_times)
 /* One program crashes again and again; another one, on the same peers, does not notice. */
 Test (executors, keep_programs_apart)
 {
-    cluster cluster;
+    test_cluster cluster;
     px_job *job = NULL;
     px_outcome outcome;
     cluster_begin (&cluster, 2, APART);
@@ -88,7 +88,7 @@ Test (executors, keep_programs_apart)
 
 Test (executors, that_do_not_stop_are_ended)
 {
-    cluster cluster;
+    test_cluster cluster;
     px_job *job = NULL;
     px_outcome outcome;
     cluster_begin (&cluster, 2, APART);
@@ -107,7 +107,7 @@ Test (executors, that_do_not_stop_are_ended)
 
 Test (executors, are_used_again_by_the_next_job)
 {
-    cluster cluster;
+    test_cluster cluster;
     cluster_begin (&cluster, 1, APART);
     work_tree tree = {2, 2, 0};
     for (int i = 0; i < 5; i++)

@@ -18,7 +18,7 @@ TestSuite (peers, .timeout = 120);
 
 Test (peers, one_alone_opens_works_and_closes)
 {
-    cluster cluster;
+    test_cluster cluster;
     work_tree tree = {5, 4, 0};
     cluster_begin (&cluster, 1, IN_PROCESS);
     px_peer *peer = cluster.peers[0];
@@ -48,7 +48,7 @@ Test (peers, one_that_does_not_listen_works_alone)
 
 Test (peers, that_do_not_listen_use_others)
 {
-    cluster cluster;
+    test_cluster cluster;
     cluster_begin (&cluster, 2, IN_PROCESS);
     const char *join[] = {px_peer_address (cluster.peers[0]), NULL};
     px_peer_options options = cluster_options (IN_PROCESS);
@@ -165,7 +165,7 @@ Test (peers, that_cannot_open_say_why)
 
 Test (peers, say_that_a_port_is_in_use)
 {
-    cluster cluster;
+    test_cluster cluster;
     char why[PX_WHY_SIZE];
     px_peer *peer = NULL;
     cluster_begin (&cluster, 1, NO_MODULE);
@@ -222,7 +222,7 @@ Test (peers, say_that_an_address_is_their_own)
 
 Test (peers, say_that_a_name_is_taken)
 {
-    cluster cluster = {0};
+    test_cluster cluster = {0};
     char why[PX_WHY_SIZE];
     px_peer *peer = NULL;
     px_peer_options options = cluster_options (NO_MODULE);
@@ -246,7 +246,7 @@ Test (peers, say_that_a_name_is_taken)
 
 Test (peers, refuse_jobs_that_cannot_be)
 {
-    cluster cluster;
+    test_cluster cluster;
     cluster_begin (&cluster, 1, IN_PROCESS);
     px_peer *peer = cluster.peers[0];
     px_job *job = NULL;
@@ -279,7 +279,7 @@ Test (peers, tell_a_failure_with_its_chain)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};
     for (int kind = 0; kind < 2; kind++) {
-        cluster cluster;
+        test_cluster cluster;
         px_outcome outcome;
         char text[4000];
         cluster_begin (&cluster, 2, kinds[kind]);
@@ -291,7 +291,7 @@ Test (peers, tell_a_failure_with_its_chain)
         cr_assert_str_eq (outcome.failures[0].task, "work.many");
         for (int i = 1; i <= 3; i++) {
             cr_assert_str_eq (outcome.failures[i].task, "work.fail");
-            cr_assert_eq (outcome.failures[i].level, 1);
+            cr_assert_eq (outcome.failures[i].level, 1, "%s", text);
             cr_assert_not_null (strstr (outcome.failures[i].file, "work.c"));
             cr_assert_gt (outcome.failures[i].line, 0);
         }
@@ -305,7 +305,7 @@ Test (peers, end_a_job_at_its_time)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};
     for (int kind = 0; kind < 2; kind++) {
-        cluster cluster;
+        test_cluster cluster;
         px_outcome outcome;
         px_job *job = NULL;
         px_job_options options = PX_JOB_OPTIONS_INIT;
@@ -330,11 +330,11 @@ Test (peers, cancel_a_job_everywhere)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};
     for (int kind = 0; kind < 2; kind++) {
-        cluster cluster;
+        test_cluster cluster;
         px_outcome outcome;
         px_job *job = NULL;
         cluster_begin (&cluster, 3, kinds[kind]);
-        work_many many = {WORK_WAIT, 6, 16, 0};
+        work_many many = {WORK_HOLD, 6, 16, 0};
         cr_assert_eq (
             px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, NULL, &job), PX_OK);
         CLUSTER_UNTIL (CLUSTER_SUM (&cluster, attempts_here) >= 2);
@@ -355,11 +355,11 @@ Test (peers, close_under_a_running_job)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};
     for (int kind = 0; kind < 2; kind++) {
-        cluster cluster;
+        test_cluster cluster;
         px_outcome outcome;
         px_job *job = NULL;
         cluster_begin (&cluster, 2, kinds[kind]);
-        work_many many = {WORK_WAIT, 3, 16, 0};
+        work_many many = {WORK_HOLD, 3, 16, 0};
         cr_assert_eq (
             px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, NULL, &job), PX_OK);
         CLUSTER_UNTIL (CLUSTER_SUM (&cluster, attempts_here) >= 1);
@@ -376,7 +376,7 @@ Test (peers, close_under_a_running_job)
 
 static void run_tree (int n_peers, cluster_kind kind)
 {
-    cluster cluster;
+    test_cluster cluster;
     px_outcome outcome;
     uint64_t count = 0;
     work_tree tree = {6, 4, MILLISECONDS (1) / 10};
@@ -414,7 +414,7 @@ Test (peers, grow_a_tree_in_processes_of_their_own)
 
 Test (peers, keep_a_branch_of_number_0_at_home)
 {
-    cluster cluster;
+    test_cluster cluster;
     cluster_begin (&cluster, 3, IN_PROCESS);
     struct {
         work_many many;
@@ -432,7 +432,7 @@ Test (peers, send_and_receive_large_payloads)
     static const cluster_kind kinds[] = {IN_PROCESS, APART};
     enum { SIZE = 8 << 20, COUNT = 6 };
     for (int kind = 0; kind < 2; kind++) {
-        cluster cluster;
+        test_cluster cluster;
         cluster_begin (&cluster, 2, kinds[kind]);
         /* In: the root's input holds that of each. Out: as much from each. */
         work_many many = {WORK_BYTES, COUNT, 16, 0};
@@ -453,7 +453,7 @@ Test (peers, refuse_results_over_the_limit)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};
     for (int kind = 0; kind < 2; kind++) {
-        cluster cluster = {0};
+        test_cluster cluster = {0};
         px_outcome outcome;
         px_peer_options options = cluster_options (kinds[kind]);
         options.result_size_max = 1000;
@@ -473,7 +473,7 @@ Test (peers, refuse_results_over_the_limit)
 
 Test (peers, do_without_one_that_lacks_the_module)
 {
-    cluster cluster = {0};
+    test_cluster cluster = {0};
     px_peer_options options = cluster_options (IN_PROCESS), other = cluster_options (NO_MODULE);
     cluster_add (&cluster, &options);
     cluster_add (&cluster, &other);
@@ -494,7 +494,7 @@ typedef struct side {
 
 Test (peers, work_for_two_applications_at_once)
 {
-    cluster cluster;
+    test_cluster cluster;
     cluster_begin (&cluster, 4, IN_PROCESS);
     side sides[2] = {{cluster.peers[0], NULL}, {cluster.peers[1], NULL}};
     work_tree tree = {6, 4, MILLISECONDS (1) / 10};
@@ -518,7 +518,7 @@ Test (peers, hand_back_their_work_when_they_leave)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};
     for (int kind = 0; kind < 2; kind++) {
-        cluster cluster;
+        test_cluster cluster;
         px_outcome outcome;
         px_job *job = NULL;
         uint64_t count = 0;
@@ -544,7 +544,7 @@ Test (peers, say_busy_while_their_owner_wants_it)
     int fd = mkstemp (path);
     cr_assert_geq (fd, 0);
     close (fd);
-    cluster cluster = {0};
+    test_cluster cluster = {0};
     px_peer_options options = cluster_options (IN_PROCESS), owned = options;
     owned.busy_file = path;
     cluster_add (&cluster, &options);
@@ -567,7 +567,7 @@ Test (peers, write_a_trace_of_attempts_here_and_away)
 {
     char path[] = "/tmp/peerexec-trace-XXXXXX", text[20000] = "";
     close (mkstemp (path));
-    cluster cluster;
+    test_cluster cluster;
     px_outcome outcome;
     px_job *job = NULL;
     px_job_options options = PX_JOB_OPTIONS_INIT;

@@ -65,8 +65,9 @@ PX_TASK (fail)
 
 static px_err segv (px_task *task, const void *input, size_t input_size)
 {
-    (void)task, (void)input_size;
-    *(volatile int *)(input ? (uintptr_t)8 : (uintptr_t)16) = 1;
+    (void)task, (void)input, (void)input_size;
+    static volatile uintptr_t nowhere = 4096;
+    *(volatile int *)nowhere = 1;
     return PX_OK;
 }
 PX_TASK (segv)
@@ -124,6 +125,16 @@ static px_err wait (px_task *task, const void *input, size_t input_size)
 }
 PX_TASK (wait)
 
+/* Works until it is no longer wanted. */
+static px_err hold (px_task *task, const void *input, size_t input_size)
+{
+    (void)input, (void)input_size;
+    while (!px_task_cancelled (task))
+        burn (100000);
+    return PX_ECANCELLED;
+}
+PX_TASK (hold)
+
 /* Never stops, whatever is asked. */
 static px_err deaf (px_task *task, const void *input, size_t input_size)
 {
@@ -158,7 +169,7 @@ static px_err many (px_task *task, const void *input, size_t input_size)
     static px_task_fn *const kinds[] = {
         [WORK_ECHO] = echo, [WORK_FAIL] = fail, [WORK_SEGV] = segv, [WORK_DIE] = die,
         [WORK_OVERFLOW] = overflow, [WORK_BYTES] = bytes, [WORK_WAIT] = wait, [WORK_DEAF] = deaf,
-        [WORK_NAP] = nap, [WORK_LEAVE] = leave};
+        [WORK_NAP] = nap, [WORK_LEAVE] = leave, [WORK_HOLD] = hold};
     work_many what;
     uint64_t sum = 0;
     px_branch branch;

@@ -20,6 +20,7 @@ enum {
     WORK_DEAF,
     WORK_NAP,
     WORK_LEAVE,
+    WORK_HOLD,
 };
 
 typedef struct work_many {
