@@ -92,7 +92,7 @@ static void keep_causes (pxi_open_branch *branch, const pxi_item *item)
 {
     branch->n_failed++;
     if (!atomic_load (&branch->cancelled) || item->code != PX_ECANCELLED)
-        pxi_failures_append (&branch->task->causes, &item->failures, 1);
+        pxi_failures_append (&branch->task->causes, &item->failures, 0); /* one level deeper when the task ends */
 }
 
 static void react (pxi_open_branch *branch, pxi_item *item)
