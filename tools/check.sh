@@ -97,7 +97,7 @@ count ()
     n_passed=$((n_passed + $2)) n_failed=$((n_failed + $3)) n_skipped=$((n_skipped + $4))
     if [ "$3" -gt 0 ]; then
         echo "$counts" | sed "1d; s/^/FAILED $1: /"
-        tail -n 60 "$out/$1/meson-logs/testlog.txt" | sed 's/^/    /'
+        grep -vE '^ *[0-9]+/[0-9]+ .* OK ' "$out/last.log" | tail -n 60 | sed 's/^/    /'
     fi
 }
 
@@ -107,8 +107,9 @@ run_tests ()
     stage=$1
     shift
     rm -f "$out/$stage/meson-logs/testlog.json"
-    timeout -k 10 600 meson test -C "$out/$stage" --print-errorlogs "$@" >>"$out/$stage.log" 2>&1
+    timeout -k 10 600 meson test -C "$out/$stage" --print-errorlogs "$@" >"$out/last.log" 2>&1
     status=$?
+    cat "$out/last.log" >>"$out/$stage.log"
     [ -f "$out/$stage/meson-logs/testlog.json" ] || {
         # No suite of these names has a test yet: nothing was run, nothing is wrong.
         grep -q 'No suitable tests defined' "$out/$stage.log" ||
