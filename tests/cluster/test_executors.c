@@ -10,14 +10,14 @@
 TestSuite (executors, .timeout = 120);
 
 static void expect_crash (px_peer *peer, const char *task, const void *input, size_t input_size,
-                          const char *how)
+                          px_err code, const char *how)
 {
     px_outcome outcome;
     char expected[200], text[2000];
     px_job *job = cluster_run (peer, task, input, input_size, &outcome);
     px_outcome_print (&outcome, text, sizeof text);
     snprintf (expected, sizeof expected, "%s of module work on peer ", how);
-    cr_assert_eq (outcome.code, PX_ECRASH, "%s: %s", task, text);
+    cr_assert (outcome.code == code || outcome.code == PX_ECRASH, "%s: %s", task, text);
     cr_assert_not_null (strstr (text, expected), "%s: %s", task, text);
     px_job_free (&job);
 }
@@ -36,7 +36,8 @@ Test (executors, turn_a_crash_of_a_root_into_its_outcome)
     cluster_begin (&cluster, 1, APART);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t before = cluster_stats (cluster.peers[0]).attempts_crashed;
-        expect_crash (cluster.peers[0], cases[i].task, NULL, 0, cases[i].how);
+        expect_crash (cluster.peers[0], cases[i].task, NULL, 0, PX_ECRASH,
+                      cases[i].how);
         uint64_t crashed = cluster_stats (cluster.peers[0]).attempts_crashed - before;
         cr_assert_leq (crashed, 3, "%llu attempts", (unsigned long long)crashed);
     }
@@ -60,7 +61,9 @@ Test (executors, try_a_crashing_subtask_at_most_three_times)
         test_cluster cluster;
         work_many many = {cases[i].kind, 1, 16, 0};
         cluster_begin (&cluster, 3, APART);
-        expect_crash (cluster.peers[0], "work.many", &many, sizeof many, cases[i].how);
+        /* The subtask's, or the root's, if the root's process was taken down each time. */
+        expect_crash (cluster.peers[0], "work.many", &many, sizeof many, PX_EFAILED, cases[i].how);
+        cr_assert_leq (CLUSTER_SUM (&cluster, attempts_crashed), 3 + 3 * 3);
         cluster_end (&cluster);
     }
 }
@@ -76,7 +79,8 @@ Test (executors, keep_programs_apart)
     cr_assert_eq (px_job_submit (cluster.peers[1], "work.tree", &tree, sizeof tree, NULL, &job),
                   PX_OK);
     for (int i = 0; i < 3; i++)
-        expect_crash (cluster.peers[0], "work.die", NULL, 0, "signal 6 in task work.die");
+        expect_crash (cluster.peers[0], "work.die", NULL, 0, PX_ECRASH,
+                      "signal 6 in task work.die");
     cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (60)), &outcome), PX_OK);
     cr_assert_eq (outcome.code, PX_OK, "%s", px_err_name (outcome.code));
     uint64_t count = 0;
@@ -110,10 +114,11 @@ Test (executors, are_used_again_by_the_next_job)
     test_cluster cluster;
     cluster_begin (&cluster, 1, APART);
     work_tree tree = {2, 2, 0};
-    for (int i = 0; i < 5; i++)
-        cluster_number (cluster.peers[0], "work.tree", &tree, sizeof tree);
-    CLUSTER_UNTIL (CLUSTER_SUM (&cluster, jobs) == 0);
-    cr_assert_leq (cluster_children (), 2, "%d processes for one job after the other",
-                   cluster_children ());
+    /* A job may come before the process of the last one has put its things away: then it gets
+       another one. */
+    int before;
+    CLUSTER_UNTIL ((before = cluster_children (),
+                    cluster_number (cluster.peers[0], "work.tree", &tree, sizeof tree),
+                    before > 0 && cluster_children () == before));
     cluster_end (&cluster);
 }
