@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <peerexec/error.h>
+
 #include "sim/state.h"
 
 enum {
@@ -59,7 +61,9 @@ void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *actio
     }
     bool has_answer = payload && !payload->cancelled && action->result <= PXI_RESULT_FAILED;
     if (!has_answer) {
-        bool may = job->cancelled || peer->leaving || job->config->crash_times >= PXI_CRASHES_MAX;
+        bool full = action->err == PX_EFULL && world->config.core.attempts_max < PXI_ATTEMPTS_MAX;
+        bool may = job->cancelled || peer->leaving || full ||
+                   job->config->crash_times >= PXI_CRASHES_MAX;
         if (!may)
             pxi_check_broken (world, peer, "answer: job j%u ends without one (result %d, err %u)",
                               job->index + 1, action->result, action->err);

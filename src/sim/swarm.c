@@ -104,7 +104,7 @@ static void make_fit (pxi_tree *tree, pxi_serial *serial)
         else
             tree->fan_max = tree->fan_min = tree->fan_max / 2 + 1;
     }
-    while (serial->work_ns > WORK_MAX_NS && tree->kind == PXI_TREE_RANDOM) {
+    while (serial->all_ns > WORK_MAX_NS && tree->kind == PXI_TREE_RANDOM) {
         tree->leaf.mean_ns = tree->leaf.mean_ns / 2 + 1;
         tree->inner.mean_ns /= 2;
         pxi_workload_serial (tree, NODES_MAX, 0, serial);

@@ -140,6 +140,7 @@ struct level { /* of the traversal: one node whose children are being visited */
     pxi_node node;
     pxi_shape shape;
     uint32_t next;
+    bool wanted; /* its outcome counts */
     uint64_t hash, critical_ns, longest_child_ns;
 };
 
@@ -151,21 +152,25 @@ struct walk {
     uint32_t n_levels, capacity;
 };
 
-static bool enter (struct walk *walk, const pxi_node *node)
+static bool enter (struct walk *walk, const pxi_node *node, bool wanted)
 {
     if (walk->n_levels == walk->capacity) {
-        uint32_t wanted = walk->capacity ? 2 * walk->capacity : 64;
-        struct level *larger = realloc (walk->levels, wanted * sizeof *larger);
+        uint32_t larger_n = walk->capacity ? 2 * walk->capacity : 64;
+        struct level *larger = realloc (walk->levels, larger_n * sizeof *larger);
         if (!larger)
             return false;
         walk->levels = larger;
-        walk->capacity = wanted;
+        walk->capacity = larger_n;
     }
     struct level *level = &walk->levels[walk->n_levels++];
-    *level = (struct level){.node = *node, .hash = pxi_workload_begin (node)};
+    *level = (struct level){.node = *node, .wanted = wanted, .hash = pxi_workload_begin (node)};
     pxi_workload_shape (walk->tree, node, &level->shape);
     pxi_serial *serial = walk->serial;
     uint64_t own_ns = level->shape.before_ns + level->shape.after_ns;
+    serial->n_all++;
+    serial->all_ns += own_ns;
+    if (!wanted)
+        return true;
     if (serial->n_nodes++ == walk->pick)
         serial->pick_state = node->state;
     serial->work_ns += own_ns;
@@ -183,7 +188,7 @@ static void fold_child (struct level *level, uint64_t hash, pxi_result result, u
     level->hash = pxi_workload_fold (level->hash, hash, result);
     if (critical_ns > level->longest_child_ns)
         level->longest_child_ns = critical_ns;
-    if (++level->next % level->shape.n_children == 0 || level->next == n_wanted (&level->shape)) {
+    if (level->next % level->shape.n_children == 0 || level->next == n_wanted (&level->shape)) {
         level->critical_ns += level->longest_child_ns; /* a round is as long as its longest */
         level->longest_child_ns = 0;
     }
@@ -195,21 +200,24 @@ bool pxi_workload_serial (const pxi_tree *tree, uint64_t nodes_max, uint64_t pic
     *serial = (pxi_serial){0};
     struct walk walk = {.tree = tree, .serial = serial, .pick = pick};
     pxi_node node = pxi_workload_root (tree);
-    bool fine = enter (&walk, &node);
+    bool fine = enter (&walk, &node, true);
     while (fine && walk.n_levels) {
         struct level *level = &walk.levels[walk.n_levels - 1];
-        if (level->next < n_wanted (&level->shape)) {
+        if (level->next < level->shape.n_rounds * level->shape.n_children) {
             node = pxi_workload_child (tree, &level->node, &level->shape, level->next);
-            fine = serial->n_nodes < nodes_max && enter (&walk, &node);
+            bool wanted = level->wanted && level->next < n_wanted (&level->shape);
+            level->next++;
+            fine = serial->n_all < nodes_max && enter (&walk, &node, wanted);
             continue;
         }
         struct level done = *level;
         done.critical_ns += done.shape.before_ns + done.shape.after_ns;
         pxi_result result = done.shape.fails ? PXI_RESULT_FAILED : PXI_RESULT_OK;
-        if (--walk.n_levels) {
+        walk.n_levels--;
+        if (walk.n_levels && done.wanted)
             fold_child (&walk.levels[walk.n_levels - 1], done.hash, result, done.critical_ns);
+        if (walk.n_levels)
             continue;
-        }
         serial->hash = done.hash;
         serial->result = result;
         serial->critical_ns = done.critical_ns;

@@ -77,6 +77,7 @@ typedef struct pxi_serial {
     uint64_t hash;
     pxi_result result;
     uint64_t n_nodes, work_ns, critical_ns; /* critical: the longest chain of times that must follow */
+    uint64_t n_all, all_ns; /* with what a task that wants only its first subtask may start in vain */
     uint32_t depth;
     uint64_t pick_state;                    /* of the node that `pick` names */
 } pxi_serial;

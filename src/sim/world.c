@@ -524,7 +524,7 @@ uint64_t pxi_world_patience_ns (const pxi_world *world)
         if (job->state == PXI_JOB_DONE || job->state == PXI_JOB_ENDED)
             continue;
         uint64_t speed = speed_for (world, job);
-        parallel_ns += speed ? job->serial.work_ns / speed * 1000 : 0;
+        parallel_ns += speed ? job->serial.all_ns / speed * 1000 : 0;
         chain_ns = job->serial.critical_ns > chain_ns ? job->serial.critical_ns : chain_ns;
     }
     for (uint32_t i = 0; i < world->config.n_peers; i++) {
