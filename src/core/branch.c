@@ -136,6 +136,7 @@ pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi
     core->n_attempts++;
     core->stats.attempts_redone += attempt->number > 1;
     core->stats.attempts_speculative += speculative;
+    pxi_straggler_watch (core, subtask->job);
     if (!peer)
         return attempt;
     core->stats.subtasks_sent++;
@@ -255,6 +256,16 @@ static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, u
     subtask_free (core, subtask);
 }
 
+static void wait_for_another (pxi_core *core, pxi_subtask *subtask)
+{
+    PXI_ASSERT (pxi_list_is_empty (&subtask->attempts));
+    PXI_ASSERT (!pxi_list_holds (&subtask->in_retry));
+    subtask->state = SUBTASK_RETRY;
+    pxi_list_add_last (&subtask->job->retry, &subtask->in_retry);
+    pxi_straggler_watch (core, subtask->job);
+    core->seek_pending = true;
+}
+
 /* It crashed its process at `where`: another peer is tried, as often as PXI_CRASHES_MAX allows. */
 static void crashed (pxi_core *core, pxi_subtask *subtask, const pxi_peer *where, uint64_t blob,
                      uint32_t size_bytes)
@@ -275,11 +286,17 @@ static void crashed (pxi_core *core, pxi_subtask *subtask, const pxi_peer *where
         return;
     SAY (core, "s%llu crashed at %s -> waits for another peer", (unsigned long long) subtask->id,
          pxi_core_name (where));
-    subtask->state = SUBTASK_RETRY;
     subtask->retry_until_ns = core->now_ns + RETRY_PATIENCE_NS;
-    pxi_list_add_last (&subtask->job->retry, &subtask->in_retry);
-    pxi_straggler_watch (core, subtask->job);
-    core->seek_pending = true;
+    wait_for_another (core, subtask);
+}
+
+/* What crashed at a peer must not come to one that nobody chose: any thread here would take it. */
+void pxi_branch_put_back (pxi_core *core, pxi_subtask *subtask)
+{
+    if (subtask->crashed_at)
+        wait_for_another (core, subtask);
+    else
+        pxi_branch_give_back (core, subtask);
 }
 
 void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
@@ -311,7 +328,8 @@ void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt)
     if (!pxi_list_is_empty (&subtask->attempts))
         return;
     SAY (core, "s%llu has no attempt left -> takeable again", (unsigned long long) subtask->id);
-    pxi_branch_give_back (core, subtask);
+    subtask->retry_until_ns = core->now_ns + RETRY_PATIENCE_NS;
+    pxi_branch_put_back (core, subtask);
 }
 
 static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns, uint64_t blob,

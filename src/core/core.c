@@ -335,6 +335,8 @@ static void dispatch_timer (pxi_core *core, pxi_timer *timer)
 static void notice_pause (pxi_core *core, uint64_t now_ns)
 {
     uint64_t wake_ns = pxi_core_wake_ns (core);
+    if (core->resumed_ns > wake_ns)
+        return; /* noticed with the first of what had come meanwhile */
     if (wake_ns != UINT64_MAX && now_ns > wake_ns && now_ns - wake_ns > core->handshake_ns) {
         SAY (core, "stood still -> silence of others counts from now");
         core->resumed_ns = now_ns;

@@ -197,7 +197,7 @@ static void probe_inline (pxi_core *core, pxi_job *job, pxi_peer *peer, pxi_subt
 {
     pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, peer, false);
     if (!attempt) {
-        pxi_branch_give_back (core, subtask);
+        pxi_branch_put_back (core, subtask);
         return;
     }
     subtask->state = SUBTASK_PLACING;
@@ -425,7 +425,7 @@ static void inline_refused (pxi_core *core, const pxi_probe *probe)
     pxi_subtask *subtask = attempt->subtask;
     pxi_branch_attempt_free (core, attempt);
     if (pxi_list_is_empty (&subtask->attempts))
-        pxi_branch_give_back (core, subtask);
+        pxi_branch_put_back (core, subtask);
 }
 
 static void probe_free (pxi_core *core, pxi_probe *probe)

@@ -321,6 +321,7 @@ pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi
 void pxi_branch_attempt_free (pxi_core *core, pxi_attempt_state *attempt);
 pxi_attempt_state *pxi_branch_find (pxi_core *core, const pxi_peer *peer, pxi_key key);
 void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask);
+void pxi_branch_put_back (pxi_core *core, pxi_subtask *subtask); /* the same, unless it crashed somewhere */
 /* An attempt ended without an outcome. */
 void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt);
 /* An attempt ended with one (its worker's, or a redo's here). */
