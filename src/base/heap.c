@@ -1,71 +1,61 @@
-/* A 4-ary implicit heap: half the depth of a binary one, and the four children of a node share a
- * cache line of pointers. A node knows its place, so that it can be removed in O(log n).
- * Invariants: nodes[i]->place == i + 1; no node is before its parent. */
+/* A pairing heap (Fredman, Sedgewick, Sleator, Tarjan, 1986): a tree in which no node comes before
+ * its parent; adding and moving are O(1), removing is O(log n) amortised. An array of pointers
+ * would be faster by a little, but it has to grow, and its failure would be every timer's.
+ * Invariants: a node's siblings are linked both ways; the root has none. */
 #include "base/heap.h"
 
-#include <stdlib.h>
-
 #include "base/assert.h"
-
-enum { CHILDREN = 4, ROOM_MIN = 16 };
 
 static bool is_before (const pxi_heap_node *a, const pxi_heap_node *b)
 {
     return a->deadline != b->deadline ? a->deadline < b->deadline : a->sequence < b->sequence;
 }
 
-static void put (pxi_heap *heap, uint32_t index, pxi_heap_node *node)
+/* Make one tree of two: the later root becomes the first child of the other. Neither has siblings.
+ */
+static pxi_heap_node *join (pxi_heap_node *a, pxi_heap_node *b)
 {
-    heap->nodes[index] = node;
-    node->place = index + 1;
+    pxi_heap_node *parent = is_before (b, a) ? b : a;
+    pxi_heap_node *child = parent == a ? b : a;
+    child->next = parent->child;
+    if (child->next)
+        child->next->previous = child;
+    child->previous = parent;
+    parent->child = child;
+    return parent;
 }
 
-static void sift_up (pxi_heap *heap, uint32_t index, pxi_heap_node *node)
+/* Make one tree of a row of siblings: in pairs from left to right, then those from right to left.
+ * Both passes are what the bound rests on. NULL for an empty row. */
+static pxi_heap_node *join_all (pxi_heap_node *first)
 {
-    while (index > 0) {
-        uint32_t parent = (index - 1) / CHILDREN;
-        if (!is_before (node, heap->nodes[parent]))
-            break;
-        put (heap, index, heap->nodes[parent]);
-        index = parent;
+    pxi_heap_node *pairs = NULL;
+    while (first) {
+        pxi_heap_node *a = first, *b = a->next;
+        first = b ? b->next : NULL;
+        a->next = NULL;
+        if (b) {
+            b->next = NULL;
+            a = join (a, b);
+        }
+        a->next = pairs;
+        pairs = a;
     }
-    put (heap, index, node);
-}
-
-static uint32_t first_child (const pxi_heap *heap, uint64_t begin)
-{
-    uint64_t end = begin + CHILDREN;
-    if (end > heap->n_nodes)
-        end = heap->n_nodes;
-    uint64_t best = begin;
-    for (uint64_t i = begin + 1; i < end; i++)
-        if (is_before (heap->nodes[i], heap->nodes[best]))
-            best = i;
-    return (uint32_t)best;
-}
-
-static void sift_down (pxi_heap *heap, uint32_t index, pxi_heap_node *node)
-{
-    for (;;) {
-        uint64_t begin = (uint64_t)index * CHILDREN + 1; /* 64 bits: the product may pass 2^32 */
-        if (begin >= heap->n_nodes)
-            break;
-        uint32_t child = first_child (heap, begin);
-        if (!is_before (heap->nodes[child], node))
-            break;
-        put (heap, index, heap->nodes[child]);
-        index = child;
+    pxi_heap_node *tree = NULL;
+    while (pairs) {
+        pxi_heap_node *next = pairs->next;
+        pairs->next = NULL;
+        tree = tree ? join (tree, pairs) : pairs;
+        pairs = next;
     }
-    put (heap, index, node);
+    return tree;
 }
 
-/* Put a node where its key belongs, given a free place. */
-static void settle (pxi_heap *heap, uint32_t index, pxi_heap_node *node)
+static void set_root (pxi_heap *heap, pxi_heap_node *root)
 {
-    if (index > 0 && is_before (node, heap->nodes[(index - 1) / CHILDREN]))
-        sift_up (heap, index, node);
-    else
-        sift_down (heap, index, node);
+    heap->root = root;
+    if (root)
+        root->previous = root;
 }
 
 void pxi_heap_init (pxi_heap *heap, uint32_t n_max)
@@ -76,74 +66,63 @@ void pxi_heap_init (pxi_heap *heap, uint32_t n_max)
 
 void pxi_heap_fini (pxi_heap *heap)
 {
-    free (heap->nodes);
-    heap->nodes = NULL;
-    heap->n_nodes = heap->n_room = 0;
-}
-
-bool pxi_heap_reserve (pxi_heap *heap, uint32_t n)
-{
-    if (n > heap->n_max)
-        return false;
-    if (n <= heap->n_room)
-        return true;
-    pxi_heap_node **nodes = realloc (heap->nodes, (size_t)n * sizeof *nodes);
-    if (!nodes)
-        return false;
-    heap->nodes = nodes;
-    heap->n_room = n;
-    return true;
-}
-
-static bool grow (pxi_heap *heap)
-{
-    uint32_t room = heap->n_room < ROOM_MIN ? ROOM_MIN : heap->n_room;
-    if (heap->n_room)
-        room = heap->n_max - room < room ? heap->n_max : room * 2;
-    return pxi_heap_reserve (heap, room < heap->n_max ? room : heap->n_max);
+    heap->root = NULL;
+    heap->n_nodes = 0;
 }
 
 bool pxi_heap_add (pxi_heap *heap, pxi_heap_node *node, uint64_t deadline, uint64_t sequence)
 {
-    PXI_ASSERT (node->place == 0);
+    PXI_ASSERT (!pxi_heap_holds (node));
     if (heap->n_nodes == heap->n_max)
         return false;
-    if (heap->n_nodes == heap->n_room && !grow (heap))
-        return false;
-    node->deadline = deadline;
-    node->sequence = sequence;
-    sift_up (heap, heap->n_nodes++, node);
+    *node = (pxi_heap_node){.deadline = deadline, .sequence = sequence};
+    set_root (heap, heap->root ? join (heap->root, node) : node);
+    heap->n_nodes++;
     return true;
+}
+
+/* Take a node that is not the root out of its row, with all below it. */
+static void cut (pxi_heap_node *node)
+{
+    if (node->previous->child == node)
+        node->previous->child = node->next;
+    else
+        node->previous->next = node->next;
+    if (node->next)
+        node->next->previous = node->previous;
 }
 
 void pxi_heap_remove (pxi_heap *heap, pxi_heap_node *node)
 {
-    if (node->place == 0)
+    if (!pxi_heap_holds (node))
         return;
-    uint32_t index = node->place - 1;
-    PXI_ASSERT (index < heap->n_nodes);
-    PXI_ASSERT (heap->nodes[index] == node);
-    node->place = 0;
-    pxi_heap_node *last = heap->nodes[--heap->n_nodes];
-    if (last != node)
-        settle (heap, index, last);
+    PXI_ASSERT (heap->n_nodes > 0);
+    pxi_heap_node *below = join_all (node->child);
+    if (node == heap->root) {
+        set_root (heap, below);
+    } else {
+        cut (node);
+        if (below)
+            set_root (heap, join (heap->root, below));
+    }
+    node->child = node->next = node->previous = NULL;
+    heap->n_nodes--;
 }
 
 void pxi_heap_move (pxi_heap *heap, pxi_heap_node *node, uint64_t deadline, uint64_t sequence)
 {
-    PXI_ASSERT (node->place > 0);
-    PXI_ASSERT (node->place <= heap->n_nodes);
-    node->deadline = deadline;
-    node->sequence = sequence;
-    settle (heap, node->place - 1, node);
+    PXI_ASSERT (pxi_heap_holds (node));
+    pxi_heap_remove (heap, node);
+    bool added = pxi_heap_add (heap, node, deadline, sequence);
+    PXI_ASSERT (added);
 }
 
 pxi_heap_node *pxi_heap_first (const pxi_heap *heap)
 {
-    return heap->n_nodes ? heap->nodes[0] : NULL;
+    return heap->root;
 }
 
 uint64_t pxi_heap_deadline (const pxi_heap *heap)
 {
-    return heap->n_nodes ? heap->nodes[0]->deadline : UINT64_MAX;
+    return heap->root ? heap->root->deadline : UINT64_MAX;
 }

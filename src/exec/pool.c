@@ -1021,18 +1021,19 @@ static pxi_pool_run *find_run (pxi_pool *pool, uint64_t id)
 
 static void wake_stopped_sleepers (pxi_pool *pool)
 {
-    bool found = true;
-    while (found) {
-        found = false;
-        for (uint32_t i = 0; i < pool->sleepers.n_nodes && !found; i++) {
-            pxi_fiber *fiber = PXI_LIST_ENTRY (pool->sleepers.nodes[i], pxi_fiber, sleep);
-            if (!atomic_load (&fiber->item->run->stopped))
-                continue;
-            found = true;
-            pxi_heap_remove (&pool->sleepers, &fiber->sleep);
+    pxi_heap kept;
+    pxi_heap_init (&kept, SLEEPERS_MAX);
+    for (pxi_heap_node *node; (node = pxi_heap_first (&pool->sleepers));) {
+        pxi_heap_remove (&pool->sleepers, node);
+        pxi_fiber *fiber = PXI_LIST_ENTRY (node, pxi_fiber, sleep);
+        if (atomic_load (&fiber->item->run->stopped)) {
             make_ready (pool, fiber);
+        } else {
+            bool added = pxi_heap_add (&kept, node, node->deadline, node->sequence);
+            PXI_ASSERT (added);
         }
     }
+    pool->sleepers = kept;
     update_next_sleep (pool);
 }
 
