@@ -189,10 +189,11 @@ static void cancel_at_peer (pxi_core *core, pxi_attempt_state *attempt)
     message->n_keys = 1;
 }
 
-/* Time that nobody uses, as far as it is known here: since it was sent. */
+/* Time that nobody uses, as far as it is known here: since it was sent, until its peer was last heard. */
 static void count_extra (pxi_core *core, const pxi_attempt_state *attempt)
 {
-    uint64_t spent_ns = core->now_ns - attempt->sent_ns;
+    uint64_t until_ns = attempt->peer ? attempt->peer->heard_ns : core->now_ns;
+    uint64_t spent_ns = until_ns > attempt->sent_ns ? until_ns - attempt->sent_ns : 0;
     core->stats.extra_ns += spent_ns;
     attempt->subtask->job->extra_ns += spent_ns;
 }

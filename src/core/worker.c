@@ -397,6 +397,7 @@ void pxi_worker_submit (pxi_core *core, const pxi_event *event)
         }
         core->close_pending = true;
     }
+    pxi_core_forget (core, event->attempt.blob);
     failed = pxi_core_act (core, PXI_DO_COMPLETE);
     failed->root = true;
     failed->job = event->attempt.job;
