@@ -2,6 +2,7 @@
  * place: it handles signals while it serves, prints what is wrong with its options, and starts copies
  * of the program itself. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -149,12 +151,29 @@ static bool start_copy (const char *program, const char *join, unsigned long slo
     return result == 0;
 }
 
+/* Wait for a copy to end; one that has not by the deadline is killed. */
+static void end_copy (pid_t pid, uint64_t deadline_ns)
+{
+    struct pollfd ended = {.fd = pidfd_open (pid, 0), .events = POLLIN};
+    uint64_t now_ns = px_now_ns ();
+    int left_ms = deadline_ns > now_ns ? (int)((deadline_ns - now_ns) / PXI_MS) + 1 : 0;
+    if (ended.fd < 0 || poll (&ended, 1, left_ms) != 1)
+        kill (pid, SIGKILL);
+    waitpid (pid, NULL, 0);
+    if (ended.fd >= 0)
+        close (ended.fd);
+}
+
+/* A copy may have been stopped, and would hear of SIGTERM only when it goes on. */
 static void end_copies (const pid_t *pids, unsigned long n)
 {
-    for (unsigned long i = 0; i < n; i++)
+    uint64_t deadline_ns = px_deadline_ns (DRAIN_NS);
+    for (unsigned long i = 0; i < n; i++) {
         kill (pids[i], SIGTERM);
+        kill (pids[i], SIGCONT);
+    }
     for (unsigned long i = 0; i < n; i++)
-        waitpid (pids[i], NULL, 0);
+        end_copy (pids[i], deadline_ns);
 }
 
 static int run_job (const main_settings *from, const px_module_def *module, px_main_fn *run)
