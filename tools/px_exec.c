@@ -2,9 +2,9 @@
  * peers, never by hand.
  *
  * The library runs the tasks; here is what only a program may do. Crashes: each thread that runs
- * tasks has an alternate signal stack, since a task that eats its stack leaves none to handle its own
- * signal on. The handler notes the current run and task in a page that the peer shares, and lets the
- * signal take the process. An exit () in a task is told in the same way. */
+ * tasks has an alternate signal stack, since a task that eats its stack leaves none to handle its
+ * own signal on. The handler notes the current run and task in a page that the peer shares, and
+ * lets the signal take the process. An exit () in a task is told in the same way. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@ static void note_culprit (void)
 {
     uint64_t run;
     uint32_t task;
-    if (!px_executor_current (&run, &task) || __atomic_exchange_n (&page->claimed, 1, __ATOMIC_SEQ_CST))
+    if (!px_executor_current (&run, &task) ||
+        __atomic_exchange_n (&page->claimed, 1, __ATOMIC_SEQ_CST))
         return;
     page->run = run;
     page->task = task;
@@ -55,8 +56,8 @@ static int catch_crashes (void)
 static void thread_begin (void)
 {
     stack_t stack = {.ss_size = SIGNAL_STACK_SIZE};
-    stack.ss_sp = mmap (NULL, SIGNAL_STACK_SIZE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    stack.ss_sp =
+        mmap (NULL, SIGNAL_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack.ss_sp != MAP_FAILED)
         sigaltstack (&stack, NULL);
 }

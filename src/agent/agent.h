@@ -1,6 +1,6 @@
 /* The agent of one peer: a thread that owns its sockets, drives the core, and carries out what it
- * decides. What the api needs of it; everything here may be called from any thread but where it says
- * so. */
+ * decides. What the api needs of it; everything here may be called from any thread but where it
+ * says so. */
 #ifndef PXI_AGENT_AGENT_H
 #define PXI_AGENT_AGENT_H
 
@@ -31,11 +31,11 @@ typedef struct pxi_agent_config {
 
 /* Listens and starts the thread. Takes the registry on PX_OK. PX_EADDRESS, PX_EINUSE, PX_ESYSTEM,
  * PX_ENOMEM, PX_EINVAL; `why` as for pxi_fail (). */
-px_err pxi_agent_new (const pxi_agent_config *config, pxi_registry **registry_p, pxi_agent **agent_p,
-                      char *why);
-/* Cancels the jobs of this peer, drains until the deadline, hands back the rest, ends every executor
- * and the thread. Blocks: a task in this process that does not look whether it is cancelled is waited
- * for, since nothing can end it. */
+px_err pxi_agent_new (const pxi_agent_config *config, pxi_registry **registry_p,
+                      pxi_agent **agent_p, char *why);
+/* Cancels the jobs of this peer, drains until the deadline, hands back the rest, ends every
+ * executor and the thread. Blocks: a task in this process that does not look whether it is
+ * cancelled is waited for, since nothing can end it. */
 void pxi_agent_close (pxi_agent **agent_p, uint64_t deadline_ns);
 
 const char *pxi_agent_name (const pxi_agent *agent);
@@ -57,7 +57,8 @@ px_err pxi_agent_stats (pxi_agent *agent, px_stats *stats);
 
 /* Takes a reference of its own on PX_OK. PX_ESTATE closing, PX_EFULL too many jobs, PX_ENOMEM. */
 px_err pxi_agent_submit (pxi_agent *agent, pxi_root *root);
-/* Its outcome is PX_ECANCELLED at once, wherever its parts still run. Also after the peer closed. */
+/* Its outcome is PX_ECANCELLED at once, wherever its parts still run. Also after the peer closed.
+ */
 void pxi_agent_cancel (pxi_root *root);
 
 #endif

@@ -1,5 +1,6 @@
 /* Payloads by handle: the core names them, the agent holds them. An input is a pair (specification
- * of the job, input bytes), a result a pair (value, chain) with its code. One thread, the loop's. */
+ * of the job, input bytes), a result a pair (value, chain) with its code. One thread, the loop's.
+ */
 #ifndef PXI_AGENT_BLOB_H
 #define PXI_AGENT_BLOB_H
 

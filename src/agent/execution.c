@@ -72,8 +72,8 @@ static px_err open_executor (pxi_execution *execution, pxi_bytes *bytes, char *w
     pxi_executor_config config;
     fill_config (execution, spec, &config);
     bool apart = execution->agent->config.executor && execution->module->image;
-    px_err err = apart ? open_process (execution, &config, bytes, why)
-                       : open_pool (execution, &config, why);
+    px_err err =
+        apart ? open_process (execution, &config, bytes, why) : open_pool (execution, &config, why);
     free (spec);
     return err;
 }

@@ -32,7 +32,8 @@ static uint64_t cpu_ns (const pxi_agent *agent)
         if (getrusage (whose[i], &usage) == 0)
             sum_ns += nanoseconds (usage.ru_utime) + nanoseconds (usage.ru_stime);
     }
-    PXI_LIST_EACH (link, &agent->all_workers) {
+    PXI_LIST_EACH (link, &agent->all_workers)
+    {
         const pxi_worker *worker = PXI_LIST_ENTRY (link, pxi_worker, in_agent);
         clockid_t clock;
         struct timespec used;

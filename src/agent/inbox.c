@@ -1,9 +1,9 @@
 /* A stack that is taken as a whole and turned over: many producers push with one compare-and-swap
  * (Treiber, 1986; no pop, so no ABA), the one consumer swaps it for an empty one.
  *
- * The wake-up is Dekker's: a producer pushes, then looks whether the loop sleeps; the loop says that
- * it sleeps, then looks whether something was pushed. All four are sequentially consistent, so at
- * least one of them sees the other. */
+ * The wake-up is Dekker's: a producer pushes, then looks whether the loop sleeps; the loop says
+ * that it sleeps, then looks whether something was pushed. All four are sequentially consistent, so
+ * at least one of them sees the other. */
 #include "agent/inbox.h"
 
 #include <stddef.h>

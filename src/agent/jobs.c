@@ -1,10 +1,10 @@
 /* Jobs and their runs at this peer, for the core's actions: which executor an action concerns is
- * found by run, by job, or by the id of a subtask or branch, whose high bits name the execution that
- * handed it out. What concerns an execution that is gone is dropped: it was told to the core when it
- * went.
+ * found by run, by job, or by the id of a subtask or branch, whose high bits name the execution
+ * that handed it out. What concerns an execution that is gone is dropped: it was told to the core
+ * when it went.
  *
- * Invariants: an execution has a job until CLOSE_JOB or its death; a run is in `runs` from RUN until
- * FINISHED was told. */
+ * Invariants: an execution has a job until CLOSE_JOB or its death; a run is in `runs` from RUN
+ * until FINISHED was told. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,11 +13,12 @@
 #include "base/clock.h"
 #include "base/prng.h"
 
-#define STOP_NS (2 * PXI_SECOND)       /* for a stopped run to end, before its process is ended */
+#define STOP_NS (2 * PXI_SECOND) /* for a stopped run to end, before its process is ended */
 #define PROGRESS_NS (100 * PXI_MS)
 enum { AWAY_MAX = 4096 }; /* attempts looked at for the progress of the roots */
 
-/* ---- jobs ------------------------------------------------------------------------------------- */
+/* ---- jobs -------------------------------------------------------------------------------------
+ */
 
 static uint64_t hash_of (pxi_job_id id)
 {
@@ -110,9 +111,11 @@ void pxi_jobs_close (pxi_agent *agent, const pxi_action *action)
     job_free (agent, job);
 }
 
-/* ---- roots ------------------------------------------------------------------------------------ */
+/* ---- roots ------------------------------------------------------------------------------------
+ */
 
-static void finish_root (pxi_agent *agent, pxi_root *root, pxi_outcome *outcome, const char *message)
+static void finish_root (pxi_agent *agent, pxi_root *root, pxi_outcome *outcome,
+                         const char *message)
 {
     pxi_root_finish (root, outcome, agent->name, message);
 }
@@ -176,7 +179,8 @@ void pxi_jobs_cancel_all (pxi_agent *agent)
 {
     for (bool found = true; found;) {
         found = false;
-        PXI_LIST_EACH (link, &agent->all_jobs) {
+        PXI_LIST_EACH (link, &agent->all_jobs)
+        {
             pxi_agent_job *job = PXI_LIST_ENTRY (link, pxi_agent_job, in_agent);
             if (!job->root)
                 continue;
@@ -226,7 +230,8 @@ void pxi_jobs_tell_progress (pxi_agent *agent)
         return;
     uint32_t n = pxi_core_away (agent->core, looks, AWAY_MAX);
     n = n < AWAY_MAX ? n : AWAY_MAX;
-    PXI_LIST_EACH (link, &agent->all_jobs) {
+    PXI_LIST_EACH (link, &agent->all_jobs)
+    {
         pxi_agent_job *job = PXI_LIST_ENTRY (link, pxi_agent_job, in_agent);
         if (!job->root)
             continue;
@@ -250,9 +255,8 @@ void pxi_jobs_trace (pxi_agent *agent, pxi_job_id id, const pxi_traced *traced)
 static void complete_root (pxi_agent *agent, const pxi_action *action)
 {
     pxi_blob blob = pxi_blobs_take (&agent->blobs, action->blob);
-    pxi_outcome outcome = {.code = action->blob ? blob.code : action->err,
-                           .value = blob.first,
-                           .chain = blob.second};
+    pxi_outcome outcome = {
+        .code = action->blob ? blob.code : action->err, .value = blob.first, .chain = blob.second};
     pxi_agent_job *job = pxi_jobs_find (agent, action->job);
     if (!job || !job->root) {
         pxi_bytes_release (blob.first);
@@ -263,7 +267,8 @@ static void complete_root (pxi_agent *agent, const pxi_action *action)
     root_let_go (agent, job);
 }
 
-/* ---- runs ------------------------------------------------------------------------------------- */
+/* ---- runs -------------------------------------------------------------------------------------
+ */
 
 /* It never began: the core hears of it after this step. First that nothing was taken up for it, so
  * that its slot is free again. */
@@ -275,9 +280,9 @@ static void cannot_run (pxi_agent *agent, const pxi_action *action, const pxi_mo
     if (job && job->execution)
         job->execution->runs_before++;
     else if (job)
-        pxi_agent_later (agent, &(pxi_event){.kind = PXI_EV_ACTIVE,
-                                             .job = action->job,
-                                             .runs = job->n_runs_begun});
+        pxi_agent_later (
+            agent,
+            &(pxi_event){.kind = PXI_EV_ACTIVE, .job = action->job, .runs = job->n_runs_begun});
     pxi_event event = {.kind = PXI_EV_FINISHED, .run = action->run, .result = result};
     pxi_bytes *chain = pxi_notices_failure (agent, module, action->attempt.task,
                                             action->attempt.key.attempt, code, why);
@@ -352,7 +357,8 @@ void pxi_jobs_run (pxi_agent *agent, const pxi_action *action)
     pxi_agent_job *job = job_ensure (agent, action->job);
     if (job)
         job->n_runs_begun++;
-    if (!module || attempt->task >= module->n_tasks || (job && job->module && job->module != module)) {
+    if (!module || attempt->task >= module->n_tasks ||
+        (job && job->module && job->module != module)) {
         snprintf (why, sizeof why, "asked to run task %u of module %016llx, which is not here",
                   attempt->task, (unsigned long long)attempt->module);
         cannot_run (agent, action, NULL, PXI_RESULT_CANNOT, PX_ENOMODULE, why);
@@ -382,7 +388,8 @@ void pxi_jobs_stop (pxi_agent *agent, const pxi_action *action)
 static void stop_overdue (pxi_agent *agent, pxi_agent_run *run)
 {
     pxi_execution *execution = run->execution;
-    PXI_LIST_EACH (link, &execution->runs) {
+    PXI_LIST_EACH (link, &execution->runs)
+    {
         if (PXI_LIST_ENTRY (link, pxi_agent_run, in_execution)->stopped)
             continue;
         pxi_agent_alarm (agent, &run->stop, PXI_ALARM_STOP, run, pxi_clock_ns () + STOP_NS);
@@ -403,7 +410,8 @@ void pxi_jobs_alarm (pxi_agent *agent, pxi_alarm *alarm)
         timed_out (agent, alarm->owner);
 }
 
-/* ---- subtasks and branches -------------------------------------------------------------------- */
+/* ---- subtasks and branches --------------------------------------------------------------------
+ */
 
 static pxi_execution *execution_of (pxi_agent *agent, uint64_t id)
 {
@@ -423,8 +431,7 @@ void pxi_jobs_take (pxi_agent *agent, const pxi_action *action)
     take->count = action->count;
     pxi_list_init (&take->in_execution);
     pxi_list_add_last (&job->execution->takes, &take->in_execution);
-    pxi_command command = {
-        .kind = PXI_CMD_TAKE, .token = action->token, .count = action->count};
+    pxi_command command = {.kind = PXI_CMD_TAKE, .token = action->token, .count = action->count};
     pxi_execution_submit (job->execution, &command);
 }
 
@@ -445,8 +452,7 @@ void pxi_jobs_cap (pxi_agent *agent, const pxi_action *action)
     pxi_execution *execution = execution_of (agent, action->branch);
     if (!execution)
         return;
-    pxi_command command = {
-        .kind = PXI_CMD_CAP, .branch = action->branch, .flag = action->flag};
+    pxi_command command = {.kind = PXI_CMD_CAP, .branch = action->branch, .flag = action->flag};
     pxi_execution_submit (execution, &command);
 }
 
@@ -491,12 +497,14 @@ void pxi_jobs_slots (pxi_agent *agent, const pxi_action *action)
         pxi_execution_submit (job->execution, &command);
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------
+ */
 
 void pxi_jobs_close_all (pxi_agent *agent)
 {
     agent->ending = true;
-    PXI_LIST_EACH (link, &agent->all_executions) {
+    PXI_LIST_EACH (link, &agent->all_executions)
+    {
         pxi_execution *execution = PXI_LIST_ENTRY (link, pxi_execution, in_agent);
         if (!execution->job)
             continue;

@@ -5,8 +5,8 @@
  * and only after that the thread sleeps. Where traffic was dense a moment ago it looks a few times
  * more before it sleeps: a wake-up costs more than the wait.
  *
- * Calls of other threads come through the inbox as well, so nothing in here needs a lock but the few
- * words that such threads wait for. */
+ * Calls of other threads come through the inbox as well, so nothing in here needs a lock but the
+ * few words that such threads wait for. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,7 +29,8 @@ enum {
 #define DENSE_NS (50 * PXI_MS / 1000) /* between two arrivals: then the next is near */
 #define TICK_LATE_NS (20 * PXI_MS)    /* a tick may wait this long for mail to be read */
 
-/* ---- events for the core ---------------------------------------------------------------------- */
+/* ---- events for the core ----------------------------------------------------------------------
+ */
 
 static void step_once (pxi_agent *agent, pxi_event *event)
 {
@@ -64,7 +65,8 @@ void pxi_agent_later (pxi_agent *agent, const pxi_event *event)
     pxi_list_add_last (&agent->later, &later->in_agent);
 }
 
-/* ---- alarms ----------------------------------------------------------------------------------- */
+/* ---- alarms -----------------------------------------------------------------------------------
+ */
 
 void pxi_agent_alarm (pxi_agent *agent, pxi_alarm *alarm, pxi_alarm_kind kind, void *owner,
                       uint64_t at_ns)
@@ -111,7 +113,8 @@ static void ring_due (pxi_agent *agent, uint64_t now_ns)
     }
 }
 
-/* ---- letters ---------------------------------------------------------------------------------- */
+/* ---- letters ----------------------------------------------------------------------------------
+ */
 
 static pxi_mail *mail_new (void)
 {
@@ -192,7 +195,8 @@ static void read_inbox (pxi_agent *agent)
     }
 }
 
-/* ---- waiting ---------------------------------------------------------------------------------- */
+/* ---- waiting ----------------------------------------------------------------------------------
+ */
 
 static void handle_events (pxi_agent *agent, struct epoll_event *events, int n_events)
 {
@@ -212,7 +216,8 @@ static void poll_for (pxi_agent *agent, uint64_t wait_ns)
                                .tv_nsec = (long)(wait_ns % PXI_SECOND)};
     int n = epoll_pwait2 (agent->epoll_fd, events, EVENTS_MAX, &timeout, NULL);
     if (n < 0 && errno == ENOSYS) /* Linux before 5.11 */
-        n = epoll_wait (agent->epoll_fd, events, EVENTS_MAX, (int)((wait_ns + PXI_MS - 1) / PXI_MS));
+        n = epoll_wait (agent->epoll_fd, events, EVENTS_MAX,
+                        (int)((wait_ns + PXI_MS - 1) / PXI_MS));
     handle_events (agent, events, n);
 }
 
@@ -233,7 +238,8 @@ static void wait_for_more (pxi_agent *agent)
     pxi_inbox_awake (&agent->inbox);
 }
 
-/* ---- passes ----------------------------------------------------------------------------------- */
+/* ---- passes -----------------------------------------------------------------------------------
+ */
 
 static void tick_if_due (pxi_agent *agent, bool quiet)
 {
@@ -288,7 +294,8 @@ static void *run_loop (void *argument)
     return NULL;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------
+ */
 
 static bool copy_text (const char **text)
 {
@@ -361,7 +368,8 @@ static void fill_modules (pxi_agent *agent, pxi_peer_record *self)
         self->flags |= PXI_PEER_MORE_MODULES;
 }
 
-/* A subtask that crashed elsewhere may be tried here where no task can take this process with it. */
+/* A subtask that crashed elsewhere may be tried here where no task can take this process with it.
+ */
 static bool is_isolated (const pxi_agent *agent)
 {
     for (uint32_t i = 0; i < pxi_registry_size (agent->registry); i++) {
@@ -415,8 +423,8 @@ static uint64_t id_of_name (const char *name)
     return id ? id : 1;
 }
 
-/* Signals of the process are for the host program's threads: the loop, and the pools' threads that it
- * starts, take only those that they cause themselves. */
+/* Signals of the process are for the host program's threads: the loop, and the pools' threads that
+ * it starts, take only those that they cause themselves. */
 static int start_thread (pxi_agent *agent)
 {
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
@@ -484,8 +492,8 @@ static void agent_free (pxi_agent *agent)
     free (agent);
 }
 
-px_err pxi_agent_new (const pxi_agent_config *config, pxi_registry **registry_p, pxi_agent **agent_p,
-                      char *why)
+px_err pxi_agent_new (const pxi_agent_config *config, pxi_registry **registry_p,
+                      pxi_agent **agent_p, char *why)
 {
     pxi_agent *agent = calloc (1, sizeof *agent);
     if (!agent)
@@ -510,7 +518,8 @@ px_err pxi_agent_new (const pxi_agent_config *config, pxi_registry **registry_p,
     return PX_OK;
 }
 
-/* ---- closing ---------------------------------------------------------------------------------- */
+/* ---- closing ----------------------------------------------------------------------------------
+ */
 
 static void drain (pxi_agent *agent, void *argument)
 {
@@ -574,7 +583,8 @@ void pxi_agent_close (pxi_agent **agent_p, uint64_t deadline_ns)
     agent_free (agent);
 }
 
-/* ---- what the api asks ------------------------------------------------------------------------ */
+/* ---- what the api asks ------------------------------------------------------------------------
+ */
 
 const char *pxi_agent_name (const pxi_agent *agent)
 {
@@ -706,9 +716,9 @@ static void submit (pxi_agent *agent, void *argument)
 px_err pxi_agent_submit (pxi_agent *agent, pxi_root *root)
 {
     pthread_mutex_lock (&agent->lock);
-    px_err err = agent->closing                              ? PX_ESTATE
+    px_err err = agent->closing                           ? PX_ESTATE
                  : agent->n_submitted >= PXI_JOBS_MAX / 2 ? PX_EFULL
-                                                             : PX_OK;
+                                                          : PX_OK;
     if (err == PX_OK) {
         root->id = (pxi_job_id){agent->id, agent->incarnation + ++agent->last_job};
         root->agent = agent;
@@ -734,7 +744,8 @@ void pxi_agent_cancel (pxi_root *root)
 {
     /* Under the lock the agent cannot go: it lets go of its roots before it ends. */
     pthread_mutex_lock (&root->lock);
-    if (root->agent && !root->done && !pxi_agent_post (root->agent, cancel, pxi_root_acquire (root)))
+    if (root->agent && !root->done &&
+        !pxi_agent_post (root->agent, cancel, pxi_root_acquire (root)))
         pxi_root_release (root); /* without memory it runs on */
     pthread_mutex_unlock (&root->lock);
 }

@@ -1,5 +1,5 @@
-/* Messages of peers: what arrives is checked whole before the core hears of it; what the core sends is
- * joined with its payloads. Also who has been heard of, for names and for the way back.
+/* Messages of peers: what arrives is checked whole before the core hears of it; what the core sends
+ * is joined with its payloads. Also who has been heard of, for names and for the way back.
  *
  * Received payloads become blobs before the step; the core forgets those that it does not keep. */
 #include <arpa/inet.h>
@@ -20,7 +20,8 @@
 
 #define REFUSED_LINE_NS PXI_SECOND /* one line for all that was refused meanwhile */
 
-/* ---- who has been heard of -------------------------------------------------------------------- */
+/* ---- who has been heard of --------------------------------------------------------------------
+ */
 
 pxi_seen *pxi_mail_seen (pxi_agent *agent, uint64_t id)
 {
@@ -127,7 +128,8 @@ void pxi_mail_trace (pxi_agent *agent)
         pxi_core_trace (agent->core, trace_line, agent);
 }
 
-/* ---- where others reach us -------------------------------------------------------------------- */
+/* ---- where others reach us --------------------------------------------------------------------
+ */
 
 static bool is_wildcard (const pxi_address *address)
 {
@@ -181,7 +183,8 @@ px_err pxi_mail_own_address (pxi_agent *agent, pxi_address *address, char *why)
     return PX_OK;
 }
 
-/* ---- receiving -------------------------------------------------------------------------------- */
+/* ---- receiving --------------------------------------------------------------------------------
+ */
 
 static void refuse (pxi_agent *agent, const char *why)
 {
@@ -300,7 +303,8 @@ static void answer_status (pxi_agent *agent, pxi_link link, uint64_t sequence)
 static bool take_status (pxi_agent *agent, pxi_link link, const pxi_bytes *envelope)
 {
     pxi_status_message status;
-    px_err err = pxi_codec_peek_status (pxi_bytes_data (envelope), pxi_bytes_size (envelope), &status);
+    px_err err =
+        pxi_codec_peek_status (pxi_bytes_data (envelope), pxi_bytes_size (envelope), &status);
     if (err != PX_OK)
         return false;
     if (status.kind == PXI_STATUS_ASK)
@@ -328,8 +332,8 @@ void pxi_mail_received (void *context, pxi_link link, pxi_bytes **frames, uint32
         pxi_bytes_release (frames[i]);
 }
 
-/* May be told while actions are carried out. Which peer it was does not matter to the core's present
- * rule (only silence counts), so none is looked up. */
+/* May be told while actions are carried out. Which peer it was does not matter to the core's
+ * present rule (only silence counts), so none is looked up. */
 void pxi_mail_unreachable (void *context, const pxi_address *address, pxi_link link)
 {
     (void)link;
@@ -346,7 +350,8 @@ void pxi_mail_notice (void *context, int level, const char *text)
     pxi_log (&agent->log, (px_log_level)level, "net", "%s", text);
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending ----------------------------------------------------------------------------------
+ */
 
 static pxi_bytes *frame_of (const pxi_agent *agent, pxi_bytes *bytes)
 {

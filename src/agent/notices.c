@@ -1,6 +1,6 @@
-/* What executors say, as events of the core. Here the promises of the port become those of the core:
- * TAKEN exactly once per TAKE and FINISHED exactly once per RUN, also when the process that should
- * have said it is dead, and nothing for what the core did not ask.
+/* What executors say, as events of the core. Here the promises of the port become those of the
+ * core: TAKEN exactly once per TAKE and FINISHED exactly once per RUN, also when the process that
+ * should have said it is dead, and nothing for what the core did not ask.
  *
  * An executor process runs task code and may say anything: ids and tokens are looked up, not
  * believed. */
@@ -43,7 +43,8 @@ pxi_bytes *pxi_notices_failure (pxi_agent *agent, const pxi_module *module, uint
     return pxi_chain_encode (&chain);
 }
 
-/* ---- runs ------------------------------------------------------------------------------------- */
+/* ---- runs -------------------------------------------------------------------------------------
+ */
 
 static void trace_run (pxi_agent *agent, const pxi_agent_run *run, pxi_result result)
 {
@@ -69,8 +70,8 @@ void pxi_notices_finish_run (pxi_agent *agent, pxi_agent_run *run, pxi_result re
                        .result = result,
                        .run_ns = run_ns,
                        .size_bytes = (uint32_t)pxi_bytes_size (outcome->value)};
-    event.blob = pxi_blobs_put (&agent->blobs,
-                                (pxi_blob){outcome->value, outcome->chain, outcome->code});
+    event.blob =
+        pxi_blobs_put (&agent->blobs, (pxi_blob){outcome->value, outcome->chain, outcome->code});
     if (!event.blob) {
         event.result = PXI_RESULT_LOST;
         event.size_bytes = 0;
@@ -119,11 +120,13 @@ static void on_progress (pxi_agent *agent, const pxi_execution *execution, const
     pxi_agent_step (agent, &event);
 }
 
-/* ---- subtasks handed over --------------------------------------------------------------------- */
+/* ---- subtasks handed over ---------------------------------------------------------------------
+ */
 
 static pxi_agent_take *find_take (const pxi_execution *execution, uint64_t token)
 {
-    PXI_LIST_EACH (link, &execution->takes) {
+    PXI_LIST_EACH (link, &execution->takes)
+    {
         pxi_agent_take *take = PXI_LIST_ENTRY (link, pxi_agent_take, in_execution);
         if (take->token == token)
             return take;
@@ -222,8 +225,7 @@ static void taken_nothing (pxi_agent *agent, pxi_execution *execution)
 {
     for (pxi_list *link; (link = pxi_list_first (&execution->takes));) {
         pxi_agent_take *take = PXI_LIST_ENTRY (link, pxi_agent_take, in_execution);
-        pxi_event event = {
-            .kind = PXI_EV_TAKEN, .job = execution->job_id, .token = take->token};
+        pxi_event event = {.kind = PXI_EV_TAKEN, .job = execution->job_id, .token = take->token};
         pxi_list_remove (link);
         free (take);
         pxi_agent_step (agent, &event);
@@ -237,7 +239,8 @@ static void on_branch_closed (pxi_agent *agent, uint64_t id)
         pxi_agent_step (agent, &event);
 }
 
-/* ---- small news ------------------------------------------------------------------------------- */
+/* ---- small news -------------------------------------------------------------------------------
+ */
 
 static void on_surplus (pxi_agent *agent, const pxi_execution *execution, uint32_t count)
 {
@@ -275,7 +278,8 @@ static void on_duration (pxi_agent *agent, const pxi_execution *execution, const
     pxi_agent_step (agent, &event);
 }
 
-/* ---- endings ---------------------------------------------------------------------------------- */
+/* ---- endings ----------------------------------------------------------------------------------
+ */
 
 static void close_branches (pxi_agent *agent, pxi_execution *execution)
 {
@@ -283,9 +287,10 @@ static void close_branches (pxi_agent *agent, pxi_execution *execution)
         on_branch_closed (agent, PXI_LIST_ENTRY (link, pxi_agent_branch, in_execution)->id);
 }
 
-/* Whose fault: the run that the crash handler named. Where it named none (killed from outside, or by
- * _exit ()), each that was running may have done it, and a task that does it every time must not be
- * tried for ever: all count as crashed. Nobody is to blame where we ended the process ourselves. */
+/* Whose fault: the run that the crash handler named. Where it named none (killed from outside, or
+ * by _exit ()), each that was running may have done it, and a task that does it every time must not
+ * be tried for ever: all count as crashed. Nobody is to blame where we ended the process ourselves.
+ */
 static pxi_result verdict (const pxi_execution *execution, const pxi_agent_run *run,
                            const pxi_notice *notice)
 {
@@ -302,9 +307,7 @@ static void end_run (pxi_agent *agent, const pxi_execution *execution, pxi_agent
     char message[PX_WHY_SIZE];
     const char *refused = execution->worker->process->refused;
     pxi_result result = verdict (execution, run, notice);
-    px_err code = refused[0]                      ? PX_ENOMODULE
-                  : result == PXI_RESULT_CRASHED ? PX_ECRASH
-                                                 : PX_ELOST;
+    px_err code = refused[0] ? PX_ENOMODULE : result == PXI_RESULT_CRASHED ? PX_ECRASH : PX_ELOST;
     snprintf (message, sizeof message, "%s on peer %s", refused[0] ? refused : notice->text,
               agent->name);
     pxi_outcome outcome = {.code = code};
@@ -342,7 +345,8 @@ static void on_died (pxi_agent *agent, pxi_execution *execution, const pxi_notic
     pxi_execution_free (execution);
 }
 
-/* A pool says FINISHED for each run and answers each TAKE before this; a process says what it likes. */
+/* A pool says FINISHED for each run and answers each TAKE before this; a process says what it
+ * likes. */
 static void on_closed (pxi_agent *agent, pxi_execution *execution)
 {
     detach (agent, execution);

@@ -60,7 +60,8 @@ void pxi_pipe_fini (pxi_pipe *pipe)
     pipe->fd = -1;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending ----------------------------------------------------------------------------------
+ */
 
 /* Takes the reference in every case. */
 static bool add_piece (pxi_pipe *pipe, pxi_bytes *bytes)
@@ -117,7 +118,8 @@ bool pxi_pipe_send (pxi_pipe *pipe, pxi_frame *frame)
 static int gather (pxi_pipe *pipe, struct iovec *pieces)
 {
     int n = 0;
-    PXI_LIST_EACH (link, &pipe->unsent) {
+    PXI_LIST_EACH (link, &pipe->unsent)
+    {
         unsent_piece *piece = PXI_LIST_ENTRY (link, struct unsent_piece, in_pipe);
         pieces[n].iov_base = (uint8_t *)pxi_bytes_data (piece->bytes) + piece->sent;
         pieces[n].iov_len = pxi_bytes_size (piece->bytes) - piece->sent;
@@ -131,7 +133,8 @@ static void written (pxi_pipe *pipe, size_t size)
 {
     pipe->unsent_size -= size;
     while (size) {
-        unsent_piece *first = PXI_LIST_ENTRY (pxi_list_first (&pipe->unsent), unsent_piece, in_pipe);
+        unsent_piece *first =
+            PXI_LIST_ENTRY (pxi_list_first (&pipe->unsent), unsent_piece, in_pipe);
         size_t left = pxi_bytes_size (first->bytes) - first->sent;
         if (size < left) {
             first->sent += size;
@@ -159,7 +162,8 @@ pxi_pipe_state pxi_pipe_flush (pxi_pipe *pipe)
     return PXI_PIPE_DONE;
 }
 
-/* ---- receiving -------------------------------------------------------------------------------- */
+/* ---- receiving --------------------------------------------------------------------------------
+ */
 
 static pxi_pipe_state receive_into (pxi_pipe *pipe, void *to, size_t size, size_t *got)
 {

@@ -1,8 +1,8 @@
 /* Starting: posix_spawn, which in glibc is vfork-like, so a peer of any size starts one at once and
  * no lock of another thread is copied into the child. Descriptors: all of ours are close-on-exec;
  * whatever else the host program left open is closed by number. The child is in a process group of
- * its own, so that Ctrl-C in a terminal reaches the peer and not its tasks; it dies with this thread
- * (PR_SET_PDEATHSIG, set by itself) or, at the latest, when it finds the socket closed.
+ * its own, so that Ctrl-C in a terminal reaches the peer and not its tasks; it dies with this
+ * thread (PR_SET_PDEATHSIG, set by itself) or, at the latest, when it finds the socket closed.
  *
  * What comes from it is checked: it runs task code. What does not parse ends it. */
 #include "agent/process.h"
@@ -29,7 +29,8 @@ extern char **environ;
 /* Above any number that the child's own descriptors are moved to. */
 enum { FD_SAFE = 10 };
 
-/* ---- starting --------------------------------------------------------------------------------- */
+/* ---- starting ---------------------------------------------------------------------------------
+ */
 
 static int move_up (int fd)
 {
@@ -76,8 +77,8 @@ static int spawn (pid_t *pid, const char *program, const pxi_module *module, int
         result = posix_spawn_file_actions_adddup2 (&files, page_fd, PX_EXECUTOR_FD_PAGE);
     if (!result)
         result = posix_spawn_file_actions_addclosefrom_np (&files, PX_EXECUTOR_FD_PAGE + 1);
-    posix_spawnattr_setflags (&attributes,
-                              POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                               POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask (&attributes, &none);
     posix_spawnattr_setsigdefault (&attributes, &all);
     if (!result)
@@ -166,7 +167,8 @@ int pxi_process_fd (const pxi_process *process)
     return process->pipe.fd;
 }
 
-/* ---- ending ----------------------------------------------------------------------------------- */
+/* ---- ending -----------------------------------------------------------------------------------
+ */
 
 void pxi_process_kill (pxi_process *process)
 {
@@ -190,7 +192,8 @@ static void flush (pxi_process *process)
     /* PXI_PIPE_CLOSED: it is dying; its pidfd will say so. */
 }
 
-/* ---- commands --------------------------------------------------------------------------------- */
+/* ---- commands ---------------------------------------------------------------------------------
+ */
 
 static void send_frame (pxi_process *process, pxi_frame *frame)
 {
@@ -260,7 +263,8 @@ px_err pxi_process_open (pxi_process *process, const pxi_executor_config *config
     return PX_OK;
 }
 
-/* ---- notices ---------------------------------------------------------------------------------- */
+/* ---- notices ----------------------------------------------------------------------------------
+ */
 
 static bool taken_is_valid (const pxi_frame *frame)
 {
@@ -373,7 +377,8 @@ bool pxi_process_step (pxi_process *process, uint32_t budget)
     return state == PXI_PIPE_DONE;
 }
 
-/* ---- death ------------------------------------------------------------------------------------ */
+/* ---- death ------------------------------------------------------------------------------------
+ */
 
 static void describe_death (const pxi_process *process, const siginfo_t *info, pxi_notice *notice)
 {

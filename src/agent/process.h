@@ -1,6 +1,7 @@
-/* An executor in a process of its own, as the agent sees it: a program (px_exec) that has loaded one
- * module and hosts the pool of one job at a time. When a task takes it down, that is an error of the
- * attempt, and nothing else of this peer is touched. All calls are the loop thread's; none blocks. */
+/* An executor in a process of its own, as the agent sees it: a program (px_exec) that has loaded
+ * one module and hosts the pool of one job at a time. When a task takes it down, that is an error
+ * of the attempt, and nothing else of this peer is touched. All calls are the loop thread's; none
+ * blocks. */
 #ifndef PXI_AGENT_PROCESS_H
 #define PXI_AGENT_PROCESS_H
 
@@ -38,7 +39,8 @@ typedef struct pxi_process {
 px_err pxi_process_start (const char *program, const pxi_module *module, uint64_t part_size_max,
                           pxi_process **process_p, char *why);
 /* Open an idle process for a job. Its commands may be submitted at once. The executor's destroy
- * makes the process idle again, after PXI_NOTE_CLOSED; after PXI_NOTE_DIED it only lets go of it. */
+ * makes the process idle again, after PXI_NOTE_CLOSED; after PXI_NOTE_DIED it only lets go of it.
+ */
 px_err pxi_process_open (pxi_process *process, const pxi_executor_config *config, pxi_bytes *spec);
 
 int pxi_process_fd (const pxi_process *process);

@@ -70,8 +70,8 @@ static json_t *make_peer (const pxi_peer_look *look)
     char address[64] = "";
     if (look->record.address.kind)
         pxi_address_print (&look->record.address, address);
-    uint64_t heard_ms = look->heard_ns_ago == UINT64_MAX ? UINT64_MAX / PXI_MS
-                                                         : look->heard_ns_ago / PXI_MS;
+    uint64_t heard_ms =
+        look->heard_ns_ago == UINT64_MAX ? UINT64_MAX / PXI_MS : look->heard_ns_ago / PXI_MS;
     json_t *object = json_object ();
     json_object_set_new (object, "name", json_string (look->record.name));
     json_object_set_new (object, "id", id_text (look->record.id));
@@ -108,7 +108,8 @@ static uint64_t count_runs (const pxi_execution *execution)
     uint64_t n = 0;
     if (!execution)
         return 0;
-    PXI_LIST_EACH (link, &execution->runs) {
+    PXI_LIST_EACH (link, &execution->runs)
+    {
         n++;
     }
     return n;
@@ -136,7 +137,8 @@ static json_t *make_job (const pxi_agent *agent, const pxi_agent_job *job)
 static json_t *make_jobs (const pxi_agent *agent)
 {
     json_t *array = json_array ();
-    PXI_LIST_EACH (link, &agent->all_jobs) {
+    PXI_LIST_EACH (link, &agent->all_jobs)
+    {
         json_array_append_new (array,
                                make_job (agent, PXI_LIST_ENTRY (link, pxi_agent_job, in_agent)));
     }

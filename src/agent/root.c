@@ -1,6 +1,6 @@
-/* The outcome is set once and then only read; everything that changes is under the lock. The trace is
- * what this peer knows: attempts that ran here for the job and attempts that its masters here sent
- * away, as they came back. What a worker sent on to others shows in the shares only. */
+/* The outcome is set once and then only read; everything that changes is under the lock. The trace
+ * is what this peer knows: attempts that ran here for the job and attempts that its masters here
+ * sent away, as they came back. What a worker sent on to others shows in the shares only. */
 #include "agent/root.h"
 
 #include <errno.h>
@@ -12,7 +12,8 @@
 #include "base/assert.h"
 #include "base/clock.h"
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static bool copy_task_names (pxi_root *root, const pxi_module *module)
 {
@@ -81,7 +82,8 @@ void pxi_root_release (pxi_root *root)
     free (root);
 }
 
-/* ---- outcome ---------------------------------------------------------------------------------- */
+/* ---- outcome ----------------------------------------------------------------------------------
+ */
 
 /* Every failed outcome has at least one failure to show. */
 static void fill_failures (pxi_root *root, const char *peer_name, const char *message)
@@ -113,7 +115,8 @@ static void count_last (pxi_root *root)
     for (size_t i = 0; i < root->chain.n_shares; i++)
         subtasks += root->chain.shares[i].subtasks;
     px_job_progress *progress = &root->progress;
-    progress->subtasks_done = subtasks > progress->subtasks_done ? subtasks : progress->subtasks_done;
+    progress->subtasks_done =
+        subtasks > progress->subtasks_done ? subtasks : progress->subtasks_done;
     if (progress->subtasks_known < progress->subtasks_done)
         progress->subtasks_known = progress->subtasks_done;
     progress->attempts_away = progress->peers_working = 0;
@@ -191,7 +194,8 @@ size_t pxi_root_shares (pxi_root *root, px_job_share *shares, size_t n_max)
     return n;
 }
 
-/* ---- trace ------------------------------------------------------------------------------------ */
+/* ---- trace ------------------------------------------------------------------------------------
+ */
 
 static bool make_room (pxi_root *root)
 {
@@ -251,8 +255,8 @@ static uint32_t process_of (trace_rows *rows, uint64_t peer, bool *is_new)
 static uint32_t row_of (trace_rows *rows, uint32_t process, const pxi_traced *attempt)
 {
     uint32_t at = 0;
-    while (at < rows->n_rows && (rows->row[at].process != process ||
-                                 rows->row[at].end_ns > attempt->begin_ns))
+    while (at < rows->n_rows &&
+           (rows->row[at].process != process || rows->row[at].end_ns > attempt->begin_ns))
         at++;
     if (at == rows->n_rows) {
         if (rows->n_rows == ROWS_MAX)
@@ -311,8 +315,7 @@ static bool write_all (FILE *file, pxi_root *root)
     fputs ("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n", file);
     for (uint32_t i = 0; i < root->n_traced; i++)
         write_attempt (file, root, rows, &root->traced[i]);
-    fprintf (file,
-             "{\"ph\":\"M\",\"name\":\"dropped\",\"pid\":1,\"args\":{\"attempts\":%u}}\n]}\n",
+    fprintf (file, "{\"ph\":\"M\",\"name\":\"dropped\",\"pid\":1,\"args\":{\"attempts\":%u}}\n]}\n",
              root->n_traced_dropped);
     free (rows);
     return !ferror (file);

@@ -1,9 +1,9 @@
 /* The library's part of an executor process: loads one module, hosts a pool for one job after the
- * other, and passes commands down and notices up. What makes it a program (signals, limits, exit) is
- * in tools/px_exec.c.
+ * other, and passes commands down and notices up. What makes it a program (signals, limits, exit)
+ * is in tools/px_exec.c.
  *
- * Threads: the main thread reads commands and writes notices (it may wait for the agent to read, the
- * agent never waits for it); the pool's threads run tasks and post notices to the inbox. */
+ * Threads: the main thread reads commands and writes notices (it may wait for the agent to read,
+ * the agent never waits for it); the pool's threads run tasks and post notices to the inbox. */
 #include <peerexec/executor.h>
 
 #include <poll.h>
@@ -52,7 +52,8 @@ static void thread_end (void *context)
         server->thread_end ();
 }
 
-/* ---- notices ---------------------------------------------------------------------------------- */
+/* ---- notices ----------------------------------------------------------------------------------
+ */
 
 /* A notice must not be lost and a pool's thread cannot fail: without memory it waits for some. */
 static void notify (void *context, pxi_notice *notice)
@@ -114,14 +115,16 @@ static bool send_letters (exec_server *server)
     return sent && pxi_pipe_flush (&server->pipe) == PXI_PIPE_DONE;
 }
 
-/* ---- commands --------------------------------------------------------------------------------- */
+/* ---- commands ---------------------------------------------------------------------------------
+ */
 
 static bool open_pool (exec_server *server, const pxi_frame *frame)
 {
     const pxi_open *open = frame->meta;
     pxi_spec spec;
     if (server->pool || frame->header.meta_size != sizeof *open ||
-        !pxi_spec_decode (pxi_bytes_data (frame->parts[0]), pxi_bytes_size (frame->parts[0]), &spec))
+        !pxi_spec_decode (pxi_bytes_data (frame->parts[0]), pxi_bytes_size (frame->parts[0]),
+                          &spec))
         return false;
     const pxi_executor_config config = {
         .peer_name = open->peer_name,
@@ -208,14 +211,14 @@ static void serve (exec_server *server)
     }
 }
 
-/* ---- start ------------------------------------------------------------------------------------ */
+/* ---- start ------------------------------------------------------------------------------------
+ */
 
 static bool greet (exec_server *server, pxi_frame_kind kind, const char *text)
 {
     pxi_frame frame = {.header = {.kind = kind, .meta_size = (uint32_t)strlen (text)}};
     frame.meta = frame.header.meta_size ? strdup (text) : NULL;
-    return pxi_pipe_send (&server->pipe, &frame) &&
-           pxi_pipe_flush (&server->pipe) == PXI_PIPE_DONE;
+    return pxi_pipe_send (&server->pipe, &frame) && pxi_pipe_flush (&server->pipe) == PXI_PIPE_DONE;
 }
 
 static bool load (exec_server *server, const char *path, uint64_t key)

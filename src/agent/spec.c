@@ -23,7 +23,8 @@ static px_err check (const px_job_options *options, char *why)
         const px_point_number *number = &options->numbers[i];
         size_t size = number->point ? strlen (number->point) : 0;
         if (size == 0 || size > PXI_POINT_SIZE_MAX)
-            return pxi_fail (PX_EINVAL, why, "the name of a branch point has 1 to %d bytes, not %zu",
+            return pxi_fail (PX_EINVAL, why,
+                             "the name of a branch point has 1 to %d bytes, not %zu",
                              PXI_POINT_SIZE_MAX, size);
         if (!number_is_valid (number->number))
             return pxi_fail (PX_EINVAL, why, "branch number %d of '%s' is not in 0..%d",

@@ -19,7 +19,8 @@ enum {
     PXI_ID_BITS = 40, /* of subtask and branch ids: the rest says which execution handed them out */
 };
 
-/* ---- timers ----------------------------------------------------------------------------------- */
+/* ---- timers -----------------------------------------------------------------------------------
+ */
 
 typedef enum pxi_alarm_kind {
     PXI_ALARM_HOST,     /* agent: look whether the host is busy */
@@ -35,7 +36,8 @@ typedef struct pxi_alarm {
     void *owner;
 } pxi_alarm;
 
-/* ---- what is under way ------------------------------------------------------------------------ */
+/* ---- what is under way ------------------------------------------------------------------------
+ */
 
 struct pxi_agent_job;
 struct pxi_worker;
@@ -43,13 +45,13 @@ struct pxi_worker;
 /* One executor of one job, and what the core is owed from it. */
 typedef struct pxi_execution {
     struct pxi_agent *agent;
-    uint64_t number;             /* its ids are number << PXI_ID_BITS + 1, + 2, ... */
+    uint64_t number; /* its ids are number << PXI_ID_BITS + 1, + 2, ... */
     pxi_job_id job_id;
     const pxi_module *module;
-    struct pxi_agent_job *job;   /* NULL: closing, the core has nothing of it any more */
+    struct pxi_agent_job *job; /* NULL: closing, the core has nothing of it any more */
     pxi_executor *executor;
-    struct pxi_worker *worker;   /* NULL: in this process */
-    uint64_t runs_before;        /* runs of the job that earlier executions were given */
+    struct pxi_worker *worker; /* NULL: in this process */
+    uint64_t runs_before;      /* runs of the job that earlier executions were given */
     pxi_list runs, takes, branches;
     pxi_list in_agent;
 } pxi_execution;
@@ -86,10 +88,10 @@ typedef struct pxi_agent_job {
     pxi_execution *execution; /* NULL: none yet, or the last one died */
     uint64_t opened_ns;
     uint64_t n_runs_begun;
-    uint32_t slots;           /* as the core said last */
+    uint32_t slots; /* as the core said last */
     bool slots_told;
     uint32_t active, wanted, surplus; /* as the executor said last */
-    pxi_root *root;           /* NULL: of another peer, or done */
+    pxi_root *root;                   /* NULL: of another peer, or done */
     pxi_alarm timeout;
     uint64_t redone;
 } pxi_agent_job;
@@ -135,7 +137,8 @@ typedef struct pxi_later {
     pxi_list in_agent;
 } pxi_later;
 
-/* ---- letters ---------------------------------------------------------------------------------- */
+/* ---- letters ----------------------------------------------------------------------------------
+ */
 
 typedef void pxi_call_fn (struct pxi_agent *agent, void *argument);
 
@@ -143,12 +146,13 @@ typedef struct pxi_mail {
     pxi_letter letter;
     pxi_call_fn *call; /* NULL: a notice */
     void *argument;
-    bool *done;        /* of who waits; under lock. NULL: nobody, the mail is freed */
+    bool *done; /* of who waits; under lock. NULL: nobody, the mail is freed */
     uint64_t execution;
     pxi_notice notice;
 } pxi_mail;
 
-/* ---- the agent -------------------------------------------------------------------------------- */
+/* ---- the agent --------------------------------------------------------------------------------
+ */
 
 struct pxi_agent {
     pxi_agent_config config; /* strings are the agent's own */
@@ -178,7 +182,7 @@ struct pxi_agent {
     uint32_t n_jobs, n_roots;
     uint64_t last_execution, last_job;
 
-    uint64_t activity; /* counts what came in: a pass without any may sleep */
+    uint64_t activity;             /* counts what came in: a pass without any may sleep */
     uint64_t active_ns, before_ns; /* of the last activity, and of the one before it */
     bool host_busy, draining, ending;
     double load_own; /* of this process and its executors, averaged as the host's load is */
@@ -195,7 +199,8 @@ struct pxi_agent {
     uint32_t n_submitted; /* charged by px_job_submit (), until the root is done */
 };
 
-/* ---- loop.c ----------------------------------------------------------------------------------- */
+/* ---- loop.c -----------------------------------------------------------------------------------
+ */
 
 /* One event for the core, and then what it decides, and what arises from that. */
 void pxi_agent_step (pxi_agent *agent, pxi_event *event);
@@ -213,19 +218,21 @@ bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument);
 /* On the loop's own thread: into a px_stats. */
 void pxi_agent_read_stats (pxi_agent *agent, void *stats);
 
-/* ---- apply.c ---------------------------------------------------------------------------------- */
+/* ---- apply.c ----------------------------------------------------------------------------------
+ */
 
 void pxi_apply_all (pxi_agent *agent, const pxi_actions *actions);
 /* px_err of a result's chain: that of its first failure. */
 uint32_t pxi_apply_code (pxi_result result, const pxi_bytes *chain);
 
-/* ---- mail.c: messages of peers ---------------------------------------------------------------- */
+/* ---- mail.c: messages of peers ----------------------------------------------------------------
+ */
 
 void pxi_mail_received (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames);
 void pxi_mail_unreachable (void *context, const pxi_address *address, pxi_link link);
 void pxi_mail_notice (void *context, int level, const char *text);
 void pxi_mail_send (pxi_agent *agent, const pxi_action *action);
-pxi_seen *pxi_mail_seen (pxi_agent *agent, uint64_t id); /* NULL = never heard of */
+pxi_seen *pxi_mail_seen (pxi_agent *agent, uint64_t id);   /* NULL = never heard of */
 const char *pxi_mail_name (pxi_agent *agent, uint64_t id); /* "?" = not known */
 void pxi_mail_view_changed (pxi_agent *agent, uint32_t n_peers);
 /* Where others reach this peer (kind 0: nowhere), and its text in agent->endpoint. */
@@ -234,7 +241,8 @@ px_err pxi_mail_own_address (pxi_agent *agent, pxi_address *address, char *why);
 void pxi_mail_trace (pxi_agent *agent);
 void pxi_mail_fini (pxi_agent *agent);
 
-/* ---- jobs.c: jobs, runs, executions ----------------------------------------------------------- */
+/* ---- jobs.c: jobs, runs, executions -----------------------------------------------------------
+ */
 
 void pxi_jobs_submit (pxi_agent *agent, pxi_root *root);
 void pxi_jobs_cancel (pxi_agent *agent, pxi_root *root, px_err code, const char *message);
@@ -256,7 +264,8 @@ void pxi_jobs_close_all (pxi_agent *agent);
 void pxi_jobs_fini (pxi_agent *agent);
 pxi_agent_job *pxi_jobs_find (pxi_agent *agent, pxi_job_id id);
 
-/* ---- notices.c: what executors say ------------------------------------------------------------ */
+/* ---- notices.c: what executors say ------------------------------------------------------------
+ */
 
 void pxi_notices_take (pxi_agent *agent, uint64_t execution, pxi_notice *notice);
 /* The core is told that a run has ended, which it has; and the run is freed. */
@@ -267,19 +276,22 @@ pxi_bytes *pxi_notices_failure (pxi_agent *agent, const pxi_module *module, uint
                                 uint32_t attempt, px_err code, const char *message);
 void pxi_notices_release (pxi_notice *notice);
 
-/* ---- workers.c: executor processes ------------------------------------------------------------ */
+/* ---- workers.c: executor processes ------------------------------------------------------------
+ */
 
 /* A process for a job of this module: a warm one, or a new one. NULL with `why`. */
 pxi_worker *pxi_workers_get (pxi_agent *agent, const pxi_module *module, char *why);
 /* Its job is over: keep it warm, or let it go. */
 void pxi_workers_put (pxi_agent *agent, pxi_worker *worker);
 void pxi_workers_event (pxi_agent *agent, const pxi_watch *watch);
-/* After every pass: what is left unread is read, what is unwritten is polled for, the dead buried. */
+/* After every pass: what is left unread is read, what is unwritten is polled for, the dead buried.
+ */
 bool pxi_workers_pass (pxi_agent *agent);
 void pxi_workers_alarm (pxi_agent *agent, pxi_worker *worker);
 void pxi_workers_end_all (pxi_agent *agent);
 
-/* ---- execution.c: starting and ending executors ----------------------------------------------- */
+/* ---- execution.c: starting and ending executors -----------------------------------------------
+ */
 
 /* NULL with `why`: no executor can be had. */
 pxi_execution *pxi_execution_new (pxi_agent *agent, pxi_agent_job *job, char *why);
@@ -287,7 +299,8 @@ void pxi_execution_submit (pxi_execution *execution, pxi_command *command);
 /* Its executor has said its last word. */
 void pxi_execution_free (pxi_execution *execution);
 
-/* ---- host.c, report.c ------------------------------------------------------------------------- */
+/* ---- host.c, report.c -------------------------------------------------------------------------
+ */
 
 void pxi_host_begin (pxi_agent *agent);
 void pxi_host_look (pxi_agent *agent);

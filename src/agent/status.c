@@ -61,7 +61,8 @@ static void add_named (status_collection *collection, const json_t *answer)
 {
     size_t index;
     const json_t *peer;
-    json_array_foreach (json_object_get (answer, "peers"), index, peer) {
+    json_array_foreach (json_object_get (answer, "peers"), index, peer)
+    {
         const char *text = json_string_value (json_object_get (peer, "address"));
         pxi_address address;
         if (text && text[0] && pxi_address_parse (text, &address, NULL) == PX_OK)

@@ -22,7 +22,8 @@ static uint64_t part_size_max (const pxi_agent *agent)
     return larger > PXI_CHAIN_SIZE_MAX ? larger : PXI_CHAIN_SIZE_MAX;
 }
 
-/* ---- starting --------------------------------------------------------------------------------- */
+/* ---- starting ---------------------------------------------------------------------------------
+ */
 
 static bool watch (pxi_agent *agent, int fd, int operation, uint32_t events, pxi_watch *watch)
 {
@@ -54,7 +55,8 @@ static pxi_worker *start (pxi_agent *agent, const pxi_module *module, char *why)
 
 static pxi_worker *find_warm (pxi_agent *agent, const pxi_module *module)
 {
-    PXI_LIST_EACH (link, &agent->all_workers) {
+    PXI_LIST_EACH (link, &agent->all_workers)
+    {
         pxi_worker *worker = PXI_LIST_ENTRY (link, pxi_worker, in_agent);
         if (!worker->dead && !worker->execution && worker->process->module == module &&
             worker->process->state == PXI_PROCESS_IDLE)
@@ -72,7 +74,8 @@ pxi_worker *pxi_workers_get (pxi_agent *agent, const pxi_module *module, char *w
     return worker;
 }
 
-/* ---- ending ----------------------------------------------------------------------------------- */
+/* ---- ending -----------------------------------------------------------------------------------
+ */
 
 static void end (pxi_agent *agent, pxi_worker *worker)
 {
@@ -104,7 +107,8 @@ void pxi_workers_alarm (pxi_agent *agent, pxi_worker *worker)
 
 void pxi_workers_end_all (pxi_agent *agent)
 {
-    PXI_LIST_EACH (link, &agent->all_workers) {
+    PXI_LIST_EACH (link, &agent->all_workers)
+    {
         pxi_worker *worker = PXI_LIST_ENTRY (link, pxi_worker, in_agent);
         if (!worker->dead)
             end (agent, worker);
@@ -119,7 +123,8 @@ static void bury (pxi_agent *agent, pxi_worker *worker)
     free (worker);
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events -----------------------------------------------------------------------------------
+ */
 
 static void reap (pxi_agent *agent, pxi_worker *worker)
 {
@@ -158,7 +163,8 @@ static void poll_for_writing (pxi_agent *agent, pxi_worker *worker)
 bool pxi_workers_pass (pxi_agent *agent)
 {
     bool more = false;
-    PXI_LIST_EACH_SAFE (link, &agent->all_workers) {
+    PXI_LIST_EACH_SAFE (link, &agent->all_workers)
+    {
         pxi_worker *worker = PXI_LIST_ENTRY (link, pxi_worker, in_agent);
         if (worker->dead) {
             if (!worker->execution)

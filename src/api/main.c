@@ -1,6 +1,6 @@
 /* px_main: one program that is its own job and its own cluster. A program's main, in all but its
- * place: it handles signals while it serves, prints what is wrong with its options, and starts copies
- * of the program itself. */
+ * place: it handles signals while it serves, prints what is wrong with its options, and starts
+ * copies of the program itself. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -110,7 +110,8 @@ static px_peer *open_peer (const main_settings *from, const px_module_def *modul
     return peer;
 }
 
-/* ---- serving ---------------------------------------------------------------------------------- */
+/* ---- serving ----------------------------------------------------------------------------------
+ */
 
 /* The first signal drains, a second one ends at once. Signals are read from a descriptor, so no
  * handler runs and none is left behind; they are blocked before the peer's threads start. */
@@ -136,16 +137,16 @@ static int serve (const main_settings *from, const px_module_def *module)
     return 0;
 }
 
-/* ---- local copies ----------------------------------------------------------------------------- */
+/* ---- local copies -----------------------------------------------------------------------------
+ */
 
 static bool start_copy (const char *program, const char *join, unsigned long slots, pid_t *pid)
 {
     char slots_text[24];
     snprintf (slots_text, sizeof slots_text, "%lu", slots);
-    const char *arguments[] = {program, "--px-serve",  "--px-with-parent", "--px-join",
+    const char *arguments[] = {program, "--px-serve", "--px-with-parent", "--px-join",
                                join,    "--px-slots", slots_text,         NULL};
-    int result =
-        posix_spawn (pid, "/proc/self/exe", NULL, NULL, (char *const *)arguments, environ);
+    int result = posix_spawn (pid, "/proc/self/exe", NULL, NULL, (char *const *)arguments, environ);
     if (result)
         fprintf (stderr, "%s: cannot start a copy: %s\n", program, strerror (result));
     return result == 0;

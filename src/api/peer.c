@@ -29,7 +29,8 @@ enum {
 #define DETECT_MAX_NS (600 * PXI_SECOND)
 #define JOIN_TIMEOUT_NS (3 * PXI_SECOND)
 
-/* ---- checks ----------------------------------------------------------------------------------- */
+/* ---- checks -----------------------------------------------------------------------------------
+ */
 
 static px_err check_name (const char *name, char *why)
 {
@@ -85,7 +86,8 @@ static px_err check_config (const pxi_agent_config *config, char *why)
     return err;
 }
 
-/* ---- defaults --------------------------------------------------------------------------------- */
+/* ---- defaults ---------------------------------------------------------------------------------
+ */
 
 /* An application built against an older header has a shorter struct. */
 static px_err copy_options (const px_peer_options *given, px_peer_options *options, char *why)
@@ -146,13 +148,14 @@ static pxi_agent_config make_config (const px_peer_options *options, const char 
         .result_size_max = or_default (options->result_size_max, SIZE_MAX_DEFAULT),
         .load_max = options->load_max,
         .seed = or_default (options->seed, pxi_system_seed ()),
-        .branch_number = options->branch_number == PX_NUMBER_DEFAULT ? BRANCH_NUMBER
-                                                                     : options->branch_number,
+        .branch_number =
+            options->branch_number == PX_NUMBER_DEFAULT ? BRANCH_NUMBER : options->branch_number,
         .speculation = options->speculation != 0,
     };
 }
 
-/* ---- modules ---------------------------------------------------------------------------------- */
+/* ---- modules ----------------------------------------------------------------------------------
+ */
 
 static px_err add_module (pxi_registry *registry, px_err err, pxi_module *module, char *why)
 {
@@ -182,7 +185,8 @@ static px_err load_modules (const px_peer_options *options, pxi_registry **regis
     return err;
 }
 
-/* ---- joining ---------------------------------------------------------------------------------- */
+/* ---- joining ----------------------------------------------------------------------------------
+ */
 
 static px_err parse_joins (const char *const *texts, pxi_address *addresses, uint32_t *n, char *why)
 {
@@ -211,7 +215,8 @@ static px_err join_all (pxi_agent *agent, const px_peer_options *options,
                                   or_default (options->join_timeout_ns, JOIN_TIMEOUT_NS), why);
 }
 
-/* ---- public ----------------------------------------------------------------------------------- */
+/* ---- public -----------------------------------------------------------------------------------
+ */
 
 static px_err open_agent (const px_peer_options *options, pxi_agent **agent, char *why)
 {

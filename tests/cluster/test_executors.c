@@ -36,8 +36,7 @@ Test (executors, turn_a_crash_of_a_root_into_its_outcome)
     cluster_begin (&cluster, 1, APART);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t before = cluster_stats (cluster.peers[0]).attempts_crashed;
-        expect_crash (cluster.peers[0], cases[i].task, NULL, 0, PX_ECRASH,
-                      cases[i].how);
+        expect_crash (cluster.peers[0], cases[i].task, NULL, 0, PX_ECRASH, cases[i].how);
         uint64_t crashed = cluster_stats (cluster.peers[0]).attempts_crashed - before;
         cr_assert_leq (crashed, 3, "%llu attempts", (unsigned long long)crashed);
     }

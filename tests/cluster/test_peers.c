@@ -14,7 +14,8 @@
 
 TestSuite (peers, .timeout = 120);
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------
+ */
 
 Test (peers, one_alone_opens_works_and_closes)
 {
@@ -193,8 +194,8 @@ Test (peers, say_that_nobody_answers)
         if (listening)
             cr_assert_eq (listen (fd, 4), 0);
         snprintf (text, sizeof text, "tcp://127.0.0.1:%u", ntohs (address.sin_port));
-        snprintf (expected, sizeof expected,
-                  "%s: no answer in 0.3 s: not a peer, or not admitted", text);
+        snprintf (expected, sizeof expected, "%s: no answer in 0.3 s: not a peer, or not admitted",
+                  text);
         options.join = join;
         options.join_timeout_ns = MILLISECONDS (300);
         cr_assert_eq (px_peer_open (&options, &peer, why), PX_ENOPEER);
@@ -242,7 +243,8 @@ Test (peers, say_that_a_name_is_taken)
     cluster_end (&cluster);
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------- */
+/* ---- jobs -------------------------------------------------------------------------------------
+ */
 
 Test (peers, refuse_jobs_that_cannot_be)
 {
@@ -262,9 +264,12 @@ Test (peers, refuse_jobs_that_cannot_be)
         const px_job_options *options;
         px_err err;
     } cases[] = {
-        {"none.echo", "", 0, NULL, PX_ENOMODULE}, {"work.none", "", 0, NULL, PX_ENOTASK},
-        {"work", "", 0, NULL, PX_EINVAL},         {"work.echo", NULL, 4, NULL, PX_EINVAL},
-        {"work.echo", "", 0, &bad, PX_EINVAL},    {"work.echo", "", 0, &many, PX_EINVAL},
+        {"none.echo", "", 0, NULL, PX_ENOMODULE},
+        {"work.none", "", 0, NULL, PX_ENOTASK},
+        {"work", "", 0, NULL, PX_EINVAL},
+        {"work.echo", NULL, 4, NULL, PX_EINVAL},
+        {"work.echo", "", 0, &bad, PX_EINVAL},
+        {"work.echo", "", 0, &many, PX_EINVAL},
         {"work.echo", "", (size_t)65 << 20, NULL, PX_ETOOBIG},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -312,9 +317,9 @@ Test (peers, end_a_job_at_its_time)
         options.timeout_ns = MILLISECONDS (100);
         cluster_begin (&cluster, 2, kinds[kind]);
         work_many many = {WORK_WAIT, 4, 16, 0};
-        cr_assert_eq (px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, &options,
-                                     &job),
-                      PX_OK);
+        cr_assert_eq (
+            px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, &options, &job),
+            PX_OK);
         cr_assert_eq (px_job_wait (job, 0, &outcome), PX_ETIMEOUT, "polled");
         cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (20)), &outcome), PX_OK);
         cr_assert_eq (outcome.code, PX_ETIMEOUT);
@@ -335,8 +340,8 @@ Test (peers, cancel_a_job_everywhere)
         px_job *job = NULL;
         cluster_begin (&cluster, 3, kinds[kind]);
         work_many many = {WORK_HOLD, 6, 16, 0};
-        cr_assert_eq (
-            px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, NULL, &job), PX_OK);
+        cr_assert_eq (px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, NULL, &job),
+                      PX_OK);
         CLUSTER_UNTIL (CLUSTER_SUM (&cluster, attempts_here) >= 2);
         px_job_cancel (job);
         cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (20)), &outcome), PX_OK);
@@ -360,8 +365,8 @@ Test (peers, close_under_a_running_job)
         px_job *job = NULL;
         cluster_begin (&cluster, 2, kinds[kind]);
         work_many many = {WORK_HOLD, 3, 16, 0};
-        cr_assert_eq (
-            px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, NULL, &job), PX_OK);
+        cr_assert_eq (px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, NULL, &job),
+                      PX_OK);
         CLUSTER_UNTIL (CLUSTER_SUM (&cluster, attempts_here) >= 1);
         cluster_end (&cluster);
         cr_assert_eq (px_job_wait (job, 0, &outcome), PX_OK);
@@ -372,7 +377,8 @@ Test (peers, close_under_a_running_job)
     }
 }
 
-/* ---- several peers ---------------------------------------------------------------------------- */
+/* ---- several peers ----------------------------------------------------------------------------
+ */
 
 static void run_tree (int n_peers, cluster_kind kind)
 {
@@ -459,8 +465,7 @@ Test (peers, refuse_results_over_the_limit)
         options.result_size_max = 1000;
         cluster_add (&cluster, &options);
         uint64_t size = 1001;
-        px_job *job =
-            cluster_run (cluster.peers[0], "work.bytes", &size, sizeof size, &outcome);
+        px_job *job = cluster_run (cluster.peers[0], "work.bytes", &size, sizeof size, &outcome);
         cr_assert_eq (outcome.code, PX_ETOOBIG, "%s", px_err_name (outcome.code));
         px_job_free (&job);
         size = 1000;
@@ -499,9 +504,9 @@ Test (peers, work_for_two_applications_at_once)
     side sides[2] = {{cluster.peers[0], NULL}, {cluster.peers[1], NULL}};
     work_tree tree = {6, 4, MILLISECONDS (1) / 10};
     for (int i = 0; i < 2; i++)
-        cr_assert_eq (px_job_submit (sides[i].peer, "work.tree", &tree, sizeof tree, NULL,
-                                     &sides[i].job),
-                      PX_OK);
+        cr_assert_eq (
+            px_job_submit (sides[i].peer, "work.tree", &tree, sizeof tree, NULL, &sides[i].job),
+            PX_OK);
     for (int i = 0; i < 2; i++) {
         px_outcome outcome;
         uint64_t count = 0;
@@ -524,8 +529,8 @@ Test (peers, hand_back_their_work_when_they_leave)
         uint64_t count = 0;
         cluster_begin (&cluster, 3, kinds[kind]);
         work_tree tree = {6, 4, MILLISECONDS (1) / 4};
-        cr_assert_eq (
-            px_job_submit (cluster.peers[0], "work.tree", &tree, sizeof tree, NULL, &job), PX_OK);
+        cr_assert_eq (px_job_submit (cluster.peers[0], "work.tree", &tree, sizeof tree, NULL, &job),
+                      PX_OK);
         CLUSTER_UNTIL (cluster_stats (cluster.peers[2]).attempts_here > 0);
         px_peer_close (&cluster.peers[2], 0);
         cluster.n = 2;
@@ -561,7 +566,8 @@ Test (peers, say_busy_while_their_owner_wants_it)
     cluster_end (&cluster);
 }
 
-/* ---- trace ------------------------------------------------------------------------------------ */
+/* ---- trace ------------------------------------------------------------------------------------
+ */
 
 Test (peers, write_a_trace_of_attempts_here_and_away)
 {

@@ -165,9 +165,9 @@ static px_err sum_sizes (void *context, uint64_t index, const px_outcome *outcom
 static px_err many (px_task *task, const void *input, size_t input_size)
 {
     static px_task_fn *const kinds[] = {
-        [WORK_ECHO] = echo, [WORK_FAIL] = fail, [WORK_SEGV] = segv, [WORK_DIE] = die,
+        [WORK_ECHO] = echo,         [WORK_FAIL] = fail,   [WORK_SEGV] = segv, [WORK_DIE] = die,
         [WORK_OVERFLOW] = overflow, [WORK_BYTES] = bytes, [WORK_WAIT] = wait, [WORK_DEAF] = deaf,
-        [WORK_NAP] = nap, [WORK_LEAVE] = leave, [WORK_HOLD] = hold};
+        [WORK_NAP] = nap,           [WORK_LEAVE] = leave, [WORK_HOLD] = hold};
     work_many what;
     uint64_t sum = 0;
     px_branch branch;

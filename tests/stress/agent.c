@@ -1,6 +1,6 @@
 /* Peers in one process under the hands of many application threads: jobs that finish, jobs that are
- * cancelled, jobs freed while they run, counters read all the time, a peer that comes and goes. Every
- * answer is checked. Under ThreadSanitizer this is the test of the agent's borders. */
+ * cancelled, jobs freed while they run, counters read all the time, a peer that comes and goes.
+ * Every answer is checked. Under ThreadSanitizer this is the test of the agent's borders. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>

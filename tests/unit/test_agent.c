@@ -12,7 +12,8 @@
 #include "agent/spec.h"
 #include "leak.h"
 
-/* ---- inbox ------------------------------------------------------------------------------------ */
+/* ---- inbox ------------------------------------------------------------------------------------
+ */
 
 typedef struct numbered {
     pxi_letter letter;
@@ -87,7 +88,8 @@ Test (inbox, wakes_a_sleeper_for_every_letter_of_many_senders, .timeout = 20)
     TEST_NO_LEAKS ();
 }
 
-/* ---- payloads --------------------------------------------------------------------------------- */
+/* ---- payloads ---------------------------------------------------------------------------------
+ */
 
 Test (blob, gives_back_each_reference_once)
 {
@@ -112,7 +114,8 @@ Test (blob, gives_back_each_reference_once)
     TEST_NO_LEAKS ();
 }
 
-/* ---- specification ---------------------------------------------------------------------------- */
+/* ---- specification ----------------------------------------------------------------------------
+ */
 
 static pxi_bytes *encoded (const px_point_number *numbers, size_t n, int trace, int32_t otherwise)
 {
@@ -151,8 +154,12 @@ Test (spec, refuses_what_an_application_got_wrong)
         size_t n;
         px_err err;
     } cases[] = {
-        {{"", 1}, 1, PX_EINVAL},        {{NULL, 1}, 1, PX_EINVAL},  {{long_name, 1}, 1, PX_EINVAL},
-        {{"p", -2}, 1, PX_EINVAL},      {{"p", 65536}, 1, PX_EINVAL}, {{"p", 65535}, 1, PX_OK},
+        {{"", 1}, 1, PX_EINVAL},
+        {{NULL, 1}, 1, PX_EINVAL},
+        {{long_name, 1}, 1, PX_EINVAL},
+        {{"p", -2}, 1, PX_EINVAL},
+        {{"p", 65536}, 1, PX_EINVAL},
+        {{"p", 65535}, 1, PX_OK},
         {{"p", 1}, PXI_SPEC_POINTS_MAX + 1, PX_EFULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -197,7 +204,8 @@ Test (spec, survives_strangers_bytes)
     TEST_NO_LEAKS ();
 }
 
-/* ---- frames ----------------------------------------------------------------------------------- */
+/* ---- frames -----------------------------------------------------------------------------------
+ */
 
 static void open_pipes (pxi_pipe pipes[2], uint64_t part_size_max)
 {
