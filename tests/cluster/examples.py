@@ -5,12 +5,15 @@ serial twins give; a failing task shows its chain; nothing is left behind.
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 TIMEOUT_S = 60
-MARK = f'PX_TEST_EXAMPLES={os.getpid()}' # inherited by everything that this test starts
+MARK = f'PX_TEST_EXAMPLES={os.getpid()}'  # inherited by everything that this test starts
+ENVIRONMENT = dict(os.environ, PX_TEST_EXAMPLES=str(os.getpid()))
 
 # program, arguments (small enough that the whole file is a matter of seconds)
 CASES = [
@@ -31,7 +34,7 @@ PEERS = ['--px-slots 1', '--px-slots 2', '--px-slots 1 --px-local 2']
 def run(*command):
     return subprocess.run(list(map(str, command)), capture_output=True, timeout=TIMEOUT_S,
                           stdin=subprocess.DEVNULL,
-                          env=dict(os.environ, **dict([MARK.split('=')])))
+                          env=ENVIRONMENT)
 
 
 def comparable(name, answer):
@@ -93,6 +96,40 @@ def programs(directory):
         yield right, f'readme_self {peers} counts the primes below 4,000,000', done
 
 
+def children(pid):
+    """Its children and the ticks that each has worked."""
+    found = {}
+    for entry in pathlib.Path('/proc').iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / 'stat').read_text().rsplit(')', 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid:
+                found[int(entry.name)] = int(fields[11])
+    return found
+
+
+def faults(directory):
+    """One copy is killed and one frozen while all of them work."""
+    arguments = '--px-slots 1 --px-local 3 -g 8'
+    job = subprocess.Popen([directory / 'uts'] + arguments.split(), stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, env=ENVIRONMENT)
+    deadline = time.monotonic() + TIMEOUT_S
+    copies = {}
+    while time.monotonic() < deadline and job.poll() is None:
+        copies = children(job.pid)
+        if len(copies) == 3 and min(copies.values()) >= 10:
+            break
+        time.sleep(0.01)
+    under_way = job.poll() is None and len(copies) == 3
+    for copy, how in zip(copies, [signal.SIGKILL, signal.SIGSTOP]):
+        os.kill(copy, how)
+    out, err = job.communicate(timeout=TIMEOUT_S)
+    right = under_way and job.returncode == 0 and out.startswith(b'nodes 4130071\nleaves 3305118\n')
+    yield right, 'uts with one copy killed and one frozen: the serial answer', (out, err, copies)
+
+
 def leftovers():
     """Processes that this test started, however indirectly, and that still run."""
     found = []
@@ -111,7 +148,7 @@ def main(directory, wanted):
     directory = pathlib.Path(directory).resolve()
     groups = [same_answers(directory, wanted)]
     if not wanted:
-        groups += [checks(directory), failures(directory), programs(directory)]
+        groups += [checks(directory), failures(directory), programs(directory), faults(directory)]
     n = failed = 0
 
     def report(right, name, got):
