@@ -104,11 +104,17 @@ static pxi_payload payload_of (pxi_sim_peer *from, uint64_t blob, const char *wh
     return *payload;
 }
 
-/* The message with its arrays and payloads, in one piece. */
-static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_message *message)
+static uint32_t n_payloads_of (const pxi_message *message)
 {
-    bool has_result = message->kind == PXI_RESULT && message->blob;
-    uint32_t n_payloads = has_result ? 1 : message->n_attempts;
+    return message->kind == PXI_RESULT ? message->blob != 0 : message->n_attempts;
+}
+
+/* The message with its arrays and payloads, in one piece. Payloads are found by the blobs of `sent`, which
+ * is the same message before its way. */
+static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_message *message,
+                               const pxi_message *sent)
+{
+    uint32_t n_payloads = n_payloads_of (sent);
     size_t records = message->n_records * sizeof *message->records;
     size_t attempts = message->n_attempts * sizeof *message->attempts;
     size_t keys = message->n_keys * sizeof *message->keys;
@@ -129,8 +135,8 @@ static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_messag
     parcel->message.blob = 0;
     for (uint32_t i = 0; i < n_payloads; i++)
         parcel->payloads[i] =
-            payload_of (from, has_result ? message->blob : message->attempts[i].blob,
-                        pxi_message_name (message->kind));
+            payload_of (from, sent->n_attempts ? sent->attempts[i].blob : sent->blob,
+                        pxi_message_name (sent->kind));
     return parcel;
 }
 
@@ -148,8 +154,15 @@ void pxi_world_send (pxi_world *world, pxi_sim_peer *from, const pxi_action *act
     if (world->config.network_lines)
         pxi_world_say (world, "net", "%s %s -> %s%s%s", pxi_message_name (message->kind), from->name,
                        to->name, fates[route.kind], route.n > 1 ? " (twice)" : "");
+    const pxi_message *carried = message;
+    if (world->config.carry)
+        carried = world->config.carry (world->config.carry_context, message, n_payloads_of (message));
+    if (!carried) {
+        pxi_check_broken (world, from, "%s does not survive its way", pxi_message_name (message->kind));
+        return;
+    }
     for (uint32_t i = 0; i < route.n; i++) {
-        pxi_parcel *parcel = parcel_new (from, to->index, message);
+        pxi_parcel *parcel = parcel_new (from, to->index, carried, message);
         uint64_t delay_ns = route.at_ns[i] - world->time.now_ns;
         if (world->spike_until_ns > world->time.now_ns)
             delay_ns *= world->spike_factor;

@@ -35,6 +35,11 @@ typedef struct pxi_world_job {
 /* Every line, as it happens: of peers ("w1"), of the network and of faults ("net", "fault"). */
 typedef void pxi_world_sink (void *context, uint64_t now_ns, const char *who, const char *line);
 
+/* What a message becomes on its way (a test has the wire's codec do it). What is returned lives until the
+ * next call; NULL = it does not survive, which breaks the world. */
+typedef const pxi_message *pxi_world_carry (void *context, const pxi_message *message,
+                                            uint32_t n_payloads);
+
 typedef struct pxi_world_config {
     uint64_t seed;
     uint32_t n_peers, n_jobs, n_faults;
@@ -51,6 +56,8 @@ typedef struct pxi_world_config {
     bool unchecked;          /* of one's own figures only: leaves the checks out */
     bool wrong;              /* for the test of the checks: one result is falsified */
     bool network_lines;      /* trace every message too */
+    pxi_world_carry *carry;  /* NULL = as it is */
+    void *carry_context;
     pxi_world_sink *sink;    /* NULL = no trace, and trace_hash is 0 */
     void *sink_context;
 } pxi_world_config;

@@ -1,0 +1,519 @@
+/* The simulator itself: its executor, its network, its workload, and above all that its checks go red. */
+#include <criterion/criterion.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "leak.h"
+#include "sim/swarm.h"
+#include "sim/virtual.h"
+
+/* ---- workload --------------------------------------------------------------------------------- */
+
+static pxi_tree small_tree (void)
+{
+    return (pxi_tree){.seed = 7,
+                      .depth_max = 3,
+                      .fan_min = 2,
+                      .fan_max = 3,
+                      .rounds_max = 2,
+                      .leaf = {PXI_LAW_CONSTANT, 10 * PXI_MS},
+                      .size_min = 16,
+                      .size_max = 16};
+}
+
+/* The answer by plain recursion: a second opinion on the traversal. */
+static uint64_t recurse (const pxi_tree *tree, const pxi_node *node, pxi_result *result, uint64_t *n)
+{
+    pxi_shape shape;
+    pxi_workload_shape (tree, node, &shape);
+    uint64_t hash = pxi_workload_begin (node);
+    uint32_t n_children = shape.n_rounds * shape.n_children;
+    for (uint32_t i = 0; i < (shape.first_only ? 1 : n_children); i++) {
+        pxi_result child_result;
+        pxi_node child = pxi_workload_child (tree, node, &shape, i);
+        uint64_t child_hash = recurse (tree, &child, &child_result, n);
+        hash = pxi_workload_fold (hash, child_hash, child_result);
+    }
+    *result = shape.fails ? PXI_RESULT_FAILED : PXI_RESULT_OK;
+    ++*n;
+    return hash;
+}
+
+Test (workload, two_ways_to_the_serial_answer_agree)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        pxi_tree tree = small_tree ();
+        tree.seed = seed;
+        tree.first_ppm = seed % 3 ? 0 : 300000;
+        tree.fail_ppm = seed % 2 ? 0 : 300000;
+        pxi_serial serial;
+        pxi_result result;
+        uint64_t n = 0;
+        pxi_node root = pxi_workload_root (&tree);
+        cr_assert (pxi_workload_serial (&tree, 100000, 0, &serial));
+        cr_assert_eq (recurse (&tree, &root, &result, &n), serial.hash);
+        cr_assert_eq (result, serial.result);
+        cr_assert_eq (n, serial.n_nodes);
+        cr_assert (serial.n_all >= serial.n_nodes);
+    }
+}
+
+Test (workload, lost_doubled_or_swapped_results_change_the_hash)
+{
+    pxi_node node = {.state = 1};
+    uint64_t own = pxi_workload_begin (&node);
+    uint64_t a = pxi_workload_fold (own, 10, PXI_RESULT_OK), ab = pxi_workload_fold (a, 11, PXI_RESULT_OK);
+    uint64_t b = pxi_workload_fold (own, 11, PXI_RESULT_OK), ba = pxi_workload_fold (b, 10, PXI_RESULT_OK);
+    cr_assert_neq (ab, ba);
+    cr_assert_neq (ab, a);
+    cr_assert_neq (ab, pxi_workload_fold (ab, 11, PXI_RESULT_OK));
+    cr_assert_neq (a, pxi_workload_fold (own, 10, PXI_RESULT_FAILED));
+}
+
+Test (workload, divisible_work_is_cut_without_loss)
+{
+    pxi_tree tree = {.kind = PXI_TREE_SPLIT, .seed = 3, .fan_max = 5, .work_ns = 1000000007,
+                     .leaf_ns = 12345};
+    pxi_serial serial;
+    cr_assert (pxi_workload_serial (&tree, 10000000, 0, &serial));
+    cr_assert_eq (serial.work_ns, tree.work_ns);
+}
+
+Test (workload, a_tree_over_the_limit_is_refused)
+{
+    pxi_tree tree = small_tree ();
+    pxi_serial serial;
+    cr_assert (pxi_workload_serial (&tree, 100000, 0, &serial));
+    cr_assert_not (pxi_workload_serial (&tree, serial.n_all - 1, 0, &serial));
+}
+
+/* ---- network ---------------------------------------------------------------------------------- */
+
+Test (network, without_reordering_a_link_keeps_its_order)
+{
+    pxi_network_config config = {.min_ns = 1000, .extra = {PXI_LAW_EXPONENTIAL, PXI_MS},
+                                 .duplicate_ppm = 200000};
+    pxi_network network;
+    pxi_network_init (&network, &config, 2, 1);
+    uint64_t last_ns = 0;
+    for (uint32_t i = 0; i < 10000; i++) {
+        pxi_route route = pxi_network_route (&network, 0, 1, i);
+        for (uint32_t copy = 0; copy < route.n; copy++) {
+            cr_assert (route.at_ns[copy] >= last_ns);
+            last_ns = route.at_ns[copy];
+        }
+    }
+    pxi_network_fini (&network);
+    TEST_NO_LEAKS ();
+}
+
+Test (network, loss_and_duplication_come_as_often_as_asked)
+{
+    pxi_network_config config = {.min_ns = 1, .loss_ppm = 100000, .duplicate_ppm = 50000};
+    pxi_network network;
+    pxi_network_init (&network, &config, 2, 1);
+    for (uint32_t i = 0; i < 100000; i++)
+        pxi_network_route (&network, 0, 1, i);
+    cr_assert (network.n_lost > 9500);
+    cr_assert (network.n_lost < 10500);
+    cr_assert (network.n_duplicated > 4200);
+    cr_assert (network.n_duplicated < 4800);
+    pxi_network_fini (&network);
+}
+
+Test (network, a_partition_cuts_the_directions_that_it_names)
+{
+    const struct {
+        bool cut_out, cut_in;
+    } ways[] = {{true, true}, {true, false}, {false, true}};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        pxi_network_config config = {.min_ns = 1};
+        const uint8_t side[] = {1, 0, 0};
+        pxi_network network;
+        pxi_network_init (&network, &config, 3, 1);
+        uint32_t cut = pxi_network_cut (&network, side, ways[i].cut_out, ways[i].cut_in);
+        cr_assert_eq (pxi_network_route (&network, 0, 1, 0).kind == PXI_ROUTE_CUT, ways[i].cut_out);
+        cr_assert_eq (pxi_network_route (&network, 1, 0, 0).kind == PXI_ROUTE_CUT, ways[i].cut_in);
+        cr_assert_eq (pxi_network_route (&network, 1, 2, 0).kind, PXI_ROUTE_SENT);
+        pxi_network_heal (&network, cut);
+        cr_assert_eq (pxi_network_route (&network, 0, 1, 0).kind, PXI_ROUTE_SENT);
+        pxi_network_fini (&network);
+    }
+    TEST_NO_LEAKS ();
+}
+
+/* ---- the virtual executor --------------------------------------------------------------------- */
+
+enum { NOTICES_MAX = 256, BLOBS_MAX = 64, BURSTS_MAX = 64 };
+
+static struct bench {
+    pxi_event notices[NOTICES_MAX];
+    uint32_t n_notices, n_broken, n_bursts;
+    pxi_payload blobs[BLOBS_MAX];
+    uint64_t n_blobs, now_ns, next_id;
+    pxi_burst *bursts[BURSTS_MAX];
+    pxi_tree tree;
+    pxi_virtual_port port;
+} bench;
+
+static void bench_notice (void *context, const pxi_event *event)
+{
+    (void) context;
+    bench.notices[bench.n_notices++ % NOTICES_MAX] = *event;
+}
+
+static void bench_burst (void *context, pxi_burst *burst)
+{
+    (void) context;
+    bench.bursts[bench.n_bursts++] = burst;
+}
+
+static void bench_burst_drop (void *context, pxi_burst *burst)
+{
+    (void) context;
+    for (uint32_t i = 0; i < bench.n_bursts; i++) {
+        if (bench.bursts[i] == burst)
+            bench.bursts[i] = bench.bursts[--bench.n_bursts];
+    }
+}
+
+static uint64_t bench_blob_new (void *context, const pxi_payload *payload)
+{
+    (void) context;
+    bench.blobs[++bench.n_blobs % BLOBS_MAX] = *payload;
+    return bench.n_blobs;
+}
+
+static const pxi_payload *bench_blob (void *context, uint64_t blob)
+{
+    (void) context;
+    return &bench.blobs[blob % BLOBS_MAX];
+}
+
+static uint64_t bench_now_ns (void *context)
+{
+    (void) context;
+    return bench.now_ns;
+}
+
+static bool bench_crashes (void *context, pxi_virtual *executor, uint64_t state)
+{
+    (void) context;
+    (void) executor;
+    (void) state;
+    return false;
+}
+
+static void bench_broken (void *context, const char *format, ...)
+{
+    (void) context;
+    (void) format;
+    bench.n_broken++;
+}
+
+static pxi_virtual *bench_new (uint32_t n_subtasks, uint32_t slots)
+{
+    memset (&bench, 0, sizeof bench);
+    bench.next_id = 1;
+    bench.tree = (pxi_tree){.seed = 1,
+                            .depth_max = 1,
+                            .fan_min = n_subtasks,
+                            .fan_max = n_subtasks,
+                            .leaf = {PXI_LAW_CONSTANT, PXI_MS}};
+    bench.port = (pxi_virtual_port){&bench,         bench_notice, bench_burst,   bench_burst_drop,
+                                    bench_blob_new, bench_blob,   bench_now_ns, bench_crashes,
+                                    bench_broken};
+    pxi_virtual_config config = {
+        .tree = &bench.tree, .slots = slots, .next_id = &bench.next_id, .port = &bench.port};
+    return pxi_virtual_new (&config);
+}
+
+static void bench_start (pxi_virtual *executor, uint32_t slots)
+{
+    pxi_payload root = {.node = pxi_workload_root (&bench.tree)};
+    pxi_virtual_run (executor, 1, bench_blob_new (NULL, &root));
+    pxi_virtual_slots (executor, slots);
+}
+
+static void bench_end_burst (pxi_virtual *executor)
+{
+    pxi_burst *burst = bench.bursts[0];
+    bench.bursts[0] = bench.bursts[--bench.n_bursts];
+    bench.now_ns += PXI_MS;
+    pxi_virtual_burst_end (executor, burst);
+}
+
+static const pxi_event *told (pxi_event_kind kind)
+{
+    for (uint32_t i = bench.n_notices; i-- > 0;) {
+        if (bench.notices[i].kind == kind)
+            return &bench.notices[i];
+    }
+    return NULL;
+}
+
+static uint32_t times_told (pxi_event_kind kind)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < bench.n_notices; i++)
+        n += bench.notices[i].kind == kind;
+    return n;
+}
+
+Test (virtual, alone_it_gives_the_serial_answer_within_its_slots)
+{
+    pxi_serial serial;
+    pxi_virtual_look look;
+    pxi_virtual *executor = bench_new (10, 3);
+    bench_start (executor, 2);
+    while (bench.n_bursts) {
+        pxi_virtual_read (executor, &look);
+        cr_assert (look.executing <= 2);
+        bench_end_burst (executor);
+    }
+    const pxi_event *end = told (PXI_EV_FINISHED);
+    cr_assert_not_null (end);
+    pxi_workload_serial (&bench.tree, 100, 0, &serial);
+    cr_assert_eq (bench_blob (NULL, end->blob)->hash, serial.hash);
+    cr_assert_eq (times_told (PXI_EV_FINISHED), 1);
+    cr_assert_eq (bench.n_broken, 0);
+    pxi_virtual_free (&executor);
+    TEST_NO_LEAKS ();
+}
+
+Test (virtual, hands_over_the_oldest_and_never_what_a_cap_or_zero_forbids)
+{
+    pxi_virtual *executor = bench_new (6, 1);
+    bench_start (executor, 1);
+    cr_assert_eq (told (PXI_EV_SURPLUS)->count, 5); /* the newest runs here */
+    pxi_virtual_take (executor, 9, 2);
+    const pxi_event *taken = told (PXI_EV_TAKEN);
+    cr_assert_eq (taken->token, 9);
+    cr_assert_eq (taken->n_taken, 2);
+    cr_assert_eq (taken->taken[0].subtask + 1, taken->taken[1].subtask);
+    uint64_t branch = taken->taken[0].branch, first = taken->taken[0].subtask;
+    pxi_virtual_cap (executor, branch, true);
+    pxi_virtual_take (executor, 10, 2);
+    cr_assert_eq (told (PXI_EV_TAKEN)->n_taken, 0);
+    pxi_virtual_cap (executor, branch, false);
+    pxi_virtual_give_back (executor, first, 4, 1);
+    pxi_virtual_take (executor, 11, 1);
+    cr_assert_eq (told (PXI_EV_TAKEN)->taken[0].subtask, first); /* the oldest again */
+    cr_assert_eq (told (PXI_EV_TAKEN)->taken[0].attempts, 4);
+    cr_assert_eq (bench.n_broken, 0);
+    for (uint32_t i = 0; i < bench.n_notices; i++)
+        free ((void *) bench.notices[i].taken);
+    pxi_virtual_free (&executor);
+    TEST_NO_LEAKS ();
+}
+
+Test (virtual, an_outcome_that_comes_twice_or_for_nothing_is_a_broken_contract)
+{
+    pxi_payload outcome = {.hash = 1};
+    pxi_virtual *executor = bench_new (4, 1);
+    bench_start (executor, 1);
+    pxi_virtual_take (executor, 1, 1);
+    uint64_t subtask = told (PXI_EV_TAKEN)->taken[0].subtask;
+    free ((void *) told (PXI_EV_TAKEN)->taken);
+    pxi_virtual_complete (executor, subtask, PXI_RESULT_OK, &outcome);
+    cr_assert_eq (bench.n_broken, 0);
+    pxi_virtual_complete (executor, subtask, PXI_RESULT_OK, &outcome);
+    cr_assert_eq (bench.n_broken, 1);
+    pxi_virtual_give_back (executor, subtask, 1, 0);
+    cr_assert_eq (bench.n_broken, 2);
+    pxi_virtual_complete (executor, 12345, PXI_RESULT_OK, &outcome);
+    cr_assert_eq (bench.n_broken, 3);
+    pxi_virtual_slots (executor, 2);
+    cr_assert_eq (bench.n_broken, 4);
+    pxi_virtual_free (&executor);
+}
+
+Test (virtual, a_stopped_run_ends_at_its_next_boundary_and_says_so_once)
+{
+    pxi_virtual *executor = bench_new (4, 1);
+    bench_start (executor, 1);
+    pxi_virtual_take (executor, 1, 1);
+    free ((void *) told (PXI_EV_TAKEN)->taken);
+    pxi_virtual_stop (executor, 1);
+    cr_assert_eq (times_told (PXI_EV_BRANCH_CLOSED), 1);
+    cr_assert_eq (times_told (PXI_EV_FINISHED), 0);
+    bench_end_burst (executor);
+    cr_assert_eq (times_told (PXI_EV_FINISHED), 1);
+    cr_assert (bench_blob (NULL, told (PXI_EV_FINISHED)->blob)->cancelled);
+    cr_assert_eq (bench.n_bursts, 0);
+    pxi_virtual_free (&executor);
+    TEST_NO_LEAKS ();
+}
+
+Test (virtual, a_process_that_dies_ends_every_run_and_works_again)
+{
+    pxi_virtual *executor = bench_new (4, 2);
+    bench_start (executor, 2);
+    pxi_virtual_die (executor, 1);
+    cr_assert_eq (told (PXI_EV_FINISHED)->result, PXI_RESULT_CRASHED);
+    cr_assert_eq (bench.n_bursts, 0);
+    bench_start (executor, 2);
+    while (bench.n_bursts)
+        bench_end_burst (executor);
+    cr_assert_eq (told (PXI_EV_FINISHED)->result, PXI_RESULT_OK);
+    pxi_virtual_free (&executor);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- the checks ------------------------------------------------------------------------------- */
+
+static pxi_world_config four_peers (pxi_world_job *job)
+{
+    pxi_world_config config = pxi_world_config_default ();
+    *job = (pxi_world_job){.at_ns = PXI_SECOND, .tree = small_tree ()};
+    config.jobs = job;
+    config.n_jobs = 1;
+    return config;
+}
+
+Test (check, a_calm_world_is_fine)
+{
+    pxi_world_job job;
+    pxi_world_config config = four_peers (&job);
+    pxi_world_report report;
+    pxi_world *world = pxi_world_new (&config);
+    pxi_world_play (world, NULL, &report);
+    cr_assert_eq (report.verdict, PXI_VERDICT_FINE, "%s", report.why);
+    cr_assert_eq (report.n_jobs_done, 1);
+    pxi_world_free (&world);
+    cr_assert_null (world);
+    TEST_NO_LEAKS ();
+}
+
+Test (check, one_falsified_result_is_seen_at_the_root)
+{
+    pxi_world_job job;
+    pxi_world_config config = four_peers (&job);
+    config.wrong = true;
+    pxi_world_report report;
+    pxi_world *world = pxi_world_new (&config);
+    pxi_world_play (world, NULL, &report);
+    cr_assert_eq (report.verdict, PXI_VERDICT_BROKEN);
+    cr_assert_not_null (strstr (report.why, "answer: job j1 gives"), "%s", report.why);
+    cr_assert_not_null (strstr (report.why, "w1"));
+    pxi_world_free (&world);
+    TEST_NO_LEAKS ();
+}
+
+static const pxi_message *lose_results (void *context, const pxi_message *message, uint32_t n_payloads)
+{
+    static pxi_message nothing;
+    (void) context;
+    (void) n_payloads;
+    if (message->kind != PXI_RESULT)
+        return message;
+    nothing = *message;
+    nothing.key.attempt += 1000; /* of an attempt that nobody knows */
+    return &nothing;
+}
+
+Test (check, results_of_unknown_attempts_are_dropped_and_the_work_is_redone)
+{
+    pxi_world_job job;
+    pxi_world_config config = four_peers (&job);
+    config.carry = lose_results;
+    config.core.speculation = false;
+    job.tree = (pxi_tree){.seed = 1, .depth_max = 1, .fan_min = 40, .fan_max = 40,
+                          .leaf = {PXI_LAW_CONSTANT, 20 * PXI_MS}};
+    pxi_world_report report;
+    pxi_world *world = pxi_world_new (&config);
+    pxi_world_play (world, NULL, &report);
+    cr_assert (report.stats.attempts_lost > 0);
+    cr_assert_eq (report.stats.results_received, 0);
+    cr_assert_eq (report.verdict, PXI_VERDICT_FINE, "%s", report.why);
+    pxi_world_free (&world);
+    TEST_NO_LEAKS ();
+}
+
+Test (check, a_world_that_cannot_finish_is_stuck_and_says_who_waits_for_what)
+{
+    pxi_world_job job;
+    pxi_world_config config = four_peers (&job);
+    config.notice_ns = UINT64_C (1000000) * PXI_SECOND; /* the core hears of nothing in time */
+    pxi_world_report report;
+    pxi_world *world = pxi_world_new (&config);
+    pxi_world_play (world, NULL, &report);
+    cr_assert_eq (report.verdict, PXI_VERDICT_STUCK, "%s", report.why);
+    cr_assert_not_null (strstr (report.why, "1 of 1 jobs not over"), "%s", report.why);
+    cr_assert_not_null (strstr (report.why, "w1: "), "%s", report.why);
+    cr_assert_not_null (strstr (report.why, "j1: "), "%s", report.why);
+    pxi_world_free (&world);
+    TEST_NO_LEAKS ();
+}
+
+static const pxi_message *miss_lease (void *context, const pxi_message *message, uint32_t n_payloads)
+{
+    static pxi_message short_lease;
+    (void) context;
+    (void) n_payloads;
+    if (message->kind != PXI_DISPATCH)
+        return message;
+    short_lease = *message;
+    short_lease.lease += 1; /* under a lease that does not exist */
+    return &short_lease;
+}
+
+Test (check, what_is_sent_under_no_lease_is_handed_back)
+{
+    pxi_world_job job;
+    pxi_world_config config = four_peers (&job);
+    config.carry = miss_lease;
+    config.core.inlining = false;
+    pxi_world_report report;
+    pxi_world *world = pxi_world_new (&config);
+    pxi_world_play (world, NULL, &report);
+    cr_assert_eq (report.verdict, PXI_VERDICT_FINE, "%s", report.why);
+    cr_assert_eq (report.stats.results_received, 0);
+    pxi_world_free (&world);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- swarm ------------------------------------------------------------------------------------ */
+
+Test (swarm, a_seed_draws_one_world_and_another_seed_another)
+{
+    char first[512], again[512], other[512];
+    pxi_swarm swarm;
+    pxi_swarm_draw (&swarm, 17);
+    pxi_swarm_print (&swarm, first, sizeof first);
+    pxi_swarm_fini (&swarm);
+    pxi_swarm_draw (&swarm, 17);
+    pxi_swarm_print (&swarm, again, sizeof again);
+    pxi_swarm_fini (&swarm);
+    pxi_swarm_draw (&swarm, 18);
+    pxi_swarm_print (&swarm, other, sizeof other);
+    pxi_swarm_fini (&swarm);
+    cr_assert_str_eq (first, again);
+    cr_assert_str_neq (first, other);
+    TEST_NO_LEAKS ();
+}
+
+Test (swarm, leaving_one_kind_of_fault_out_changes_no_other)
+{
+    const uint8_t spared[4] = {1};
+    pxi_fault_rates rates = {.until_ns = PXI_SECOND, .pause_max_ns = PXI_SECOND, .down_max_ns = PXI_SECOND};
+    rates.n[PXI_FAULT_PAUSE] = 3;
+    uint32_t n_alone, n_both;
+    pxi_fault *alone = pxi_faults_draw (&rates, 4, 1, spared, 5, &n_alone);
+    rates.n[PXI_FAULT_CRASH] = 3;
+    pxi_fault *both = pxi_faults_draw (&rates, 4, 1, spared, 5, &n_both);
+    cr_assert_eq (n_alone, 3);
+    cr_assert_eq (n_both, 6);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < n_both; i++) {
+        if (both[i].kind == PXI_FAULT_PAUSE)
+            found += !memcmp (&both[i], &alone[found], sizeof alone[0]);
+        else
+            cr_assert_neq (both[i].peer, 0); /* spared */
+    }
+    cr_assert_eq (found, 3);
+    free (alone);
+    free (both);
+}

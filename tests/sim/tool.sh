@@ -1,0 +1,53 @@
+#!/bin/sh
+# peer-sim as a person uses it: figures, JSON, a trace, and a clear word about each wrong option.
+# Usage: tool.sh PEER-SIM         Writes TAP.
+peer_sim=$1
+n=0 failed=0
+
+ok () # STATUS NAME
+{
+    n=$((n + 1))
+    [ "$1" -eq 0 ] && echo "ok $n - $2" && return
+    echo "not ok $n - $2"
+    failed=1
+}
+
+refuses () # TEXT ARGUMENT...
+{
+    wanted=$1
+    shift
+    said=$("$peer_sim" "$@" 2>&1 >/dev/null)
+    status=$?
+    [ "$status" -eq 2 ] && echo "$said" | grep -qF -- "$wanted"
+    ok $? "refused: $* ($wanted)"
+}
+
+"$peer_sim" --peers 3 --faults none | grep -q 'efficiency'
+ok $? "prints figures"
+"$peer_sim" --peers 3 --json | grep -q '"verdict":"fine"'
+ok $? "prints JSON"
+"$peer_sim" --peers 3 --tree flat:n=20,leaf=10ms --trace - | grep -q 'surplus -> probe'
+ok $? "prints a trace"
+one=$("$peer_sim" --swarm --seed 5 --json --trace /dev/null | sed 's/"events_per_s":[0-9]*//')
+two=$("$peer_sim" --swarm --seed 5 --json --trace /dev/null | sed 's/"events_per_s":[0-9]*//')
+[ "$one" = "$two" ] && echo "$one" | grep -q '"trace_hash":"[0-9a-f]*[1-9a-f]'
+ok $? "the same seed gives the same figures and the same trace"
+"$peer_sim" --peers 40 --faults crash=3,pause=3,isolate --loss-ppm 20000 >/dev/null
+ok $? "faults by name"
+"$peer_sim" --seeds 1..3 --swarm | grep -q '^3 worlds, 0 failed'
+ok $? "several seeds"
+"$peer_sim" --help | grep -q 'usage: peer-sim'
+ok $? "help"
+refuses 'not a number from 1' --peers 0
+refuses 'not a number from 1' --slots many
+refuses 'not a number from 0 to 1000000' --loss-ppm 1000001
+refuses 'not A..B' --seeds 5..1
+refuses 'not a fault' --faults crush
+refuses 'not split, random or flat' --tree oak
+refuses 'not a key of a tree' --tree flat:size=3
+refuses 'not a duration' --tree flat:leaf=10
+refuses 'not expected' more
+refuses 'usage' --colour
+refuses 'No such file' --trace /nowhere/file
+echo "1..$n"
+exit $failed
