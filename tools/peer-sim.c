@@ -1,7 +1,8 @@
 /* peer-sim: what a cluster that you don't have would do.
  *
- * Runs worlds of src/sim: one that the options describe, or (--swarm) ones that their seeds draw, and
- * prints their figures. The core in it is the one that peerd runs, so the figures are its own. */
+ * Runs worlds of src/sim: one that the options describe, or (--swarm) ones that their seeds draw,
+ * and prints their figures. The core in it is the one that peerd runs, so the figures are its own.
+ */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -31,41 +32,43 @@ typedef struct options {
 
 static void usage (FILE *to)
 {
-    fputs ("usage: peer-sim [OPTION]...\n"
-           "Run virtual clusters and print what they did.\n"
-           "\n"
-           "  --peers N           peers (4)\n"
-           "  --slots N           slots of each (2)\n"
-           "  --jobs N            jobs at once, from different peers (1)\n"
-           "  --tree SPEC         what a job computes (split:work=8s,leaf=10ms,parts=2)\n"
-           "                        split:work=T,leaf=T,parts=N      divisible work, cut at random\n"
-           "                        random:depth=N,fan=N,leaf=T,inner=T,law=LAW\n"
-           "                        flat:n=N,leaf=T,law=LAW          one loop\n"
-           "                        T: 5s, 10ms, 50us; LAW: constant, uniform, exponential, pareto\n"
-           "  --number B          branch number of every branch (65535)\n"
-           "  --rtt-us N          round trip between any two peers (1000)\n"
-           "  --loss-ppm N        messages lost, of a million (0)\n"
-           "  --duplicate-ppm N   messages that come twice (0)\n"
-           "  --reorder-ppm N     messages that may overtake others (0)\n"
-           "  --faults LIST       none, all, or e.g. crash=2,pause,partition (none)\n"
-           "                        ",
-           to);
+    fputs (
+        "usage: peer-sim [OPTION]...\n"
+        "Run virtual clusters and print what they did.\n"
+        "\n"
+        "  --peers N           peers (4)\n"
+        "  --slots N           slots of each (2)\n"
+        "  --jobs N            jobs at once, from different peers (1)\n"
+        "  --tree SPEC         what a job computes (split:work=8s,leaf=10ms,parts=2)\n"
+        "                        split:work=T,leaf=T,parts=N      divisible work, cut at random\n"
+        "                        random:depth=N,fan=N,leaf=T,inner=T,law=LAW\n"
+        "                        flat:n=N,leaf=T,law=LAW          one loop\n"
+        "                        T: 5s, 10ms, 50us; LAW: constant, uniform, exponential, pareto\n"
+        "  --number B          branch number of every branch (65535)\n"
+        "  --rtt-us N          round trip between any two peers (1000)\n"
+        "  --loss-ppm N        messages lost, of a million (0)\n"
+        "  --duplicate-ppm N   messages that come twice (0)\n"
+        "  --reorder-ppm N     messages that may overtake others (0)\n"
+        "  --faults LIST       none, all, or e.g. crash=2,pause,partition (none)\n"
+        "                        ",
+        to);
     for (uint32_t kind = 0; kind < PXI_FAULT_KINDS; kind++)
-        fprintf (to, "%s%s", kind ? " " : "", pxi_fault_name ((pxi_fault_kind) kind));
-    fputs ("\n"
-           "  --seed S            what everything is drawn from (1)\n"
-           "  --seeds A..B        one world after the other\n"
-           "  --swarm             the seed draws the world too: size, tree, limits, faults\n"
-           "  --unchecked         without the invariants, for the speed of large worlds\n"
-           "  --trace FILE        every decision of every peer, one line each; - = standard output\n"
-           "  --messages          every message too\n"
-           "  --json              figures as JSON, one object per world\n"
-           "  --verbose           also a line per world, and all counters\n"
-           "  --help, --version\n"
-           "\n"
-           "Exit: 0 every world was fine; 1 an invariant broke, or a world got stuck; 2 usage;\n"
-           "130 interrupted.\n",
-           to);
+        fprintf (to, "%s%s", kind ? " " : "", pxi_fault_name ((pxi_fault_kind)kind));
+    fputs (
+        "\n"
+        "  --seed S            what everything is drawn from (1)\n"
+        "  --seeds A..B        one world after the other\n"
+        "  --swarm             the seed draws the world too: size, tree, limits, faults\n"
+        "  --unchecked         without the invariants, for the speed of large worlds\n"
+        "  --trace FILE        every decision of every peer, one line each; - = standard output\n"
+        "  --messages          every message too\n"
+        "  --json              figures as JSON, one object per world\n"
+        "  --verbose           also a line per world, and all counters\n"
+        "  --help, --version\n"
+        "\n"
+        "Exit: 0 every world was fine; 1 an invariant broke, or a world got stuck; 2 usage;\n"
+        "130 interrupted.\n",
+        to);
 }
 
 static _Noreturn void wrong (const char *option, const char *value, const char *wanted)
@@ -74,7 +77,8 @@ static _Noreturn void wrong (const char *option, const char *value, const char *
     exit (EXIT_USAGE);
 }
 
-/* ---- options ---------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------
+ */
 
 static bool parse_u64 (const char *text, char **end, uint64_t *value)
 {
@@ -89,8 +93,8 @@ static uint64_t number_of (const char *option, const char *text, uint64_t low, u
 {
     char *end, wanted[64];
     uint64_t value;
-    snprintf (wanted, sizeof wanted, "a number from %llu to %llu", (unsigned long long) low,
-              (unsigned long long) high);
+    snprintf (wanted, sizeof wanted, "a number from %llu to %llu", (unsigned long long)low,
+              (unsigned long long)high);
     if (!parse_u64 (text, &end, &value) || *end || value < low || value > high)
         wrong (option, text, wanted);
     return value;
@@ -118,7 +122,7 @@ static pxi_law_kind law_of (const char *text)
     static const char *const names[] = {"constant", "uniform", "exponential", "pareto"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!strcmp (text, names[i]))
-            return (pxi_law_kind) i;
+            return (pxi_law_kind)i;
     }
     wrong ("--tree", text, "a law: constant, uniform, exponential or pareto");
 }
@@ -132,11 +136,11 @@ static void set_tree_key (pxi_tree *tree, const char *key, const char *value)
     else if (!strcmp (key, "inner"))
         tree->inner.mean_ns = duration_of (value);
     else if (!strcmp (key, "parts"))
-        tree->fan_max = (uint32_t) number_of ("--tree parts", value, 2, 1000000);
+        tree->fan_max = (uint32_t)number_of ("--tree parts", value, 2, 1000000);
     else if (!strcmp (key, "depth"))
-        tree->depth_max = (uint32_t) number_of ("--tree depth", value, 1, 100000);
+        tree->depth_max = (uint32_t)number_of ("--tree depth", value, 1, 100000);
     else if (!strcmp (key, "fan") || !strcmp (key, "n"))
-        tree->fan_min = tree->fan_max = (uint32_t) number_of ("--tree n", value, 1, 1000000);
+        tree->fan_min = tree->fan_max = (uint32_t)number_of ("--tree n", value, 1, 1000000);
     else if (!strcmp (key, "law"))
         tree->leaf.kind = tree->inner.kind = law_of (value);
     else
@@ -191,8 +195,7 @@ static void parse_faults (options_t *options, const char *text)
             *count++ = 0;
         if (!pxi_fault_by_name (name, &kind))
             wrong ("--faults", name, "a fault: see --help");
-        options->faults[kind] =
-            count ? (uint32_t) number_of ("--faults", count, 0, 1000000) : usual;
+        options->faults[kind] = count ? (uint32_t)number_of ("--faults", count, 0, 1000000) : usual;
     }
 }
 
@@ -206,22 +209,49 @@ static void parse_seeds (options_t *options, const char *text)
 }
 
 enum {
-    OPT_PEERS = 256, OPT_SLOTS, OPT_JOBS, OPT_TREE, OPT_NUMBER, OPT_RTT, OPT_LOSS, OPT_DUPLICATE,
-    OPT_REORDER, OPT_FAULTS, OPT_SEED, OPT_SEEDS, OPT_SWARM, OPT_UNCHECKED, OPT_TRACE, OPT_MESSAGES,
-    OPT_JSON, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
+    OPT_PEERS = 256,
+    OPT_SLOTS,
+    OPT_JOBS,
+    OPT_TREE,
+    OPT_NUMBER,
+    OPT_RTT,
+    OPT_LOSS,
+    OPT_DUPLICATE,
+    OPT_REORDER,
+    OPT_FAULTS,
+    OPT_SEED,
+    OPT_SEEDS,
+    OPT_SWARM,
+    OPT_UNCHECKED,
+    OPT_TRACE,
+    OPT_MESSAGES,
+    OPT_JSON,
+    OPT_VERBOSE,
+    OPT_HELP,
+    OPT_VERSION,
 };
 
 static const struct option long_options[] = {
-    {"peers", 1, NULL, OPT_PEERS},         {"slots", 1, NULL, OPT_SLOTS},
-    {"jobs", 1, NULL, OPT_JOBS},           {"tree", 1, NULL, OPT_TREE},
-    {"number", 1, NULL, OPT_NUMBER},       {"rtt-us", 1, NULL, OPT_RTT},
-    {"loss-ppm", 1, NULL, OPT_LOSS},       {"duplicate-ppm", 1, NULL, OPT_DUPLICATE},
-    {"reorder-ppm", 1, NULL, OPT_REORDER}, {"faults", 1, NULL, OPT_FAULTS},
-    {"seed", 1, NULL, OPT_SEED},           {"seeds", 1, NULL, OPT_SEEDS},
-    {"swarm", 0, NULL, OPT_SWARM},         {"unchecked", 0, NULL, OPT_UNCHECKED},
-    {"trace", 1, NULL, OPT_TRACE},         {"messages", 0, NULL, OPT_MESSAGES},
-    {"json", 0, NULL, OPT_JSON},           {"verbose", 0, NULL, OPT_VERBOSE},
-    {"help", 0, NULL, OPT_HELP},           {"version", 0, NULL, OPT_VERSION},
+    {"peers", 1, NULL, OPT_PEERS},
+    {"slots", 1, NULL, OPT_SLOTS},
+    {"jobs", 1, NULL, OPT_JOBS},
+    {"tree", 1, NULL, OPT_TREE},
+    {"number", 1, NULL, OPT_NUMBER},
+    {"rtt-us", 1, NULL, OPT_RTT},
+    {"loss-ppm", 1, NULL, OPT_LOSS},
+    {"duplicate-ppm", 1, NULL, OPT_DUPLICATE},
+    {"reorder-ppm", 1, NULL, OPT_REORDER},
+    {"faults", 1, NULL, OPT_FAULTS},
+    {"seed", 1, NULL, OPT_SEED},
+    {"seeds", 1, NULL, OPT_SEEDS},
+    {"swarm", 0, NULL, OPT_SWARM},
+    {"unchecked", 0, NULL, OPT_UNCHECKED},
+    {"trace", 1, NULL, OPT_TRACE},
+    {"messages", 0, NULL, OPT_MESSAGES},
+    {"json", 0, NULL, OPT_JSON},
+    {"verbose", 0, NULL, OPT_VERBOSE},
+    {"help", 0, NULL, OPT_HELP},
+    {"version", 0, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
 };
 
@@ -229,31 +259,31 @@ static void set_option (options_t *options, int option, const char *value)
 {
     switch (option) {
     case OPT_PEERS:
-        options->peers = (uint32_t) number_of ("--peers", value, 1, PEERS_MAX);
+        options->peers = (uint32_t)number_of ("--peers", value, 1, PEERS_MAX);
         break;
     case OPT_SLOTS:
-        options->slots = (uint32_t) number_of ("--slots", value, 1, PXI_SLOTS_MAX);
+        options->slots = (uint32_t)number_of ("--slots", value, 1, PXI_SLOTS_MAX);
         break;
     case OPT_JOBS:
-        options->jobs = (uint32_t) number_of ("--jobs", value, 1, PXI_JOBS_MAX);
+        options->jobs = (uint32_t)number_of ("--jobs", value, 1, PXI_JOBS_MAX);
         break;
     case OPT_TREE:
         parse_tree (&options->tree, value);
         break;
     case OPT_NUMBER:
-        options->number = (uint32_t) number_of ("--number", value, 0, PXI_NUMBER_MAX);
+        options->number = (uint32_t)number_of ("--number", value, 0, PXI_NUMBER_MAX);
         break;
     case OPT_RTT:
         options->rtt_us = number_of ("--rtt-us", value, 0, 60000000);
         break;
     case OPT_LOSS:
-        options->loss_ppm = (uint32_t) number_of ("--loss-ppm", value, 0, 1000000);
+        options->loss_ppm = (uint32_t)number_of ("--loss-ppm", value, 0, 1000000);
         break;
     case OPT_DUPLICATE:
-        options->duplicate_ppm = (uint32_t) number_of ("--duplicate-ppm", value, 0, 1000000);
+        options->duplicate_ppm = (uint32_t)number_of ("--duplicate-ppm", value, 0, 1000000);
         break;
     case OPT_REORDER:
-        options->reorder_ppm = (uint32_t) number_of ("--reorder-ppm", value, 0, 1000000);
+        options->reorder_ppm = (uint32_t)number_of ("--reorder-ppm", value, 0, 1000000);
         break;
     case OPT_SEED:
         options->seed = options->last_seed = number_of ("--seed", value, 0, UINT64_MAX);
@@ -306,7 +336,8 @@ static void parse_options (options_t *options, int argc, char **argv)
     parse_faults (options, faults);
 }
 
-/* ---- the world that the options describe ------------------------------------------------------ */
+/* ---- the world that the options describe ------------------------------------------------------
+ */
 
 typedef struct described {
     pxi_world_config config;
@@ -330,7 +361,8 @@ static void describe_jobs (described_t *world, const options_t *options, uint64_
     world->jobs = array (options->jobs, sizeof *world->jobs);
     for (uint32_t i = 0; i < options->jobs; i++) {
         pxi_world_job *job = &world->jobs[i];
-        *job = (pxi_world_job){.peer = i % options->peers, .at_ns = PXI_SECOND, .tree = options->tree};
+        *job =
+            (pxi_world_job){.peer = i % options->peers, .at_ns = PXI_SECOND, .tree = options->tree};
         job->tree.seed = pxi_mix64 (seed + i);
         job->tree.numbers[0] = options->number;
         job->tree.n_numbers = 1;
@@ -342,7 +374,8 @@ static uint64_t faults_until_ns (const options_t *options, const pxi_world_job *
 {
     pxi_serial serial = {0};
     pxi_workload_serial (&jobs[0].tree, UINT64_C (100000000), 0, &serial);
-    uint64_t ideal_ns = serial.work_ns * options->jobs / ((uint64_t) options->peers * options->slots);
+    uint64_t ideal_ns =
+        serial.work_ns * options->jobs / ((uint64_t)options->peers * options->slots);
     return PXI_SECOND + 2 * (ideal_ns > serial.critical_ns ? ideal_ns : serial.critical_ns);
 }
 
@@ -383,7 +416,8 @@ static void describe (described_t *world, const options_t *options, uint64_t see
     free (spared);
 }
 
-/* ---- figures ---------------------------------------------------------------------------------- */
+/* ---- figures ----------------------------------------------------------------------------------
+ */
 
 typedef struct figures {
     double makespan_s, ideal_s, efficiency, messages_per_task, events_per_s, bytes_per_peer;
@@ -392,27 +426,27 @@ typedef struct figures {
 
 static figures_t figures_of (const pxi_world_report *report, uint32_t n_peers, double wall_s)
 {
-    figures_t figures = {.makespan_s = (double) report->makespan_ns / 1e9};
+    figures_t figures = {.makespan_s = (double)report->makespan_ns / 1e9};
     for (uint32_t kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++) {
         figures.n_messages += report->n_messages[kind];
         figures.n_control += kind > PXI_REFUSED ? report->n_messages[kind] : 0;
     }
-    double speed = (double) report->slots_speed_permille / 1000;
-    double parallel_s = (double) report->work_ns / 1e9 / (speed > 0 ? speed : 1);
-    double chain_s = (double) report->critical_ns / 1e9;
+    double speed = (double)report->slots_speed_permille / 1000;
+    double parallel_s = (double)report->work_ns / 1e9 / (speed > 0 ? speed : 1);
+    double chain_s = (double)report->critical_ns / 1e9;
     figures.ideal_s = parallel_s > chain_s ? parallel_s : chain_s;
     figures.efficiency = figures.makespan_s > 0 ? figures.ideal_s / figures.makespan_s : 0;
     figures.messages_per_task =
-        report->n_tasks ? (double) figures.n_control / (double) report->n_tasks : 0;
-    figures.events_per_s = wall_s > 0 ? (double) report->n_events / wall_s : 0;
-    figures.bytes_per_peer = (double) report->memory_bytes / n_peers;
+        report->n_tasks ? (double)figures.n_control / (double)report->n_tasks : 0;
+    figures.events_per_s = wall_s > 0 ? (double)report->n_events / wall_s : 0;
+    figures.bytes_per_peer = (double)report->memory_bytes / n_peers;
     return figures;
 }
 
 static double extra_percent (const px_stats *stats)
 {
-    double all = (double) stats->work_ns + (double) stats->extra_ns;
-    return all > 0 ? 100 * (double) stats->extra_ns / all : 0;
+    double all = (double)stats->work_ns + (double)stats->extra_ns;
+    return all > 0 ? 100 * (double)stats->extra_ns / all : 0;
 }
 
 static void print_text (const pxi_world_report *report, const figures_t *figures, bool verbose)
@@ -420,55 +454,57 @@ static void print_text (const pxi_world_report *report, const figures_t *figures
     const px_stats *stats = &report->stats;
     printf ("makespan %.3f s, ideal %.3f s, efficiency %.3f; %llu tasks, %u jobs done, %u ended\n",
             figures->makespan_s, figures->ideal_s, figures->efficiency,
-            (unsigned long long) report->n_tasks, report->n_jobs_done, report->n_jobs_ended);
+            (unsigned long long)report->n_tasks, report->n_jobs_done, report->n_jobs_ended);
     printf ("%llu messages, %.2f per task beside the membership's; %llu lost, %llu twice\n",
-            (unsigned long long) figures->n_messages, figures->messages_per_task,
-            (unsigned long long) report->n_lost, (unsigned long long) report->n_duplicated);
-    printf ("probes %llu: free %llu, busy %llu, lost %llu; sent %llu, redone %llu, speculative %llu, "
-            "extra work %.2f %%\n",
-            (unsigned long long) stats->probes_sent, (unsigned long long) stats->probes_free,
-            (unsigned long long) stats->probes_busy, (unsigned long long) stats->probes_lost,
-            (unsigned long long) stats->subtasks_sent, (unsigned long long) stats->attempts_redone,
-            (unsigned long long) stats->attempts_speculative, extra_percent (stats));
+            (unsigned long long)figures->n_messages, figures->messages_per_task,
+            (unsigned long long)report->n_lost, (unsigned long long)report->n_duplicated);
+    printf (
+        "probes %llu: free %llu, busy %llu, lost %llu; sent %llu, redone %llu, speculative %llu, "
+        "extra work %.2f %%\n",
+        (unsigned long long)stats->probes_sent, (unsigned long long)stats->probes_free,
+        (unsigned long long)stats->probes_busy, (unsigned long long)stats->probes_lost,
+        (unsigned long long)stats->subtasks_sent, (unsigned long long)stats->attempts_redone,
+        (unsigned long long)stats->attempts_speculative, extra_percent (stats));
     printf ("%llu events, %.0f per second; %.0f bytes per peer; %u crashes\n",
-            (unsigned long long) report->n_events, figures->events_per_s, figures->bytes_per_peer,
+            (unsigned long long)report->n_events, figures->events_per_s, figures->bytes_per_peer,
             report->n_crashes);
     if (!verbose)
         return;
 #define LINE(name, text)                                                                           \
     if (stats->name)                                                                               \
-        printf ("  %-22s %12llu  %s\n", #name, (unsigned long long) stats->name, text);
+        printf ("  %-22s %12llu  %s\n", #name, (unsigned long long)stats->name, text);
     PX_STATS (LINE)
 #undef LINE
     for (uint32_t kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++)
-        printf ("  %-22s %12llu\n", pxi_message_name ((pxi_message_kind) kind),
-                (unsigned long long) report->n_messages[kind]);
+        printf ("  %-22s %12llu\n", pxi_message_name ((pxi_message_kind)kind),
+                (unsigned long long)report->n_messages[kind]);
 }
 
 static void print_json (uint64_t seed, const pxi_world_report *report, const figures_t *figures)
 {
     static const char *const verdicts[] = {"fine", "broken", "stuck"};
-    printf ("{\"seed\":%llu,\"verdict\":\"%s\",\"makespan_s\":%.6f,\"ideal_s\":%.6f,"
-            "\"efficiency\":%.4f,\"tasks\":%llu,\"jobs_done\":%u,\"jobs_ended\":%u,"
-            "\"messages\":%llu,\"messages_per_task\":%.4f,\"events\":%llu,\"events_per_s\":%.0f,"
-            "\"bytes_per_peer\":%.0f,\"extra_percent\":%.3f,\"crashes\":%u,\"trace_hash\":\"%016llx\"",
-            (unsigned long long) seed, verdicts[report->verdict], figures->makespan_s, figures->ideal_s,
-            figures->efficiency, (unsigned long long) report->n_tasks, report->n_jobs_done,
-            report->n_jobs_ended, (unsigned long long) figures->n_messages, figures->messages_per_task,
-            (unsigned long long) report->n_events, figures->events_per_s, figures->bytes_per_peer,
-            extra_percent (&report->stats), report->n_crashes,
-            (unsigned long long) report->trace_hash);
-#define FIELD(name, text) printf (",\"%s\":%llu", #name, (unsigned long long) report->stats.name);
+    printf (
+        "{\"seed\":%llu,\"verdict\":\"%s\",\"makespan_s\":%.6f,\"ideal_s\":%.6f,"
+        "\"efficiency\":%.4f,\"tasks\":%llu,\"jobs_done\":%u,\"jobs_ended\":%u,"
+        "\"messages\":%llu,\"messages_per_task\":%.4f,\"events\":%llu,\"events_per_s\":%.0f,"
+        "\"bytes_per_peer\":%.0f,\"extra_percent\":%.3f,\"crashes\":%u,\"trace_hash\":\"%016llx\"",
+        (unsigned long long)seed, verdicts[report->verdict], figures->makespan_s, figures->ideal_s,
+        figures->efficiency, (unsigned long long)report->n_tasks, report->n_jobs_done,
+        report->n_jobs_ended, (unsigned long long)figures->n_messages, figures->messages_per_task,
+        (unsigned long long)report->n_events, figures->events_per_s, figures->bytes_per_peer,
+        extra_percent (&report->stats), report->n_crashes, (unsigned long long)report->trace_hash);
+#define FIELD(name, text) printf (",\"%s\":%llu", #name, (unsigned long long)report->stats.name);
     PX_STATS (FIELD)
 #undef FIELD
     puts ("}");
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------
+ */
 
 static void write_line (void *context, uint64_t now_ns, const char *who, const char *line)
 {
-    fprintf (context, "%12.6f %-6s %s\n", (double) now_ns / 1e9, who, line);
+    fprintf (context, "%12.6f %-6s %s\n", (double)now_ns / 1e9, who, line);
 }
 
 static FILE *open_trace (const char *path)
@@ -484,16 +520,17 @@ static FILE *open_trace (const char *path)
 static void print_failure (const options_t *options, uint64_t seed, const pxi_world_report *report,
                            char **argv)
 {
-    fprintf (stderr, "seed %llu: %s: %s\n", (unsigned long long) seed,
+    fprintf (stderr, "seed %llu: %s: %s\n", (unsigned long long)seed,
              report->verdict == PXI_VERDICT_STUCK ? "stuck" : "broken", report->why);
     if (options->swarm) {
-        fprintf (stderr, "replay: peer-sim --swarm --seed %llu --trace -\n", (unsigned long long) seed);
+        fprintf (stderr, "replay: peer-sim --swarm --seed %llu --trace -\n",
+                 (unsigned long long)seed);
         return;
     }
     fputs ("replay:", stderr);
     for (char **word = argv; *word; word++)
         fprintf (stderr, " %s", *word);
-    fprintf (stderr, " --seed %llu --trace -\n", (unsigned long long) seed);
+    fprintf (stderr, " --seed %llu --trace -\n", (unsigned long long)seed);
 }
 
 /* True: fine. */
@@ -519,12 +556,12 @@ static bool play (const options_t *options, uint64_t seed, FILE *trace, char **a
     pxi_world_report report;
     pxi_world_play (world, &interrupted, &report);
     figures_t figures =
-        figures_of (&report, config.n_peers, (double) (pxi_clock_ns () - from_ns) / 1e9);
+        figures_of (&report, config.n_peers, (double)(pxi_clock_ns () - from_ns) / 1e9);
     bool fine = report.verdict == PXI_VERDICT_FINE;
     char line[256];
     pxi_swarm_print (&swarm, line, sizeof line);
     if (options->verbose && options->swarm && !options->json)
-        printf ("seed %llu: %s\n", (unsigned long long) seed, line);
+        printf ("seed %llu: %s\n", (unsigned long long)seed, line);
     if (options->json)
         print_json (seed, &report, &figures);
     else if (options->seed == options->last_seed || options->verbose)
@@ -541,7 +578,7 @@ static bool play (const options_t *options, uint64_t seed, FILE *trace, char **a
 
 static void on_interrupt (int signal_number)
 {
-    (void) signal_number;
+    (void)signal_number;
     interrupted = 1;
 }
 
@@ -549,8 +586,9 @@ static void show_progress (const options_t *options, uint64_t done, uint64_t fai
 {
     if (options->seed == options->last_seed || !isatty (STDERR_FILENO))
         return;
-    fprintf (stderr, "\r%llu of %llu worlds, %llu failed ", (unsigned long long) done,
-             (unsigned long long) (options->last_seed - options->seed + 1), (unsigned long long) failed);
+    fprintf (stderr, "\r%llu of %llu worlds, %llu failed ", (unsigned long long)done,
+             (unsigned long long)(options->last_seed - options->seed + 1),
+             (unsigned long long)failed);
 }
 
 int main (int argc, char **argv)
@@ -587,7 +625,7 @@ int main (int argc, char **argv)
     }
     if (options.seed != options.last_seed && !options.json)
         printf ("%s%llu worlds, %llu failed\n", isatty (STDERR_FILENO) ? "\n" : "",
-                (unsigned long long) n_done, (unsigned long long) n_failed);
+                (unsigned long long)n_done, (unsigned long long)n_failed);
     if (trace && trace != stdout)
         fclose (trace);
     if (interrupted)

@@ -1,9 +1,9 @@
 /* peerd: the peer of a host. Opens a peer from the command line and a configuration file, and stays
  * until it is told to leave.
  *
- * Signals come by signalfd, so nothing runs in a handler: the first SIGTERM or SIGINT drains in a thread
- * of its own, a second one ends at once. An address to join that does not answer is no reason to end:
- * the first peer of a cluster may start last. */
+ * Signals come by signalfd, so nothing runs in a handler: the first SIGTERM or SIGINT drains in a
+ * thread of its own, a second one ends at once. An address to join that does not answer is no
+ * reason to end: the first peer of a cluster may start last. */
 #include <czmq.h>
 #include <errno.h>
 #include <poll.h>
@@ -38,22 +38,36 @@ struct settings {
 #define AT(member) offsetof (struct settings, member)
 static const option_entry ENTRIES[] = {
     {"listen", OPTION_TEXT, AT (listen), "ADDRESS",
-     "where others reach this peer; default tcp://127.0.0.1:*\n(loopback, a port of the kernel's choice)", 0, 0},
-    {"join", OPTION_LIST, AT (join), "ADDRESS", "any peer of the cluster; may be given several times", 0, 0},
+     "where others reach this peer; default tcp://127.0.0.1:*\n(loopback, a port of the kernel's "
+     "choice)",
+     0, 0},
+    {"join", OPTION_LIST, AT (join), "ADDRESS",
+     "any peer of the cluster; may be given several times", 0, 0},
     {"hosts", OPTION_TEXT, AT (hosts), "FILE", "addresses to join, one per line, # comments", 0, 0},
-    {"beacon", OPTION_NUMBER, AT (beacon), "PORT", "find peers on this LAN by UDP beacons on PORT", 1, 65535},
-    {"module", OPTION_LIST, AT (modules), "FILE", "shared object with tasks; may be given several times", 0, 0},
+    {"beacon", OPTION_NUMBER, AT (beacon), "PORT", "find peers on this LAN by UDP beacons on PORT",
+     1, 65535},
+    {"module", OPTION_LIST, AT (modules), "FILE",
+     "shared object with tasks; may be given several times", 0, 0},
     {"slots", OPTION_NUMBER, AT (slots), "N", "tasks at once; default: the processors", 1, 1024},
     {"name", OPTION_TEXT, AT (name), "NAME", "of this peer, unique in the cluster", 0, 0},
-    {"config", OPTION_TEXT, AT (config), "FILE", "settings in ZPL: lines 'key = value' with these options' names;\nflags win over the file", 0, 0},
-    {"ready-file", OPTION_TEXT, AT (ready_file), "FILE", "written, with the address, when this peer can be reached", 0, 0},
-    {"load-max", OPTION_REAL, AT (load_max), "LOAD", "say busy while others' work makes the load average higher", 0, 1e6},
+    {"config", OPTION_TEXT, AT (config), "FILE",
+     "settings in ZPL: lines 'key = value' with these options' names;\nflags win over the file", 0,
+     0},
+    {"ready-file", OPTION_TEXT, AT (ready_file), "FILE",
+     "written, with the address, when this peer can be reached", 0, 0},
+    {"load-max", OPTION_REAL, AT (load_max), "LOAD",
+     "say busy while others' work makes the load average higher", 0, 1e6},
     {"busy-file", OPTION_TEXT, AT (busy_file), "FILE", "say busy while this file exists", 0, 0},
-    {"detect-ms", OPTION_NUMBER, AT (detect_ms), "MS", "give a silent peer up after this; default 2500", DETECT_MIN_MS, DETECT_MAX_MS},
-    {"stack-kib", OPTION_NUMBER, AT (stack_kib), "KIB", "stack of a task; default 256", 16, 1048576},
-    {"drain-ms", OPTION_NUMBER, AT (drain_ms), "MS", "on SIGTERM, finish work for this long; default 30000", 0, 86400000},
-    {"no-speculation", OPTION_FLAG, AT (no_speculation), NULL, "redo only what is lost, not what is late", 0, 0},
-    {"log-level", OPTION_TEXT, AT (log_level), "LEVEL", "error, warning, notice (default), info or debug", 0, 0},
+    {"detect-ms", OPTION_NUMBER, AT (detect_ms), "MS",
+     "give a silent peer up after this; default 2500", DETECT_MIN_MS, DETECT_MAX_MS},
+    {"stack-kib", OPTION_NUMBER, AT (stack_kib), "KIB", "stack of a task; default 256", 16,
+     1048576},
+    {"drain-ms", OPTION_NUMBER, AT (drain_ms), "MS",
+     "on SIGTERM, finish work for this long; default 30000", 0, 86400000},
+    {"no-speculation", OPTION_FLAG, AT (no_speculation), NULL,
+     "redo only what is lost, not what is late", 0, 0},
+    {"log-level", OPTION_TEXT, AT (log_level), "LEVEL",
+     "error, warning, notice (default), info or debug", 0, 0},
 };
 
 static const option_table TABLE = {
@@ -62,13 +76,15 @@ static const option_table TABLE = {
     .purpose = "The peer of a host: runs tasks for any peer of its cluster.",
     .entries = ENTRIES,
     .n_entries = sizeof ENTRIES / sizeof *ENTRIES,
-    .epilogue = "SIGTERM or SIGINT: leave (hand back what has not started, finish the rest, at most\n"
-                "--drain-ms); a second one ends at once.\n"
-                "Exit codes: 0 left as told; 1 could not run (port in use, name taken, bad module);\n"
-                "2 bad option or configuration.\n",
+    .epilogue =
+        "SIGTERM or SIGINT: leave (hand back what has not started, finish the rest, at most\n"
+        "--drain-ms); a second one ends at once.\n"
+        "Exit codes: 0 left as told; 1 could not run (port in use, name taken, bad module);\n"
+        "2 bad option or configuration.\n",
 };
 
-/* ---- log -------------------------------------------------------------------------------------- */
+/* ---- log --------------------------------------------------------------------------------------
+ */
 
 static void log_line (void *context, px_log_level level, const char *scope, const char *text)
 {
@@ -91,11 +107,13 @@ static bool parse_level (const char *text, px_log_level *level)
             return true;
         }
     }
-    fprintf (stderr, "peerd: --log-level: '%s' is none of error, warning, notice, info, debug\n", text);
+    fprintf (stderr, "peerd: --log-level: '%s' is none of error, warning, notice, info, debug\n",
+             text);
     return false;
 }
 
-/* ---- settings --------------------------------------------------------------------------------- */
+/* ---- settings ---------------------------------------------------------------------------------
+ */
 
 static int read_settings (int argc, char **argv, struct settings *to)
 {
@@ -105,7 +123,8 @@ static int read_settings (int argc, char **argv, struct settings *to)
     if (end != OPTIONS_RUN)
         return end == OPTIONS_SHOWN ? 0 : EXIT_USAGE;
     if (first < argc) {
-        fprintf (stderr, "peerd: %s: unexpected argument\npeerd: see 'peerd --help'\n", argv[first]);
+        fprintf (stderr, "peerd: %s: unexpected argument\npeerd: see 'peerd --help'\n",
+                 argv[first]);
         return EXIT_USAGE;
     }
     if (flags.config && !config_read (&TABLE, flags.config, to))
@@ -121,7 +140,8 @@ static int read_settings (int argc, char **argv, struct settings *to)
     return -1;
 }
 
-static bool fill_options (const struct settings *from, const char *executor, px_peer_options *options)
+static bool fill_options (const struct settings *from, const char *executor,
+                          px_peer_options *options)
 {
     options->name = from->name;
     options->listen = from->listen;
@@ -147,7 +167,8 @@ static void raise_descriptor_limit (void)
     }
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------
+ */
 
 static px_peer *open_peer (px_peer_options *options)
 {
@@ -187,7 +208,8 @@ static bool write_ready_file (const char *path, const char *address)
     return false;
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------
+ */
 
 struct leaving {
     px_peer *peer;

@@ -1,9 +1,10 @@
-/* The newcomer's first run (quickstart.sh builds and starts it): four peerd on loopback, the UTS tree T1
- * from this process, one peer frozen and another killed while they hold work; then the counts beside the
- * published ones. Exit 0 only if every count is exact and both faults fell on work under way.
+/* The newcomer's first run (quickstart.sh builds and starts it): four peerd on loopback, the UTS
+ * tree T1 from this process, one peer frozen and another killed while they hold work; then the
+ * counts beside the published ones. Exit 0 only if every count is exact and both faults fell on
+ * work under way.
  *
- * T1 is grown with UTS's own granularity -g (each child's hash is computed GRANULARITY times: the same
- * tree, more work per node), so that there is time for two faults on a fast machine. */
+ * T1 is grown with UTS's own granularity -g (each child's hash is computed GRANULARITY times: the
+ * same tree, more work per node), so that there is time for two faults on a fast machine. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -53,7 +54,8 @@ static void step (const char *what)
     fflush (stdout);
 }
 
-/* ---- four peerd ------------------------------------------------------------------------------- */
+/* ---- four peerd -------------------------------------------------------------------------------
+ */
 
 static bool start_peerd (struct quickstart *run, const char *module, uint32_t number)
 {
@@ -67,9 +69,10 @@ static bool start_peerd (struct quickstart *run, const char *module, uint32_t nu
     if (snprintf (host->ready, sizeof host->ready, "%s/%s", run->directory, host->name) >= PATH_MAX)
         return false;
     const char *join = number ? run->hosts[0].address : NULL;
-    const char *arguments[] = {program,        "--name",       host->name, "--slots",  "1",
-                               "--ready-file", host->ready,    "--module", module,     "--log-level",
-                               "error",        join ? "--join" : NULL,     join,       NULL};
+    const char *arguments[] = {
+        program,     "--name",   host->name, "--slots",     "1",     "--ready-file",
+        host->ready, "--module", module,     "--log-level", "error", join ? "--join" : NULL,
+        join,        NULL};
     pid_t parent = getpid ();
     host->pid = fork ();
     if (host->pid == 0) {
@@ -138,13 +141,15 @@ static void end_all (struct quickstart *run)
             waitpid (run->hosts[i].pid, NULL, 0);
         unlink (run->hosts[i].ready);
     }
-    /* Executors of the peers that died came to us: they end by themselves, having lost their peer. */
+    /* Executors of the peers that died came to us: they end by themselves, having lost their peer.
+     */
     while (wait (NULL) > 0)
         ;
     rmdir (run->directory);
 }
 
-/* ---- the job ---------------------------------------------------------------------------------- */
+/* ---- the job ----------------------------------------------------------------------------------
+ */
 
 static bool open_and_submit (struct quickstart *run, const char *module)
 {
@@ -187,7 +192,8 @@ static void print_progress (const struct quickstart *run)
     fflush (stdout);
 }
 
-/* ---- faults ----------------------------------------------------------------------------------- */
+/* ---- faults -----------------------------------------------------------------------------------
+ */
 
 /* Attempts in its hands now, by its own word. */
 static size_t attempts_at (const struct host *host)
@@ -230,7 +236,8 @@ static void go_on (struct quickstart *run, uint64_t duration_ns)
     print_progress (run);
 }
 
-/* ---- what came out ---------------------------------------------------------------------------- */
+/* ---- what came out ----------------------------------------------------------------------------
+ */
 
 static bool check_counts (const px_outcome *outcome)
 {
@@ -271,8 +278,8 @@ static void print_shares (const struct quickstart *run)
     for (size_t i = 0; i < n && i < SHARES; i++) {
         const char *fault = fault_of (run, shares[i].peer_name);
         printf ("  %-8s %8" PRIu64 " subtasks %8.2f s of slot time%s%s\n", shares[i].peer_name,
-                shares[i].subtasks, (double)shares[i].work_ns / (double)SECOND, fault ? ", then " : "",
-                fault ? fault : "");
+                shares[i].subtasks, (double)shares[i].work_ns / (double)SECOND,
+                fault ? ", then " : "", fault ? fault : "");
     }
 }
 
@@ -326,7 +333,8 @@ static bool play (struct quickstart *run, const char *module)
     const struct host *killed = fault (run, SIGKILL, "killed");
     bool exact = finish (run);
     if (!frozen || !killed)
-        fprintf (stderr, "quickstart: the job was over before both faults: not the run we wanted\n");
+        fprintf (stderr,
+                 "quickstart: the job was over before both faults: not the run we wanted\n");
     return exact && frozen && killed;
 }
 
@@ -347,6 +355,7 @@ int main (int argc, char **argv)
     px_job_free (&run.job);
     px_peer_close (&run.peer, 0);
     end_all (&run);
-    step (good ? "\nall counts exact, both faults fell on work under way" : "\nNOT as it should be");
+    step (good ? "\nall counts exact, both faults fell on work under way"
+               : "\nNOT as it should be");
     return good ? 0 : 1;
 }

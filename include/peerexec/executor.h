@@ -28,9 +28,11 @@ typedef struct px_executor_page {
 /** Load the module at `path`, whose digest begins with `key`, and run tasks for the peer at
  *  PX_EXECUTOR_FD_PIPE until it is gone. Tasks may still be running when this returns: end the
  *  process at once. `thread_begin` and `thread_end` (may be NULL) are called on each thread that
- * runs tasks, for its alternate signal stack. Errors:    PX_ESYSTEM, PX_ENOMEM before it began.
- * PX_OK also when the peer was told that the module cannot be loaded. Threads:   the program's
- * main, once Since:     0.1 */
+ *  runs tasks, for its alternate signal stack.
+ *  Errors:    PX_ESYSTEM, PX_ENOMEM before it began. PX_OK also when the peer was told that the
+ *             module cannot be loaded.
+ *  Threads:   the program's main, once
+ *  Since:     0.1 */
 PX_API px_err px_executor_serve (const char *path, uint64_t key, void (*thread_begin) (void),
                                  void (*thread_end) (void));
 

@@ -5,28 +5,30 @@
 #include "core/message.h"
 
 typedef enum pxi_action_kind {
-    PXI_DO_SEND,       /* message to message.to at address (kind 0: by the link it came from). Payloads:
-                          attempts[].blob, or blob of a RESULT. Either stays with the driver until
-                          PXI_DO_FORGET: a lost message is sent again */
-    PXI_DO_RUN,        /* start attempt as run `run` in the executor of its job (module, task, blob).
-                          Answered by PXI_EV_FINISHED exactly once. `root`: outcome is the job's */
-    PXI_DO_STOP,       /* run is no longer wanted: cancel it and all below. PXI_EV_FINISHED still
-                          follows (any result), soon */
-    PXI_DO_TAKE,       /* job, token, count: hand over up to count of the oldest takeable subtasks, none
-                          of a capped branch. Answered by PXI_EV_TAKEN exactly once */
-    PXI_DO_GIVE_BACK,  /* subtask (attempts, crashes): back to the takeable ones of its job, oldest end */
-    PXI_DO_CAP,        /* branch, flag: on = at its branch number, hand over no more of it */
-    PXI_DO_COMPLETE,   /* subtask (or, with `root`, the job itself) has its outcome: result, blob, size,
-                          attempts made. The blob is the driver's: no FORGET follows. blob 0: err says
-                          what happened, peer where */
-    PXI_DO_SLOTS,      /* job may execute up to count threads at once; over it, yield at the next task
-                          boundary */
-    PXI_DO_CLOSE_JOB,  /* job has nothing left here: its executor may go */
-    PXI_DO_FORGET,     /* blob: no longer needed (an input whose subtask is done, a late result) */
-    PXI_DO_JOINED,     /* address answered; count = peers known now */
-    PXI_DO_REFUSED,    /* err: PX_ESELF, PX_EDUPLICATE, PX_EVERSION; address: of the join, or of the refuser */
-    PXI_DO_VIEW,       /* count: peers known and responsive now (it changed) */
-    PXI_DO_DRAINED,    /* nothing is left that others need: the process may end */
+    PXI_DO_SEND, /* message to message.to at address (kind 0: by the link it came from). Payloads:
+                    attempts[].blob, or blob of a RESULT. Either stays with the driver until
+                    PXI_DO_FORGET: a lost message is sent again */
+    PXI_DO_RUN,  /* start attempt as run `run` in the executor of its job (module, task, blob).
+                    Answered by PXI_EV_FINISHED exactly once. `root`: outcome is the job's */
+    PXI_DO_STOP, /* run is no longer wanted: cancel it and all below. PXI_EV_FINISHED still
+                    follows (any result), soon */
+    PXI_DO_TAKE, /* job, token, count: hand over up to count of the oldest takeable subtasks, none
+                    of a capped branch. Answered by PXI_EV_TAKEN exactly once */
+    PXI_DO_GIVE_BACK, /* subtask (attempts, crashes): back to the takeable ones of its job, oldest
+                         end */
+    PXI_DO_CAP,       /* branch, flag: on = at its branch number, hand over no more of it */
+    PXI_DO_COMPLETE,  /* subtask (or, with `root`, the job itself) has its outcome: result, blob,
+                         size,  attempts made. The blob is the driver's: no FORGET follows. blob 0:
+                         err says  what happened, peer where */
+    PXI_DO_SLOTS, /* job may execute up to count threads at once; over it, yield at the next task
+                     boundary */
+    PXI_DO_CLOSE_JOB, /* job has nothing left here: its executor may go */
+    PXI_DO_FORGET,    /* blob: no longer needed (an input whose subtask is done, a late result) */
+    PXI_DO_JOINED,    /* address answered; count = peers known now */
+    PXI_DO_REFUSED,   /* err: PX_ESELF, PX_EDUPLICATE, PX_EVERSION; address: of the join, or of the
+                         refuser */
+    PXI_DO_VIEW,      /* count: peers known and responsive now (it changed) */
+    PXI_DO_DRAINED,   /* nothing is left that others need: the process may end */
 } pxi_action_kind;
 
 typedef struct pxi_action {
@@ -38,11 +40,11 @@ typedef struct pxi_action {
     uint64_t subtask;
     uint64_t branch;
     uint64_t blob;
-    uint64_t peer;         /* COMPLETE: where the result that was taken came from */
+    uint64_t peer; /* COMPLETE: where the result that was taken came from */
     uint32_t count;
     uint32_t attempts, crashes;
     uint32_t size_bytes;
-    uint32_t err;          /* px_err */
+    uint32_t err; /* px_err */
     pxi_result result;
     bool flag, root;
     pxi_attempt attempt;

@@ -1,10 +1,10 @@
 /* Subtasks that are away, and their attempts: the master's side.
  *
- * A subtask is here from the moment an executor hands it over until it has its outcome or goes back. It
- * may have several attempts under way; the first result wins, the others are cancelled, and what comes
- * later is dropped. A lost attempt loses nothing: the subtask goes back to where any thread, any peer may
- * take it. One that crashed its process is not run where it could take others with it: it waits for
- * another peer, and after PXI_CRASHES_MAX crashes that is its outcome.
+ * A subtask is here from the moment an executor hands it over until it has its outcome or goes
+ * back. It may have several attempts under way; the first result wins, the others are cancelled,
+ * and what comes later is dropped. A lost attempt loses nothing: the subtask goes back to where any
+ * thread, any peer may take it. One that crashed its process is not run where it could take others
+ * with it: it waits for another peer, and after PXI_CRASHES_MAX crashes that is its outcome.
  *
  * Invariants: branch->held is the number of attempts at other peers of its subtasks, and never over
  * branch->number; an attempt is at one peer (in peer->away) or here (a redo run). */
@@ -114,12 +114,15 @@ static void subtask_free (pxi_core *core, pxi_subtask *subtask)
     core->close_pending |= job->n_runs == 0;
 }
 
-/* ---- attempts --------------------------------------------------------------------------------- */
+/* ---- attempts ---------------------------------------------------------------------------------
+ */
 
-pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi_peer *peer, bool speculative)
+pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi_peer *peer,
+                                       bool speculative)
 {
     PXI_ASSERT (!peer || !pxi_branch_full (subtask->branch));
-    pxi_attempt_state *attempt = pxi_branch_room (core) ? pxi_core_alloc (core, sizeof *attempt) : NULL;
+    pxi_attempt_state *attempt =
+        pxi_branch_room (core) ? pxi_core_alloc (core, sizeof *attempt) : NULL;
     if (!attempt)
         return NULL;
     attempt->subtask = subtask;
@@ -170,7 +173,8 @@ pxi_attempt_state *pxi_branch_find (pxi_core *core, const pxi_peer *peer, pxi_ke
     pxi_subtask *subtask = pxi_map_pointer (&core->subtasks, key.subtask);
     if (!subtask)
         return NULL;
-    PXI_LIST_EACH (link, &subtask->attempts) {
+    PXI_LIST_EACH (link, &subtask->attempts)
+    {
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, in_subtask);
         if (attempt->number == key.attempt && attempt->peer == peer)
             return attempt;
@@ -189,7 +193,8 @@ static void cancel_at_peer (pxi_core *core, pxi_attempt_state *attempt)
     message->n_keys = 1;
 }
 
-/* Time that nobody uses, as far as it is known here: since it was sent, until its peer was last heard. */
+/* Time that nobody uses, as far as it is known here: since it was sent, until its peer was last
+ * heard. */
 static void count_extra (pxi_core *core, const pxi_attempt_state *attempt)
 {
     uint64_t until_ns = attempt->peer ? attempt->peer->heard_ns : core->now_ns;
@@ -222,7 +227,8 @@ static void cancel_all_attempts (pxi_core *core, pxi_subtask *subtask, bool extr
     }
 }
 
-/* ---- outcomes --------------------------------------------------------------------------------- */
+/* ---- outcomes ---------------------------------------------------------------------------------
+ */
 
 void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
 {
@@ -274,7 +280,7 @@ static void crashed (pxi_core *core, pxi_subtask *subtask, const pxi_peer *where
     core->stats.attempts_crashed++;
     subtask->crashes++;
     if (subtask->crashes >= PXI_CRASHES_MAX) {
-        SAY (core, "s%llu crashed %u times -> that is its outcome", (unsigned long long) subtask->id,
+        SAY (core, "s%llu crashed %u times -> that is its outcome", (unsigned long long)subtask->id,
              subtask->crashes);
         complete (core, subtask, PXI_RESULT_CRASHED, blob, size_bytes, where);
         return;
@@ -285,7 +291,7 @@ static void crashed (pxi_core *core, pxi_subtask *subtask, const pxi_peer *where
     subtask->crashed_at = where ? where->record.id : core->self.id;
     if (!pxi_list_is_empty (&subtask->attempts))
         return;
-    SAY (core, "s%llu crashed at %s -> waits for another peer", (unsigned long long) subtask->id,
+    SAY (core, "s%llu crashed at %s -> waits for another peer", (unsigned long long)subtask->id,
          pxi_core_name (where));
     subtask->retry_until_ns = core->now_ns + RETRY_PATIENCE_NS;
     wait_for_another (core, subtask);
@@ -302,7 +308,8 @@ void pxi_branch_put_back (pxi_core *core, pxi_subtask *subtask)
 
 void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
 {
-    PXI_LIST_EACH_SAFE (link, &job->retry) {
+    PXI_LIST_EACH_SAFE (link, &job->retry)
+    {
         pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_retry);
         if (core->now_ns < subtask->retry_until_ns && core->n_responsive)
             continue;
@@ -312,7 +319,7 @@ void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
             continue;
         }
         SAY (core, "s%llu crashed and nobody else can try -> that is its outcome",
-             (unsigned long long) subtask->id);
+             (unsigned long long)subtask->id);
         uint64_t blob = subtask->crash_blob;
         subtask->crash_blob = 0;
         complete (core, subtask, PXI_RESULT_CRASHED, blob, subtask->crash_size,
@@ -328,13 +335,13 @@ void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt)
     pxi_branch_attempt_free (core, attempt);
     if (!pxi_list_is_empty (&subtask->attempts))
         return;
-    SAY (core, "s%llu has no attempt left -> takeable again", (unsigned long long) subtask->id);
+    SAY (core, "s%llu has no attempt left -> takeable again", (unsigned long long)subtask->id);
     subtask->retry_until_ns = core->now_ns + RETRY_PATIENCE_NS;
     pxi_branch_put_back (core, subtask);
 }
 
-static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns, uint64_t blob,
-                 uint32_t size_bytes)
+static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns,
+                 uint64_t blob, uint32_t size_bytes)
 {
     pxi_subtask *subtask = attempt->subtask;
     pxi_job *job = subtask->job;
@@ -344,14 +351,14 @@ static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, 
     job->work_ns += run_ns;
     job->extra_won += attempt->speculative;
     pxi_straggler_sample (job, subtask->spec.task, run_ns);
-    SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long) subtask->id, attempt->number,
+    SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long)subtask->id, attempt->number,
          pxi_core_name (where));
     pxi_branch_attempt_free (core, attempt);
     complete (core, subtask, result, blob, size_bytes, where);
 }
 
-void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns,
-                        uint64_t blob, uint32_t size_bytes)
+void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result,
+                        uint64_t run_ns, uint64_t blob, uint32_t size_bytes)
 {
     pxi_subtask *subtask = attempt->subtask;
     pxi_peer *where = attempt->peer;
@@ -379,7 +386,8 @@ void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result r
     pxi_branch_lost (core, attempt);
 }
 
-/* ---- messages --------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------
+ */
 
 void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
@@ -388,7 +396,7 @@ void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *mess
         core->stats.results_late++;
         core->stats.extra_ns += message->run_ns;
         SAY (core, "late result of s%llu.%u from %s -> dropped",
-             (unsigned long long) message->key.subtask, message->key.attempt, pxi_core_name (from));
+             (unsigned long long)message->key.subtask, message->key.attempt, pxi_core_name (from));
         pxi_core_forget (core, message->blob);
         return;
     }
@@ -396,7 +404,8 @@ void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *mess
                        message->size_bytes);
 }
 
-/* ---- endings ---------------------------------------------------------------------------------- */
+/* ---- endings ----------------------------------------------------------------------------------
+ */
 
 static void subtask_cancel (pxi_core *core, pxi_subtask *subtask)
 {
@@ -404,15 +413,16 @@ static void subtask_cancel (pxi_core *core, pxi_subtask *subtask)
     subtask_free (core, subtask);
 }
 
-/* Subtasks go one by one, and the last takes the branch with it: so the branch is looked up each time. */
+/* Subtasks go one by one, and the last takes the branch with it: so the branch is looked up each
+ * time. */
 void pxi_branch_closed (pxi_core *core, uint64_t id)
 {
     pxi_branch *branch = pxi_map_pointer (&core->branches, id);
     if (branch)
-        SAY (core, "branch b%llu closed -> what is away is cancelled", (unsigned long long) id);
+        SAY (core, "branch b%llu closed -> what is away is cancelled", (unsigned long long)id);
     while ((branch = pxi_map_pointer (&core->branches, id)))
-        subtask_cancel (core,
-                        PXI_LIST_ENTRY (pxi_list_first (&branch->subtasks), pxi_subtask, in_branch));
+        subtask_cancel (
+            core, PXI_LIST_ENTRY (pxi_list_first (&branch->subtasks), pxi_subtask, in_branch));
 }
 
 void pxi_branch_end_job (pxi_core *core, pxi_job *job)

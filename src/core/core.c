@@ -1,7 +1,7 @@
 /* The dispatcher: one event in, a list of actions out.
  *
- * Decides nothing itself but whether a message is for this peer and this incarnation. Also the arena of
- * a step: actions and the arrays of their messages live until the next step. */
+ * Decides nothing itself but whether a message is for this peer and this incarnation. Also the
+ * arena of a step: actions and the arrays of their messages live until the next step. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +80,7 @@ pxi_core *pxi_core_new (const pxi_core_config *config)
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         pxi_map_init (maps[i], ENTRIES_MAX, config->seed);
     pxi_map_init (&core->probes, ENTRIES_MAX, config->seed);
-    pxi_list *lists[] = {&core->all_peers,  &core->all_jobs, &core->all_runs, &core->all_probes,
+    pxi_list *lists[] = {&core->all_peers, &core->all_jobs, &core->all_runs, &core->all_probes,
                          &core->all_takes, &core->leases,   &core->sent};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         pxi_list_init (lists[i]);
@@ -99,14 +99,15 @@ static void scratch_clear (pxi_core *core)
 }
 
 #define FREE_ALL(list, type, member)                                                               \
-    for (pxi_list *freed; (freed = pxi_list_first (list));) {                                      \
+    for (pxi_list * freed; (freed = pxi_list_first (list));) {                                     \
         pxi_list_remove (freed);                                                                   \
         free (PXI_LIST_ENTRY (freed, type, member));                                               \
     }
 
 static void subtasks_free (pxi_job *job)
 {
-    PXI_LIST_EACH (link, &job->subtasks) {
+    PXI_LIST_EACH (link, &job->subtasks)
+    {
         pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
         FREE_ALL (&subtask->attempts, pxi_attempt_state, in_subtask)
     }
@@ -121,7 +122,8 @@ void pxi_core_free (pxi_core **core_p)
     if (!core)
         return;
     *core_p = NULL;
-    PXI_LIST_EACH (link, &core->all_jobs) {
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
         subtasks_free (PXI_LIST_ENTRY (link, pxi_job, in_core));
     }
     FREE_ALL (&core->all_jobs, pxi_job, in_core)
@@ -131,8 +133,8 @@ void pxi_core_free (pxi_core **core_p)
     FREE_ALL (&core->leases, pxi_lease, in_core)
     FREE_ALL (&core->sent, pxi_sent_result, in_core)
     FREE_ALL (&core->all_peers, pxi_peer, in_core)
-    pxi_map *maps[] = {&core->peers, &core->jobs,         &core->subtasks, &core->branches, &core->runs,
-                       &core->probes, &core->leases_by_id, &core->takes};
+    pxi_map *maps[] = {&core->peers, &core->jobs,   &core->subtasks,     &core->branches,
+                       &core->runs,  &core->probes, &core->leases_by_id, &core->takes};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         pxi_map_fini (maps[i]);
     pxi_heap_fini (&core->timers);
@@ -143,7 +145,8 @@ void pxi_core_free (pxi_core **core_p)
     free (core);
 }
 
-/* ---- arena and actions ------------------------------------------------------------------------ */
+/* ---- arena and actions ------------------------------------------------------------------------
+ */
 
 uint64_t pxi_core_new_id (pxi_core *core)
 {
@@ -192,8 +195,8 @@ void *pxi_core_scratch (pxi_core *core, size_t size)
     return memory;
 }
 
-/* Losing an action would break the contract with the driver, and a few hundred bytes are all that is
- * asked for: out of memory here ends the process. */
+/* Losing an action would break the contract with the driver, and a few hundred bytes are all that
+ * is asked for: out of memory here ends the process. */
 pxi_action *pxi_core_act (pxi_core *core, pxi_action_kind kind)
 {
     PXI_ASSERT (core->n_actions < ACTIONS_MAX);
@@ -229,7 +232,8 @@ void pxi_core_forget (pxi_core *core, uint64_t blob)
         pxi_core_act (core, PXI_DO_FORGET)->blob = blob;
 }
 
-/* ---- trace ------------------------------------------------------------------------------------ */
+/* ---- trace ------------------------------------------------------------------------------------
+ */
 
 void pxi_core_say (pxi_core *core, const char *format, ...)
 {
@@ -252,7 +256,8 @@ void pxi_core_trace (pxi_core *core, pxi_trace_sink *sink, void *context)
     core->trace_context = context;
 }
 
-/* ---- dispatch --------------------------------------------------------------------------------- */
+/* ---- dispatch ---------------------------------------------------------------------------------
+ */
 
 static void dispatch_message (pxi_core *core, const pxi_message *message)
 {
@@ -462,7 +467,8 @@ void pxi_core_check_drained (pxi_core *core)
     pxi_core_act (core, PXI_DO_DRAINED);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 void pxi_core_stats (const pxi_core *core, px_stats *stats)
 {
@@ -474,12 +480,14 @@ void pxi_core_stats (const pxi_core *core, px_stats *stats)
     stats->leases = core->slots_leased;
     stats->attempts_away = core->n_attempts;
     stats->jobs = core->n_jobs;
-    PXI_LIST_EACH (node, &core->all_jobs) {
+    PXI_LIST_EACH (node, &core->all_jobs)
+    {
         const pxi_job *job = PXI_LIST_ENTRY (node, pxi_job, in_core);
         stats->slots_used += job->active;
         stats->waiting += job->surplus;
     }
-    PXI_LIST_EACH (node, &core->all_runs) {
+    PXI_LIST_EACH (node, &core->all_runs)
+    {
         stats->attempts_here += PXI_LIST_ENTRY (node, pxi_run, in_core)->master != NULL;
     }
 }
@@ -503,7 +511,8 @@ uint32_t pxi_core_peers (const pxi_core *core, uint64_t now_ns, pxi_peer_look *l
 uint32_t pxi_core_runs (const pxi_core *core, pxi_run_look *looks, uint32_t max)
 {
     uint32_t n = 0;
-    PXI_LIST_EACH (node, &core->all_runs) {
+    PXI_LIST_EACH (node, &core->all_runs)
+    {
         const pxi_run *run = PXI_LIST_ENTRY (node, pxi_run, in_core);
         if (n < max)
             looks[n] = (pxi_run_look){run->id, run->master ? run->master->record.id : 0,
@@ -516,7 +525,8 @@ uint32_t pxi_core_runs (const pxi_core *core, pxi_run_look *looks, uint32_t max)
 static uint32_t look_at_attempts (const pxi_core *core, const pxi_subtask *subtask,
                                   pxi_away_look *looks, uint32_t max, uint32_t n)
 {
-    PXI_LIST_EACH (node, &subtask->attempts) {
+    PXI_LIST_EACH (node, &subtask->attempts)
+    {
         const pxi_attempt_state *attempt = PXI_LIST_ENTRY (node, pxi_attempt_state, in_subtask);
         if (n < max)
             looks[n] = (pxi_away_look){
@@ -535,9 +545,11 @@ static uint32_t look_at_attempts (const pxi_core *core, const pxi_subtask *subta
 uint32_t pxi_core_away (const pxi_core *core, pxi_away_look *looks, uint32_t max)
 {
     uint32_t n = 0;
-    PXI_LIST_EACH (job_node, &core->all_jobs) {
+    PXI_LIST_EACH (job_node, &core->all_jobs)
+    {
         const pxi_job *job = PXI_LIST_ENTRY (job_node, pxi_job, in_core);
-        PXI_LIST_EACH (node, &job->subtasks) {
+        PXI_LIST_EACH (node, &job->subtasks)
+        {
             n = look_at_attempts (core, PXI_LIST_ENTRY (node, pxi_subtask, in_job), looks, max, n);
         }
     }
@@ -560,7 +572,8 @@ void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes)
         .timers = core->timers.n_nodes,
         .memory_bytes = core->memory_bytes,
     };
-    PXI_LIST_EACH (node, &core->all_jobs) {
+    PXI_LIST_EACH (node, &core->all_jobs)
+    {
         sizes->slots_used += PXI_LIST_ENTRY (node, pxi_job, in_core)->active;
     }
 }
@@ -583,7 +596,8 @@ static const char *why_job (const pxi_core *core, const pxi_job *job)
 void pxi_core_why (const pxi_core *core, uint64_t now_ns, char *text, uint32_t text_size)
 {
     snprintf (text, text_size, "nothing waits");
-    PXI_LIST_EACH (node, &core->all_jobs) {
+    PXI_LIST_EACH (node, &core->all_jobs)
+    {
         const pxi_job *job = PXI_LIST_ENTRY (node, pxi_job, in_core);
         if (job->surplus) {
             snprintf (text, text_size, "%u subtasks wait: %s", job->surplus, why_job (core, job));
@@ -595,11 +609,12 @@ void pxi_core_why (const pxi_core *core, uint64_t now_ns, char *text, uint32_t t
             const pxi_attempt_state *first =
                 pxi_list_is_empty (&subtask->attempts)
                     ? NULL
-                    : PXI_LIST_ENTRY (pxi_list_first (&subtask->attempts), pxi_attempt_state, in_subtask);
+                    : PXI_LIST_ENTRY (pxi_list_first (&subtask->attempts), pxi_attempt_state,
+                                      in_subtask);
             snprintf (text, text_size,
                       "waits for %u attempts at other peers, the oldest at %s for %u ms",
                       job->n_attempts, first ? pxi_core_name (first->peer) : "nobody yet",
-                      first ? (uint32_t) ((now_ns - first->sent_ns) / PXI_MS) : 0);
+                      first ? (uint32_t)((now_ns - first->sent_ns) / PXI_MS) : 0);
             return;
         }
         if (job->n_runs && !job->active)

@@ -8,8 +8,8 @@
  *         ... wait for input, at most until pxi_core_wake_ns (core), then PXI_EV_TICK ...
  *     }
  *
- * Process what has arrived before a tick: a peer that was paused must read its mail before it judges
- * others by the clock. */
+ * Process what has arrived before a tick: a peer that was paused must read its mail before it
+ * judges others by the clock. */
 #ifndef PXI_CORE_CORE_H
 #define PXI_CORE_CORE_H
 
@@ -19,18 +19,20 @@
 typedef struct pxi_core pxi_core;
 
 typedef struct pxi_core_config {
-    pxi_peer_record self;     /* slots, modules, name, address; flags 0 */
+    pxi_peer_record self; /* slots, modules, name, address; flags 0 */
     uint64_t seed;
     uint64_t now_ns;
-    uint64_t detect_ns;       /* silence after which a relation ends; default 2.5 s */
-    uint64_t gossip_ns;       /* mean interval of view exchange; default 1 s */
-    uint64_t quantum_ns;      /* of slot sharing between jobs when there are more than slots; default 50 ms */
-    uint32_t view_max;        /* <= PXI_VIEW_MAX */
-    uint32_t attempts_max;    /* <= PXI_ATTEMPTS_MAX */
-    uint32_t redo_percent;    /* budget of speculation: extra attempts per running ones; default 10 */
-    bool isolated;            /* task code runs in processes of its own here: a subtask that crashed
-                                 elsewhere may be tried here */
-    bool speculation, inlining, reservations, volunteers, backoff; /* default true; off for comparison */
+    uint64_t detect_ns; /* silence after which a relation ends; default 2.5 s */
+    uint64_t gossip_ns; /* mean interval of view exchange; default 1 s */
+    uint64_t
+        quantum_ns; /* of slot sharing between jobs when there are more than slots; default 50 ms */
+    uint32_t view_max;     /* <= PXI_VIEW_MAX */
+    uint32_t attempts_max; /* <= PXI_ATTEMPTS_MAX */
+    uint32_t redo_percent; /* budget of speculation: extra attempts per running ones; default 10 */
+    bool isolated;         /* task code runs in processes of its own here: a subtask that crashed
+                              elsewhere may be tried here */
+    bool speculation, inlining, reservations, volunteers,
+        backoff; /* default true; off for comparison */
 } pxi_core_config;
 
 /* All defaults; the caller fills self, seed, now_ns. */
@@ -88,12 +90,12 @@ typedef struct pxi_core_sizes {
 
 void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes);
 
-/* One sentence: why work that waits here does not move (or "nothing waits"). For liveness reports and
- * for people: peer-top and peer-run print it. */
+/* One sentence: why work that waits here does not move (or "nothing waits"). For liveness reports
+ * and for people: peer-top and peer-run print it. */
 void pxi_core_why (const pxi_core *core, uint64_t now_ns, char *text, uint32_t text_size);
 
-/* Trace records: every decision as one line "fact -> action". `sink` is called inside a step with text
- * that lives for the call; off when NULL. The text has no addresses, no clock readings. */
+/* Trace records: every decision as one line "fact -> action". `sink` is called inside a step with
+ * text that lives for the call; off when NULL. The text has no addresses, no clock readings. */
 typedef void pxi_trace_sink (void *context, uint64_t now_ns, const char *line);
 void pxi_core_trace (pxi_core *core, pxi_trace_sink *sink, void *context);
 

@@ -10,32 +10,32 @@ typedef enum pxi_event_kind {
     PXI_EV_UNREACHABLE, /* the transport could not send to peer: a hint, not a verdict */
     PXI_EV_JOIN,        /* join whoever is at address */
     PXI_EV_HOST_BUSY,   /* flag: the owner of the host says "not now" (switch file, load) */
-    PXI_EV_DRAIN,       /* leave: refuse new work, say LEAVE, finish; PXI_DO_DRAINED when done. flag: do
-                           not finish, hand everything back now */
-    PXI_EV_MODULE,      /* module (digest key) can be run here now */
+    PXI_EV_DRAIN,  /* leave: refuse new work, say LEAVE, finish; PXI_DO_DRAINED when done. flag: do
+                      not finish, hand everything back now */
+    PXI_EV_MODULE, /* module (digest key) can be run here now */
 
     /* The executor's side. A job "opens" at a peer with its first attempt or root there. */
-    PXI_EV_SUBMIT,      /* a root task: attempt.job, module, task, blob, size. job.origin is this peer */
-    PXI_EV_SURPLUS,     /* job, count: subtasks waiting in its deques; 0 = none left */
-    PXI_EV_TAKEN,       /* answer to PXI_DO_TAKE: token, taken. Fewer than asked for counts as SURPLUS 0:
-                           the next one that becomes takeable is told by SURPLUS again */
-    PXI_EV_ACTIVE,      /* job, count threads executing, runs: how many PXI_DO_RUN it has received so
-                           far, wanted: threads more it could use now */
-    PXI_EV_FINISHED,    /* a run (run id) ended: result, run_ns, size, blob */
+    PXI_EV_SUBMIT, /* a root task: attempt.job, module, task, blob, size. job.origin is this peer */
+    PXI_EV_SURPLUS, /* job, count: subtasks waiting in its deques; 0 = none left */
+    PXI_EV_TAKEN,  /* answer to PXI_DO_TAKE: token, taken. Fewer than asked for counts as SURPLUS 0:
+                      the next one that becomes takeable is told by SURPLUS again */
+    PXI_EV_ACTIVE, /* job, count threads executing, runs: how many PXI_DO_RUN it has received so
+                      far, wanted: threads more it could use now */
+    PXI_EV_FINISHED,      /* a run (run id) ended: result, run_ns, size, blob */
     PXI_EV_BRANCH_CLOSED, /* branch: its subtasks away are no longer wanted, or it is joined */
-    PXI_EV_PROGRESS,    /* run, progress: subtasks done below it */
-    PXI_EV_JOB_CANCEL,  /* job: cancel the root here and all below */
-    PXI_EV_DURATION,    /* module, task, run_ns: sample of a subtask that ran in place (history) */
+    PXI_EV_PROGRESS,      /* run, progress: subtasks done below it */
+    PXI_EV_JOB_CANCEL,    /* job: cancel the root here and all below */
+    PXI_EV_DURATION, /* module, task, run_ns: sample of a subtask that ran in place (history) */
 } pxi_event_kind;
 
 /* One subtask handed over by an executor. */
 typedef struct pxi_taken {
-    uint64_t subtask;  /* chosen by the driver, unique for this incarnation; kept over GIVE_BACK */
-    uint64_t branch;   /* unique for this incarnation; lives until PXI_EV_BRANCH_CLOSED */
-    uint32_t number;   /* branch number in force; 0 is never handed over */
+    uint64_t subtask; /* chosen by the driver, unique for this incarnation; kept over GIVE_BACK */
+    uint64_t branch;  /* unique for this incarnation; lives until PXI_EV_BRANCH_CLOSED */
+    uint32_t number;  /* branch number in force; 0 is never handed over */
     uint32_t n_subtasks; /* added to the branch so far */
     uint32_t n_done;     /* of these with an outcome */
-    uint32_t attempts; /* as in the PXI_DO_GIVE_BACK that returned it; 0 at first */
+    uint32_t attempts;   /* as in the PXI_DO_GIVE_BACK that returned it; 0 at first */
     uint32_t crashes;
     pxi_attempt attempt; /* job, module, task, size, blob filled; key.subtask = subtask */
 } pxi_taken;

@@ -1,14 +1,18 @@
-/* Handshakes: one exchange per pair of peers and interval, whatever the number of attempts between them.
+/* Handshakes: one exchange per pair of peers and interval, whatever the number of attempts between
+ * them.
  *
- * The master lists what it believes the worker has; the worker answers with what it has. One exchange
- * shows death both ways, any other message counts too, and an attempt that the worker no longer has is
- * known at once. Silence past detect_ns ends the relation on the side that hears nothing: the master
- * redoes, the worker abandons (rule 4). Six intervals make detect_ns, so five losses are survived. */
+ * The master lists what it believes the worker has; the worker answers with what it has. One
+ * exchange shows death both ways, any other message counts too, and an attempt that the worker no
+ * longer has is known at once. Silence past detect_ns ends the relation on the side that hears
+ * nothing: the master redoes, the worker abandons (rule 4). Six intervals make detect_ns, so five
+ * losses are survived. */
 #include <string.h>
 
 #include "core/state.h"
 
-enum { MISSING_LOST = 2 }; /* acks without an attempt that both orders of arrival can explain once */
+enum {
+    MISSING_LOST = 2
+}; /* acks without an attempt that both orders of arrival can explain once */
 
 static bool is_master (const pxi_peer *peer)
 {
@@ -35,7 +39,8 @@ static void send_handshake (pxi_core *core, pxi_peer *peer)
         return;
     pxi_message *message = pxi_core_send (core, peer, PXI_HANDSHAKE);
     message->sequence = ++peer->sequence;
-    PXI_LIST_EACH (link, &peer->away) {
+    PXI_LIST_EACH (link, &peer->away)
+    {
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);
         if (message->n_keys == PXI_KEYS_MAX)
             break;
@@ -55,8 +60,8 @@ void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why)
 {
     peer->pins++;
     if (is_master (peer) || is_worker (peer))
-        SAY (core, "%s %s -> %u attempts there lost, %u for it abandoned", pxi_core_name (peer), why,
-             peer->n_away, peer->n_runs);
+        SAY (core, "%s %s -> %u attempts there lost, %u for it abandoned", pxi_core_name (peer),
+             why, peer->n_away, peer->n_runs);
     for (pxi_list *link; (link = pxi_list_first (&peer->away));)
         pxi_branch_lost (core, PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer));
     pxi_place_forget_peer (core, peer);
@@ -79,9 +84,11 @@ void pxi_handshake_timer (pxi_core *core, pxi_peer *peer)
         return;
     }
     uint64_t mastered_ns = latest (peer->mastered_ns, core->resumed_ns);
-    if (is_worker (peer) && core->now_ns - mastered_ns >= core->config.detect_ns - core->handshake_ns) {
+    if (is_worker (peer) &&
+        core->now_ns - mastered_ns >= core->config.detect_ns - core->handshake_ns) {
         /* Alive, but no longer our master: its CANCEL was lost, and it has nothing else here. */
-        SAY (core, "no handshake from %s -> %u attempts abandoned", pxi_core_name (peer), peer->n_runs);
+        SAY (core, "no handshake from %s -> %u attempts abandoned", pxi_core_name (peer),
+             peer->n_runs);
         pxi_worker_abandon (core, peer);
     }
     if (is_master (peer))
@@ -89,7 +96,8 @@ void pxi_handshake_timer (pxi_core *core, pxi_peer *peer)
     pxi_timer_set (core, &peer->timer, PXI_TIMER_RELATION, peer, core->now_ns + core->handshake_ns);
 }
 
-/* ---- worker's side ---------------------------------------------------------------------------- */
+/* ---- worker's side ----------------------------------------------------------------------------
+ */
 
 static bool listed (const pxi_message *message, pxi_key key)
 {
@@ -100,18 +108,19 @@ static bool listed (const pxi_message *message, pxi_key key)
     return false;
 }
 
-/* What the master does not list it has given up: a CANCEL or an answer of ours was lost. Not at once:
- * the list may be older than the attempt. */
+/* What the master does not list it has given up: a CANCEL or an answer of ours was lost. Not at
+ * once: the list may be older than the attempt. */
 static void abandon_unlisted (pxi_core *core, pxi_peer *master, const pxi_message *message)
 {
     if (message->n_keys == PXI_KEYS_MAX)
         return;
-    PXI_LIST_EACH_SAFE (link, &master->runs) {
+    PXI_LIST_EACH_SAFE (link, &master->runs)
+    {
         pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
         bool settled = core->now_ns - run->started_ns > core->handshake_ns;
         if (settled && !run->stopped && !listed (message, run->spec.key)) {
             SAY (core, "%s no longer wants s%llu.%u -> abandoned", pxi_core_name (master),
-                 (unsigned long long) run->spec.key.subtask, run->spec.key.attempt);
+                 (unsigned long long)run->spec.key.subtask, run->spec.key.attempt);
             pxi_worker_stop (core, run);
         }
     }
@@ -125,10 +134,12 @@ static void on_handshake (pxi_core *core, pxi_peer *master, const pxi_message *m
     if (!reports)
         return;
     uint32_t n = 0;
-    PXI_LIST_EACH (link, &master->runs) {
+    PXI_LIST_EACH (link, &master->runs)
+    {
         const pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
         if (n < PXI_KEYS_MAX && !run->stopped)
-            reports[n++] = (pxi_report){run->spec.key, core->now_ns - run->started_ns, run->progress};
+            reports[n++] =
+                (pxi_report){run->spec.key, core->now_ns - run->started_ns, run->progress};
     }
     for (uint32_t i = 0; i < message->n_keys && n < PXI_KEYS_MAX; i++) {
         if (pxi_worker_resend (core, master, message->keys[i]))
@@ -140,7 +151,8 @@ static void on_handshake (pxi_core *core, pxi_peer *master, const pxi_message *m
     ack->n_reports = n;
 }
 
-/* ---- master's side ---------------------------------------------------------------------------- */
+/* ---- master's side ----------------------------------------------------------------------------
+ */
 
 static bool reported (const pxi_message *message, const pxi_attempt_state *attempt)
 {
@@ -161,7 +173,8 @@ static void confirm (pxi_attempt_state *attempt)
 
 static void on_ack (pxi_core *core, pxi_peer *worker, const pxi_message *message)
 {
-    PXI_LIST_EACH_SAFE (link, &worker->away) {
+    PXI_LIST_EACH_SAFE (link, &worker->away)
+    {
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);
         if (!attempt->handshake || attempt->handshake > message->sequence)
             continue;
@@ -172,7 +185,7 @@ static void on_ack (pxi_core *core, pxi_peer *worker, const pxi_message *message
         if (++attempt->missing < MISSING_LOST)
             continue;
         SAY (core, "%s does not have s%llu.%u -> lost", pxi_core_name (worker),
-             (unsigned long long) attempt->subtask->id, attempt->number);
+             (unsigned long long)attempt->subtask->id, attempt->number);
         pxi_branch_lost (core, attempt);
     }
 }

@@ -1,23 +1,25 @@
 /* Leases and reservations: what a worker promises.
  *
- * A lease holds slots for one master and lapses by itself; no message is needed to end it. A reservation
- * is what a probe leaves at a busy peer: when a slot comes free it becomes an offer, as if the peer had
- * just answered "free" (the first finding of SCIENCE.md: without it, delay collapses near saturation).
+ * A lease holds slots for one master and lapses by itself; no message is needed to end it. A
+ * reservation is what a probe leaves at a busy peer: when a slot comes free it becomes an offer, as
+ * if the peer had just answered "free" (the first finding of SCIENCE.md: without it, delay
+ * collapses near saturation).
  *
- * Invariants: slots_leased is the sum over leases; the ring is in order of arrival, one entry per job of
- * a master; job->claims counts its entries. */
+ * Invariants: slots_leased is the sum over leases; the ring is in order of arrival, one entry per
+ * job of a master; job->claims counts its entries. */
 #include <string.h>
 
 #include "core/state.h"
 
-#define LEASE_MIN_NS (50 * PXI_MS)  /* a host that is short of CPU answers late; waste is bounded by it */
+#define LEASE_MIN_NS                                                                               \
+    (50 * PXI_MS) /* a host that is short of CPU answers late; waste is bounded by it */
 #define LEASE_MAX_NS (1000 * PXI_MS)
 #define RESERVATION_NS (2000 * PXI_MS)
 
 /* Time enough for one answer of this master: as TCP's retransmission time-out. */
 uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master)
 {
-    (void) core;
+    (void)core;
     uint64_t ttl_ns = master->rtt_ns + 4 * master->rtt_var_ns + 2 * PXI_MS;
     if (ttl_ns < LEASE_MIN_NS)
         return LEASE_MIN_NS;
@@ -28,7 +30,8 @@ pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
 {
     PXI_ASSERT (n_slots > 0);
     PXI_ASSERT (n_slots <= pxi_worker_free (core));
-    pxi_lease *lease = core->n_leases < PXI_LEASES_MAX ? pxi_core_alloc (core, sizeof *lease) : NULL;
+    pxi_lease *lease =
+        core->n_leases < PXI_LEASES_MAX ? pxi_core_alloc (core, sizeof *lease) : NULL;
     if (!lease)
         return NULL;
     lease->id = pxi_core_new_id (core);
@@ -69,7 +72,8 @@ void pxi_lease_end (pxi_core *core, pxi_lease *lease)
     pxi_view_unref (core, master);
 }
 
-/* ---- reservations ----------------------------------------------------------------------------- */
+/* ---- reservations -----------------------------------------------------------------------------
+ */
 
 static bool same_job (pxi_job_id a, pxi_job_id b)
 {
@@ -80,7 +84,7 @@ static void claim (pxi_core *core, pxi_job_id id, int32_t change)
 {
     pxi_job *job = pxi_worker_find_job (core, id);
     if (job)
-        job->claims = (uint32_t) ((int32_t) job->claims + change);
+        job->claims = (uint32_t)((int32_t)job->claims + change);
 }
 
 void pxi_lease_unreserve (pxi_core *core, uint32_t at)

@@ -1,30 +1,33 @@
-/* Every maximum of the protocol, with its reason. Relations between them are asserted at the end. */
+/* Every maximum of the protocol, with its reason. Relations between them are asserted at the end.
+ */
 #ifndef PXI_CORE_LIMITS_H
 #define PXI_CORE_LIMITS_H
 
 #include <assert.h>
 #include <stdint.h>
 
-#define PXI_MS UINT64_C (1000000)      /* ns */
+#define PXI_MS UINT64_C (1000000)        /* ns */
 #define PXI_SECOND UINT64_C (1000000000) /* ns */
 
 enum {
-    PXI_NAME_SIZE = 32,          /* of a peer's name with its NUL: fits a host name's first label */
-    PXI_PEER_MODULES_MAX = 8,    /* digests in a peer record; more are found out by CANNOT */
-    PXI_RECORDS_MAX = 16,        /* peer records in one message: about 2 KiB, two Ethernet frames */
-    PXI_KEYS_MAX = 1024,         /* attempts listed in one handshake or cancel: jobs_max x slots seen in practice */
-    PXI_DISPATCH_MAX = 32,       /* attempts in one dispatch: what one lease may hold */
-    PXI_INLINE_SIZE_MAX = 1200,  /* input bytes that ride in a probe: one datagram (SCIENCE.md 3) */
-    PXI_SLOTS_MAX = 1024,        /* of one peer */
-    PXI_VIEW_MAX = 1024,         /* full membership to here; sampled beyond (SCIENCE.md 2.6) */
-    PXI_JOBS_MAX = 256,          /* known to one peer at once */
-    PXI_ATTEMPTS_MAX = 65536,    /* of one peer, given and taken together */
-    PXI_LEASES_MAX = 1024,       /* one per slot */
-    PXI_RESERVATIONS_MAX = 8,    /* ring of one peer (SCIENCE.md 3) */
-    PXI_RESERVE_MAX = 3,         /* that one job holds elsewhere, d = 2 after the first NACK */
-    PXI_PROBES_MAX = 8,          /* under way for one job: d* = 0.8 sqrt (R/(1-q)) is below for all R <= 100 */
-    PXI_CRASHES_MAX = 3,         /* attempts of a subtask that may crash: the first and two more */
-    PXI_NUMBER_MAX = 65535,      /* branch number */
+    PXI_NAME_SIZE = 32,       /* of a peer's name with its NUL: fits a host name's first label */
+    PXI_PEER_MODULES_MAX = 8, /* digests in a peer record; more are found out by CANNOT */
+    PXI_RECORDS_MAX = 16,     /* peer records in one message: about 2 KiB, two Ethernet frames */
+    PXI_KEYS_MAX =
+        1024, /* attempts listed in one handshake or cancel: jobs_max x slots seen in practice */
+    PXI_DISPATCH_MAX = 32,      /* attempts in one dispatch: what one lease may hold */
+    PXI_INLINE_SIZE_MAX = 1200, /* input bytes that ride in a probe: one datagram (SCIENCE.md 3) */
+    PXI_SLOTS_MAX = 1024,       /* of one peer */
+    PXI_VIEW_MAX = 1024,        /* full membership to here; sampled beyond (SCIENCE.md 2.6) */
+    PXI_JOBS_MAX = 256,         /* known to one peer at once */
+    PXI_ATTEMPTS_MAX = 65536,   /* of one peer, given and taken together */
+    PXI_LEASES_MAX = 1024,      /* one per slot */
+    PXI_RESERVATIONS_MAX = 8,   /* ring of one peer (SCIENCE.md 3) */
+    PXI_RESERVE_MAX = 3,        /* that one job holds elsewhere, d = 2 after the first NACK */
+    PXI_PROBES_MAX =
+        8, /* under way for one job: d* = 0.8 sqrt (R/(1-q)) is below for all R <= 100 */
+    PXI_CRASHES_MAX = 3,    /* attempts of a subtask that may crash: the first and two more */
+    PXI_NUMBER_MAX = 65535, /* branch number */
 };
 
 static_assert (PXI_LEASES_MAX >= PXI_SLOTS_MAX, "every slot can be leased");

@@ -1,7 +1,7 @@
 /* What peers say to each other, as the core sees it: ids, sizes, digests; never payload bytes.
  * The codec (wire/codec) turns these into protobuf and back and checks every limit.
- * Times are durations (remaining), never clock readings. Arrays belong to whoever made the message and
- * live until the step that they are handed to, or came from, is over. */
+ * Times are durations (remaining), never clock readings. Arrays belong to whoever made the message
+ * and live until the step that they are handed to, or came from, is over. */
 #ifndef PXI_CORE_MESSAGE_H
 #define PXI_CORE_MESSAGE_H
 
@@ -13,7 +13,7 @@
 typedef struct pxi_address {
     uint8_t kind; /* 0 = none, 4 = TCP over IPv4, 6 = TCP over IPv6 */
     uint8_t reserved;
-    uint16_t port; /* host order */
+    uint16_t port;  /* host order */
     uint8_t ip[16]; /* network order; IPv4 in the first four */
 } pxi_address;
 
@@ -44,10 +44,11 @@ typedef struct pxi_key {
 typedef struct pxi_attempt {
     pxi_key key;
     pxi_job_id job;
-    uint64_t module; /* as in pxi_peer_record */
-    uint32_t task;   /* index in the module */
+    uint64_t module;     /* as in pxi_peer_record */
+    uint32_t task;       /* index in the module */
     uint32_t size_bytes; /* of the payload that goes with it */
-    uint64_t blob;   /* local handle of that payload; not on the wire. At a receiver: the received one */
+    uint64_t
+        blob; /* local handle of that payload; not on the wire. At a receiver: the received one */
 } pxi_attempt;
 
 /* What became of an attempt, as its worker says. Values are on the wire. */
@@ -67,21 +68,21 @@ typedef struct pxi_report { /* of one attempt in hand, worker to master */
 } pxi_report;
 
 #define PXI_MESSAGES(X)                                                                            \
-    X (HELLO, 1)         /* to an address: here I am; answered by WELCOME or REFUSED */             \
-    X (WELCOME, 2)       /* own record first, then a sample of the view */                          \
-    X (GOSSIP, 3)        /* own record first, then a sample; answered by GOSSIP_REPLY */            \
+    X (HELLO, 1)   /* to an address: here I am; answered by WELCOME or REFUSED */                  \
+    X (WELCOME, 2) /* own record first, then a sample of the view */                               \
+    X (GOSSIP, 3)  /* own record first, then a sample; answered by GOSSIP_REPLY */                 \
     X (GOSSIP_REPLY, 4)                                                                            \
-    X (LEAVE, 5)         /* to view and relations: no new work; goes away when it has finished */   \
-    X (REFUSED, 6)       /* you cannot be here: err says why */                                     \
-    X (PROBE, 7)         /* busy or free? May carry one attempt inline */                           \
-    X (OFFER, 8)         /* free: a lease for n_slots. To a probe, to a reservation, or unasked */  \
-    X (BUSY, 9)          /* to a probe; flag reserved says that a reservation was kept */           \
-    X (CANNOT, 10)       /* to a probe: module missing, or leaving */                               \
-    X (DISPATCH, 11)     /* attempts under a lease */                                               \
-    X (DECLINE, 12)      /* gives back a lease (lease != 0) or a reservation (probe != 0) */        \
-    X (RESULT, 13)       /* of one attempt */                                                       \
-    X (CANCEL, 14)       /* attempts no longer wanted */                                            \
-    X (HANDSHAKE, 15)    /* master: what I believe you have of mine */                              \
+    X (LEAVE, 5)      /* to view and relations: no new work; goes away when it has finished */     \
+    X (REFUSED, 6)    /* you cannot be here: err says why */                                       \
+    X (PROBE, 7)      /* busy or free? May carry one attempt inline */                             \
+    X (OFFER, 8)      /* free: a lease for n_slots. To a probe, to a reservation, or unasked */    \
+    X (BUSY, 9)       /* to a probe; flag reserved says that a reservation was kept */             \
+    X (CANNOT, 10)    /* to a probe: module missing, or leaving */                                 \
+    X (DISPATCH, 11)  /* attempts under a lease */                                                 \
+    X (DECLINE, 12)   /* gives back a lease (lease != 0) or a reservation (probe != 0) */          \
+    X (RESULT, 13)    /* of one attempt */                                                         \
+    X (CANCEL, 14)    /* attempts no longer wanted */                                              \
+    X (HANDSHAKE, 15) /* master: what I believe you have of mine */                                \
     X (HANDSHAKE_ACK, 16) /* worker: what I have of yours */
 
 typedef enum pxi_message_kind {
@@ -94,14 +95,12 @@ typedef enum pxi_message_kind {
  *   HELLO WELCOME GOSSIP GOSSIP_REPLY   records (own first)
  *   LEAVE                               -
  *   REFUSED                             err
- *   PROBE                               probe, job, module, n_slots (wanted), reserve, has_inline + attempts[0]
- *   OFFER                               probe (0 = unasked), lease (0 when n_slots = 0), n_slots,
- *                                       duration_ns (lease), accepted (the inline attempt was taken), job
- *   BUSY                                probe, reserve (a reservation was kept), duration_ns (retry after)
- *   CANNOT                              probe, err, duration_ns (do not ask sooner)
- *   DISPATCH                            lease, attempts
- *   DECLINE                             lease, probe, job
- *   RESULT                              key, result, run_ns, size_bytes + blob
+ *   PROBE                               probe, job, module, n_slots (wanted), reserve, has_inline +
+ * attempts[0] OFFER                               probe (0 = unasked), lease (0 when n_slots = 0),
+ * n_slots, duration_ns (lease), accepted (the inline attempt was taken), job BUSY probe, reserve (a
+ * reservation was kept), duration_ns (retry after) CANNOT                              probe, err,
+ * duration_ns (do not ask sooner) DISPATCH                            lease, attempts DECLINE
+ * lease, probe, job RESULT                              key, result, run_ns, size_bytes + blob
  *   CANCEL HANDSHAKE                    keys; HANDSHAKE also sequence
  *   HANDSHAKE_ACK                       reports, sequence
  */

@@ -1,16 +1,18 @@
 /* Placing: finding somebody for the subtasks that wait here.
  *
- * Random probing with memory (SCIENCE.md 0 and 3). A probe carries the oldest small subtask; a free peer
- * starts it at once and may lease further slots; a busy one drops it and keeps a reservation, and the
- * subtask goes back to where anyone may take it: nothing is bound to this peer because a probe failed.
- * With PXI_RESERVE_MAX reservations nothing more is asked until one comes due or lapses. Without one the
- * pause grows at random (full jitter). An offer, however it came about, takes the oldest at that moment.
+ * Random probing with memory (SCIENCE.md 0 and 3). A probe carries the oldest small subtask; a free
+ * peer starts it at once and may lease further slots; a busy one drops it and keeps a reservation,
+ * and the subtask goes back to where anyone may take it: nothing is bound to this peer because a
+ * probe failed. With PXI_RESERVE_MAX reservations nothing more is asked until one comes due or
+ * lapses. Without one the pause grows at random (full jitter). An offer, however it came about,
+ * takes the oldest at that moment.
  *
  * One question at a time per peer; takes count as questions (n_probes pins their peer). */
 #include "core/state.h"
 
 enum {
-    PARALLEL_MAX = 4,  /* questions at once while nobody has said busy: fills a free cluster quickly */
+    PARALLEL_MAX =
+        4, /* questions at once while nobody has said busy: fills a free cluster quickly */
     BACKOFF_STEPS = 10,
 };
 #define BACKOFF_MIN_NS (1 * PXI_MS)
@@ -18,7 +20,8 @@ enum {
 #define RESERVED_NS (2000 * PXI_MS) /* as long as the worker keeps it */
 #define CANNOT_MIN_NS PXI_SECOND
 
-/* ---- reservations that others keep for us ----------------------------------------------------- */
+/* ---- reservations that others keep for us -----------------------------------------------------
+ */
 
 static void reserved_remove (pxi_job *job, uint32_t at)
 {
@@ -45,7 +48,8 @@ static void reserved_drop_lapsed (const pxi_core *core, pxi_job *job)
 
 void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer)
 {
-    PXI_LIST_EACH (link, &core->all_jobs) {
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         for (uint32_t i = job->n_reserved; i-- > 0;) {
             if (job->reserved[i].peer == peer->record.id)
@@ -54,7 +58,8 @@ void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer)
     }
 }
 
-static void decline (pxi_core *core, const pxi_peer *to, pxi_job_id job, uint64_t lease, uint64_t probe)
+static void decline (pxi_core *core, const pxi_peer *to, pxi_job_id job, uint64_t lease,
+                     uint64_t probe)
 {
     pxi_message *message = pxi_core_send (core, to, PXI_DECLINE);
     message->job = job;
@@ -72,9 +77,11 @@ void pxi_place_end (pxi_core *core, pxi_job *job)
     }
 }
 
-/* ---- pauses ----------------------------------------------------------------------------------- */
+/* ---- pauses -----------------------------------------------------------------------------------
+ */
 
-/* Full jitter: of the known variants the one with the fewest calls at the same completion (SCIENCE.md). */
+/* Full jitter: of the known variants the one with the fewest calls at the same completion
+ * (SCIENCE.md). */
 static void back_off (pxi_core *core, pxi_job *job, const pxi_peer *peer)
 {
     if (!core->config.backoff)
@@ -105,7 +112,8 @@ static void wake_later (pxi_core *core, pxi_job *job)
         pxi_timer_set (core, &job->seek, PXI_TIMER_SEEK, job, at_ns);
 }
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking -----------------------------------------------------------------------------------
+ */
 
 static bool may_ask (pxi_core *core, pxi_job *job)
 {
@@ -132,7 +140,8 @@ static void question_end (pxi_core *core, pxi_job_id id, pxi_peer *peer)
     peer->n_probes--;
 }
 
-static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t lease_id, uint32_t n_slots)
+static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t lease_id,
+                        uint32_t n_slots)
 {
     pxi_take *take = pxi_core_alloc (core, sizeof *take);
     uint64_t token = pxi_core_new_id (core);
@@ -157,7 +166,8 @@ static uint32_t slots_wanted (const pxi_job *job)
 }
 
 /* `inlined` may be NULL: only the question. */
-static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer, const pxi_attempt_state *inlined)
+static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
+                        const pxi_attempt_state *inlined)
 {
     pxi_probe *probe = pxi_core_alloc (core, sizeof *probe);
     uint64_t id = pxi_core_new_id (core);
@@ -189,7 +199,7 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer, const pxi_
         message->attempts = spec;
         message->n_attempts = 1;
     }
-    SAY (core, "surplus -> probe p%llu to %s%s", (unsigned long long) id, pxi_core_name (peer),
+    SAY (core, "surplus -> probe p%llu to %s%s", (unsigned long long)id, pxi_core_name (peer),
          spec ? " with a subtask" : "");
 }
 
@@ -212,7 +222,8 @@ static bool fits_probe (const pxi_core *core, const pxi_subtask *subtask)
 /* What crashed elsewhere, for a peer that is not the one it crashed at; NULL = none. */
 static pxi_subtask *retry_for (const pxi_job *job, const pxi_peer *peer)
 {
-    PXI_LIST_EACH (link, &job->retry) {
+    PXI_LIST_EACH (link, &job->retry)
+    {
         pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_retry);
         if (subtask->crashed_at != peer->record.id && !pxi_branch_full (subtask->branch))
             return subtask;
@@ -256,7 +267,8 @@ static void seek (pxi_core *core, pxi_job *job)
 void pxi_place_seek_all (pxi_core *core)
 {
     core->seek_pending = false;
-    PXI_LIST_EACH_SAFE (link, &core->all_jobs) {
+    PXI_LIST_EACH_SAFE (link, &core->all_jobs)
+    {
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (has_work (job))
             seek (core, job);
@@ -264,7 +276,8 @@ void pxi_place_seek_all (pxi_core *core)
     /* Giving back asks for another look: the next step's. */
 }
 
-/* ---- dispatch under a lease ------------------------------------------------------------------- */
+/* ---- dispatch under a lease -------------------------------------------------------------------
+ */
 
 static bool still_there (const pxi_take *take)
 {
@@ -281,11 +294,12 @@ static void add_to_dispatch (pxi_core *core, pxi_message *dispatch, pxi_attempt 
     pxi_list_remove (&subtask->in_retry);
     subtask->state = SUBTASK_AWAY;
     specs[dispatch->n_attempts++] = subtask->spec;
-    SAY (core, "%s free -> s%llu.%u sent%s", pxi_core_name (peer), (unsigned long long) subtask->id,
+    SAY (core, "%s free -> s%llu.%u sent%s", pxi_core_name (peer), (unsigned long long)subtask->id,
          attempt->number, speculative ? " beside a straggler" : "");
 }
 
-static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take, const pxi_event *event)
+static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
+                            const pxi_event *event)
 {
     pxi_attempt *specs = pxi_core_scratch (core, PXI_DISPATCH_MAX * sizeof *specs);
     pxi_message dispatch = {0};
@@ -303,7 +317,8 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take, 
         if (pxi_list_is_empty (&subtask->attempts))
             pxi_branch_give_back (core, subtask);
     }
-    pxi_subtask *late = there && !dispatch.n_attempts ? pxi_straggler_pick (core, job, take->peer) : NULL;
+    pxi_subtask *late =
+        there && !dispatch.n_attempts ? pxi_straggler_pick (core, job, take->peer) : NULL;
     if (late)
         add_to_dispatch (core, &dispatch, specs, late, take->peer, true);
     if (!there)
@@ -373,13 +388,15 @@ void pxi_place_taken (pxi_core *core, const pxi_event *event)
     pxi_view_unref (core, peer);
 }
 
-/* ---- answers ---------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------------
+ */
 
 /* The job of ours with the fewest attempts away that this peer can work for. */
 static pxi_job *job_for (pxi_core *core, const pxi_peer *peer)
 {
     pxi_job *best = NULL;
-    PXI_LIST_EACH (link, &core->all_jobs) {
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (!has_work (job) || !pxi_view_fits (core, peer, job->module))
             continue;
@@ -392,7 +409,8 @@ static pxi_job *job_for (pxi_core *core, const pxi_peer *peer)
 /* Unasked, and nothing waits: perhaps a straggler can use it. */
 static pxi_job *job_with_straggler (pxi_core *core, const pxi_peer *peer)
 {
-    PXI_LIST_EACH (link, &core->all_jobs) {
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (pxi_view_fits (core, peer, job->module) && pxi_straggler_pick (core, job, peer))
             return job;
@@ -417,9 +435,8 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
 
 static void inline_refused (pxi_core *core, const pxi_probe *probe)
 {
-    pxi_attempt_state *attempt = probe->inlined.attempt
-                           ? pxi_branch_find (core, probe->peer, probe->inlined)
-                           : NULL;
+    pxi_attempt_state *attempt =
+        probe->inlined.attempt ? pxi_branch_find (core, probe->peer, probe->inlined) : NULL;
     if (!attempt)
         return;
     pxi_subtask *subtask = attempt->subtask;
@@ -457,7 +474,7 @@ static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const px
             attempt->confirmed = true;
             attempt->subtask->state = SUBTASK_AWAY;
             SAY (core, "%s free -> s%llu.%u runs there", pxi_core_name (from),
-                 (unsigned long long) attempt->subtask->id, attempt->number);
+                 (unsigned long long)attempt->subtask->id, attempt->number);
         } else {
             inline_refused (core, probe);
         }
@@ -492,9 +509,9 @@ static void on_cannot (pxi_core *core, pxi_peer *from, pxi_probe *probe, const p
     pxi_job *job = probe ? pxi_worker_find_job (core, probe->job) : NULL;
     if (job) {
         from->cannot_module = job->module;
-        from->cannot_until_ns = core->now_ns + (message->duration_ns > CANNOT_MIN_NS
-                                                    ? message->duration_ns
-                                                    : CANNOT_MIN_NS);
+        from->cannot_until_ns =
+            core->now_ns +
+            (message->duration_ns > CANNOT_MIN_NS ? message->duration_ns : CANNOT_MIN_NS);
     }
     if (!probe)
         return;
@@ -524,7 +541,7 @@ void pxi_place_probe_lost (pxi_core *core, pxi_probe *probe)
 {
     pxi_peer *peer = probe->peer;
     core->stats.probes_lost++;
-    SAY (core, "no answer to p%llu from %s -> placed elsewhere", (unsigned long long) probe->id,
+    SAY (core, "no answer to p%llu from %s -> placed elsewhere", (unsigned long long)probe->id,
          pxi_core_name (peer));
     if (peer->heard_ns <= probe->sent_ns && core->resumed_ns <= probe->sent_ns)
         pxi_view_unresponsive (core, peer);

@@ -36,27 +36,29 @@ typedef struct pxi_timer {
     void *owner;
 } pxi_timer;
 
-/* ---- objects ---------------------------------------------------------------------------------- */
+/* ---- objects ----------------------------------------------------------------------------------
+ */
 
 typedef struct pxi_peer {
     pxi_peer_record record;
     uint32_t view_at; /* index in core->view; UINT32_MAX = not in the view */
-    bool unresponsive, leaving, gone; /* gone: evicted, kept so that hearsay does not bring it back */
-    uint32_t missed;       /* gossip rounds without an answer */
-    uint64_t heard_ns;     /* last message from it; 0 = only hearsay */
-    uint64_t asked_ns;     /* last gossip to it */
-    uint64_t lost_ns;      /* when it became unresponsive, or gone */
+    bool unresponsive, leaving,
+        gone;                    /* gone: evicted, kept so that hearsay does not bring it back */
+    uint32_t missed;             /* gossip rounds without an answer */
+    uint64_t heard_ns;           /* last message from it; 0 = only hearsay */
+    uint64_t asked_ns;           /* last gossip to it */
+    uint64_t lost_ns;            /* when it became unresponsive, or gone */
     uint64_t rtt_ns, rtt_var_ns; /* RFC 6298; 0 = not measured */
     uint64_t busy_until_ns;
     uint64_t cannot_until_ns; /* for the module in cannot_module */
     uint64_t cannot_module;
     uint32_t n_away, n_runs, n_probes, n_leases; /* relations: attempts there, theirs here, ... */
-    uint32_t pins;         /* held by a step in progress */
-    uint64_t mastered_ns;  /* last handshake of it as a master, or first run for it */
-    uint64_t relation_ns;  /* when the present relation began */
-    uint64_t sequence;     /* of the last handshake sent to it */
+    uint32_t pins;                               /* held by a step in progress */
+    uint64_t mastered_ns; /* last handshake of it as a master, or first run for it */
+    uint64_t relation_ns; /* when the present relation began */
+    uint64_t sequence;    /* of the last handshake sent to it */
     pxi_list in_core;
-    pxi_list away, runs;   /* attempt.at_peer, run.at_master */
+    pxi_list away, runs; /* attempt.at_peer, run.at_master */
     pxi_timer timer;
 } pxi_peer;
 
@@ -68,21 +70,21 @@ typedef struct pxi_job {
     /* serving side (core/worker.c) */
     uint32_t n_runs, active, wanted, allowed;
     uint64_t runs_sent, runs_echoed;
-    uint32_t claims;       /* reservations of this job in our ring */
-    uint64_t root;         /* run of the root, when it is ours; 0 = none */
+    uint32_t claims; /* reservations of this job in our ring */
+    uint64_t root;   /* run of the root, when it is ours; 0 = none */
     /* asking side (core/place.c) */
-    uint32_t surplus;      /* takeable subtasks, as last told */
-    uint32_t n_seeking;    /* takes and probes under way */
+    uint32_t surplus;   /* takeable subtasks, as last told */
+    uint32_t n_seeking; /* takes and probes under way */
     uint32_t n_reserved;
     struct {
         uint64_t peer, probe, until_ns;
     } reserved[PXI_RESERVE_MAX];
-    uint32_t backoff;      /* rounds that found nobody */
+    uint32_t backoff; /* rounds that found nobody */
     uint64_t backoff_until_ns;
     pxi_timer seek, straggler;
-    bool large;            /* its inputs do not fit a probe: late binding */
+    bool large; /* its inputs do not fit a probe: late binding */
     pxi_list subtasks, branches;
-    pxi_list retry;        /* subtasks that crashed: only for others (or isolated executors) */
+    pxi_list retry; /* subtasks that crashed: only for others (or isolated executors) */
     /* history of run times, all tasks of the job (core/straggler.c) */
     uint32_t n_samples;
     struct {
@@ -130,13 +132,13 @@ typedef struct pxi_attempt_state {
     pxi_subtask *subtask;
     pxi_list in_subtask, at_peer;
     uint32_t number;
-    pxi_peer *peer;         /* NULL: here */
-    uint64_t local;     /* run id of a redo here */
+    pxi_peer *peer; /* NULL: here */
+    uint64_t local; /* run id of a redo here */
     uint64_t sent_ns;
     uint64_t handshake; /* sequence of the first handshake that listed it; 0 = none yet */
     uint32_t missing;   /* acks that should have had it and did not */
     bool speculative;
-    bool confirmed;     /* its worker has said that it has it */
+    bool confirmed; /* its worker has said that it has it */
 } pxi_attempt_state;
 
 /* A question under way. */
@@ -144,7 +146,7 @@ typedef struct pxi_probe {
     uint64_t id;
     pxi_job_id job;
     pxi_peer *peer;
-    pxi_key inlined;  /* the attempt that rides in it; attempt 0 = none */
+    pxi_key inlined; /* the attempt that rides in it; attempt 0 = none */
     uint64_t sent_ns;
     pxi_timer timer;
     pxi_list in_core;
@@ -154,8 +156,8 @@ typedef struct pxi_probe {
 typedef struct pxi_take {
     uint64_t token;
     pxi_job_id job;
-    uint64_t lease;     /* to dispatch under this lease; 0 = to probe inline */
-    pxi_peer *peer;         /* pinned by n_probes */
+    uint64_t lease; /* to dispatch under this lease; 0 = to probe inline */
+    pxi_peer *peer; /* pinned by n_probes */
     uint64_t incarnation;
     uint32_t n_slots;
     pxi_list in_core;
@@ -180,14 +182,14 @@ typedef struct pxi_reservation {
 typedef struct pxi_run {
     uint64_t id;
     pxi_job *job;
-    pxi_peer *master;     /* NULL: ours */
-    pxi_attempt_state *redo;    /* a redo of ours */
+    pxi_peer *master;        /* NULL: ours */
+    pxi_attempt_state *redo; /* a redo of ours */
     pxi_attempt spec;
     pxi_list at_master, in_core;
     uint64_t started_ns, progress;
     uint32_t crashes; /* of a root */
     bool stopped;
-    bool owns_input;  /* a redo's input is its subtask's */
+    bool owns_input; /* a redo's input is its subtask's */
 } pxi_run;
 
 /* A result that was sent, kept a while in case it was lost. */
@@ -201,9 +203,9 @@ typedef struct pxi_sent_result {
 } pxi_sent_result;
 
 enum {
-    JOINS_MAX = 64,         /* addresses being joined at once */
-    SENT_MAX = 4096,        /* results kept for sending again */
-    SENT_SIZE_MAX = 65536,  /* bytes of one that is kept: a larger one is rather computed again */
+    JOINS_MAX = 64,        /* addresses being joined at once */
+    SENT_MAX = 4096,       /* results kept for sending again */
+    SENT_SIZE_MAX = 65536, /* bytes of one that is kept: a larger one is rather computed again */
 };
 
 struct pxi_core {
@@ -225,11 +227,12 @@ struct pxi_core {
 
     pxi_map jobs, subtasks, branches, runs, probes, leases_by_id, takes;
     pxi_list all_peers, all_jobs, all_runs, all_probes, all_takes, leases, sent;
-    uint32_t n_jobs, n_runs, n_subtasks, n_attempts, n_branches, n_probes, n_leases, n_takes, n_sent;
+    uint32_t n_jobs, n_runs, n_subtasks, n_attempts, n_branches, n_probes, n_leases, n_takes,
+        n_sent;
     pxi_reservation ring[PXI_RESERVATIONS_MAX];
     uint32_t n_ring;
     uint32_t slots_leased;
-    uint32_t turn;         /* whose turn the odd slot is, when jobs contend */
+    uint32_t turn; /* whose turn the odd slot is, when jobs contend */
     uint32_t volunteer_failures;
     uint64_t volunteer_to; /* peer that is known to have surplus; 0 = none */
     bool host_busy, draining, drained;
@@ -242,17 +245,19 @@ struct pxi_core {
 
     pxi_action *actions; /* of this step */
     uint32_t n_actions, actions_capacity;
-    void **scratch;      /* arrays of this step's messages */
+    void **scratch; /* arrays of this step's messages */
     uint32_t n_scratch, scratch_capacity;
 
     pxi_trace_sink *trace;
     void *trace_context;
 };
 
-/* ---- core.c ----------------------------------------------------------------------------------- */
+/* ---- core.c -----------------------------------------------------------------------------------
+ */
 
 uint64_t pxi_core_new_id (pxi_core *core);
-void *pxi_core_alloc (pxi_core *core, size_t size); /* zeroed; aborts never: NULL when out of memory */
+void *pxi_core_alloc (pxi_core *core,
+                      size_t size); /* zeroed; aborts never: NULL when out of memory */
 void pxi_core_release (pxi_core *core, void *memory, size_t size);
 pxi_action *pxi_core_act (pxi_core *core, pxi_action_kind kind);
 /* An array that lives until the next step. */
@@ -270,14 +275,17 @@ void pxi_core_say (pxi_core *core, const char *format, ...) PX_PRINTF (2, 3);
 const char *pxi_core_name (const pxi_peer *peer);
 void pxi_core_check_drained (pxi_core *core);
 
-/* ---- timer.c ---------------------------------------------------------------------------------- */
+/* ---- timer.c ----------------------------------------------------------------------------------
+ */
 
-void pxi_timer_set (pxi_core *core, pxi_timer *timer, pxi_timer_kind kind, void *owner, uint64_t at_ns);
+void pxi_timer_set (pxi_core *core, pxi_timer *timer, pxi_timer_kind kind, void *owner,
+                    uint64_t at_ns);
 void pxi_timer_clear (pxi_core *core, pxi_timer *timer);
 bool pxi_timer_is_set (const pxi_timer *timer);
 pxi_timer *pxi_timer_due (pxi_core *core); /* takes it out; NULL = none */
 
-/* ---- view.c ----------------------------------------------------------------------------------- */
+/* ---- view.c -----------------------------------------------------------------------------------
+ */
 
 void pxi_view_init (pxi_core *core);
 void pxi_view_join (pxi_core *core, const pxi_address *address);
@@ -297,7 +305,8 @@ pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid);
 void pxi_view_unref (pxi_core *core, pxi_peer *peer);
 bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module);
 
-/* ---- handshake.c ------------------------------------------------------------------------------ */
+/* ---- handshake.c ------------------------------------------------------------------------------
+ */
 
 void pxi_handshake_begin (pxi_core *core, pxi_peer *peer); /* a relation may have begun */
 void pxi_handshake_timer (pxi_core *core, pxi_peer *peer);
@@ -305,7 +314,8 @@ void pxi_handshake_message (pxi_core *core, pxi_peer *from, const pxi_message *m
 /* Give up all between us and this peer, both ways. */
 void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why);
 
-/* ---- place.c: asking -------------------------------------------------------------------------- */
+/* ---- place.c: asking --------------------------------------------------------------------------
+ */
 
 void pxi_place_seek_all (pxi_core *core); /* at the end of a step */
 void pxi_place_taken (pxi_core *core, const pxi_event *event);
@@ -314,19 +324,22 @@ void pxi_place_probe_lost (pxi_core *core, pxi_probe *probe);
 void pxi_place_end (pxi_core *core, pxi_job *job); /* nothing of the job is wanted here any more */
 void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer);
 
-/* ---- branch.c: subtasks away and their attempts ----------------------------------------------- */
+/* ---- branch.c: subtasks away and their attempts -----------------------------------------------
+ */
 
 pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *taken);
-pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi_peer *peer, bool speculative);
+pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi_peer *peer,
+                                       bool speculative);
 void pxi_branch_attempt_free (pxi_core *core, pxi_attempt_state *attempt);
 pxi_attempt_state *pxi_branch_find (pxi_core *core, const pxi_peer *peer, pxi_key key);
 void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask);
-void pxi_branch_put_back (pxi_core *core, pxi_subtask *subtask); /* the same, unless it crashed somewhere */
+void pxi_branch_put_back (pxi_core *core,
+                          pxi_subtask *subtask); /* the same, unless it crashed somewhere */
 /* An attempt ended without an outcome. */
 void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt);
 /* An attempt ended with one (its worker's, or a redo's here). */
-void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns,
-                        uint64_t blob, uint32_t size_bytes);
+void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result,
+                        uint64_t run_ns, uint64_t blob, uint32_t size_bytes);
 void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_branch_closed (pxi_core *core, uint64_t branch);
 void pxi_branch_end_job (pxi_core *core, pxi_job *job);
@@ -335,7 +348,8 @@ bool pxi_branch_full (const pxi_branch *branch);
 /* Give up what crashed elsewhere and that nobody else can try. */
 void pxi_branch_check_retry (pxi_core *core, pxi_job *job);
 
-/* ---- straggler.c ------------------------------------------------------------------------------ */
+/* ---- straggler.c ------------------------------------------------------------------------------
+ */
 
 void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns);
 void pxi_straggler_watch (pxi_core *core, pxi_job *job);
@@ -344,9 +358,11 @@ void pxi_straggler_timer (pxi_core *core, pxi_job *job);
 pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer);
 uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task); /* 0 = not known */
 
-/* ---- worker.c: serving ------------------------------------------------------------------------ */
+/* ---- worker.c: serving ------------------------------------------------------------------------
+ */
 
-pxi_job *pxi_worker_job (pxi_core *core, pxi_job_id id, uint64_t module); /* finds or makes; NULL = full */
+pxi_job *pxi_worker_job (pxi_core *core, pxi_job_id id,
+                         uint64_t module); /* finds or makes; NULL = full */
 pxi_job *pxi_worker_find_job (pxi_core *core, pxi_job_id id);
 pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec);
 void pxi_worker_submit (pxi_core *core, const pxi_event *event);
@@ -355,7 +371,8 @@ void pxi_worker_finished (pxi_core *core, const pxi_event *event);
 void pxi_worker_progress (pxi_core *core, const pxi_event *event);
 void pxi_worker_stop (pxi_core *core, pxi_run *run);
 void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
-void pxi_worker_share (pxi_core *core); /* slots among jobs, leases, reservations; at the end of a step */
+void pxi_worker_share (
+    pxi_core *core); /* slots among jobs, leases, reservations; at the end of a step */
 uint32_t pxi_worker_free (const pxi_core *core);
 void pxi_worker_close_jobs (pxi_core *core); /* at the end of a step */
 void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id);
@@ -367,7 +384,8 @@ void pxi_worker_hand_back (pxi_core *core);
 bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key);
 bool pxi_worker_can (const pxi_core *core, uint64_t module);
 
-/* ---- lease.c ---------------------------------------------------------------------------------- */
+/* ---- lease.c ----------------------------------------------------------------------------------
+ */
 
 pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots);
 pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id);

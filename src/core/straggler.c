@@ -1,11 +1,12 @@
 /* Stragglers: which attempt is later than its branch can explain, and whether doing it again pays.
  *
- * Three things are needed (rule 6): evidence (at least SAMPLES_MIN run times of the same task are known,
- * and the age is over the larger of their 95th percentile and a multiple of their median, plus the round
- * trip); a free resource (a slot here with nothing takeable, or an offer in hand: never a reservation, so
- * a saturated cluster duplicates nothing); and budget (redo_percent of the attempts under way and 1/20 of
- * the work done, at least one). When fewer than a quarter of the extra attempts win, the multiple doubles:
- * then these tasks are not late but large. (LATE: Zaharia et al. 2008; budget as in SCIENCE.md 3.) */
+ * Three things are needed (rule 6): evidence (at least SAMPLES_MIN run times of the same task are
+ * known, and the age is over the larger of their 95th percentile and a multiple of their median,
+ * plus the round trip); a free resource (a slot here with nothing takeable, or an offer in hand:
+ * never a reservation, so a saturated cluster duplicates nothing); and budget (redo_percent of the
+ * attempts under way and 1/20 of the work done, at least one). When fewer than a quarter of the
+ * extra attempts win, the multiple doubles: then these tasks are not late but large. (LATE: Zaharia
+ * et al. 2008; budget as in SCIENCE.md 3.) */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns)
 
 static int by_size (const void *a, const void *b)
 {
-    uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
 }
 
@@ -86,11 +87,13 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
         return false;
     if (target && pxi_branch_full (subtask->branch))
         return false;
-    const pxi_attempt_state *only = PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
+    const pxi_attempt_state *only =
+        PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
     if (!only->peer || only->peer == target)
         return false;
     uint64_t limit_ns = late_after_ns (subtask->job, subtask->spec.task);
-    return limit_ns != UINT64_MAX && core->now_ns - only->sent_ns > limit_ns + 2 * only->peer->rtt_ns;
+    return limit_ns != UINT64_MAX &&
+           core->now_ns - only->sent_ns > limit_ns + 2 * only->peer->rtt_ns;
 }
 
 /* The oldest first: it is what everybody waits for. */
@@ -98,7 +101,8 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
 {
     if (!core->config.speculation || !in_budget (core, job))
         return NULL;
-    PXI_LIST_EACH (link, &job->subtasks) {
+    PXI_LIST_EACH (link, &job->subtasks)
+    {
         pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
         if (subtask->crashes && !peer && !core->config.isolated)
             continue;
@@ -108,7 +112,8 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
     return NULL;
 }
 
-/* ---- redo here -------------------------------------------------------------------------------- */
+/* ---- redo here --------------------------------------------------------------------------------
+ */
 
 static void redo_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask)
 {
@@ -122,7 +127,7 @@ static void redo_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask)
     }
     run->redo = attempt;
     attempt->local = run->id;
-    SAY (core, "s%llu late and a slot free here -> redone here", (unsigned long long) subtask->id);
+    SAY (core, "s%llu late and a slot free here -> redone here", (unsigned long long)subtask->id);
 }
 
 void pxi_straggler_watch (pxi_core *core, pxi_job *job)

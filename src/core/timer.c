@@ -1,5 +1,5 @@
-/* Timers of one core: a heap ordered by (deadline, order of setting), so that equal deadlines fire in
- * the order in which they were set, on every machine. */
+/* Timers of one core: a heap ordered by (deadline, order of setting), so that equal deadlines fire
+ * in the order in which they were set, on every machine. */
 #include "core/state.h"
 
 void pxi_timer_clear (pxi_core *core, pxi_timer *timer)
@@ -13,7 +13,8 @@ bool pxi_timer_is_set (const pxi_timer *timer)
     return pxi_heap_holds (&timer->node);
 }
 
-void pxi_timer_set (pxi_core *core, pxi_timer *timer, pxi_timer_kind kind, void *owner, uint64_t at_ns)
+void pxi_timer_set (pxi_core *core, pxi_timer *timer, pxi_timer_kind kind, void *owner,
+                    uint64_t at_ns)
 {
     PXI_ASSERT (owner);
     pxi_timer_clear (core, timer);

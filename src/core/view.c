@@ -1,12 +1,13 @@
 /* The view: which peers this one knows, and what it thinks of them.
  *
- * Up to view_max peers all are known (SCIENCE.md 2.6); beyond that the view is a random sample, kept
- * random by exchanging random samples (Cyclon: Voulgaris, Gavidia, van Steen 2005: what was sent is what
- * is replaced). One exchange per interval and peer, whatever the size of the cluster. Who does not
- * answer becomes unresponsive, later evicted; hearsay does not bring an evicted one back, its own word
- * or a newer incarnation does.
+ * Up to view_max peers all are known (SCIENCE.md 2.6); beyond that the view is a random sample,
+ * kept random by exchanging random samples (Cyclon: Voulgaris, Gavidia, van Steen 2005: what was
+ * sent is what is replaced). One exchange per interval and peer, whatever the size of the cluster.
+ * Who does not answer becomes unresponsive, later evicted; hearsay does not bring an evicted one
+ * back, its own word or a newer incarnation does.
  *
- * Invariants: view[i]->view_at == i; a peer is freed only when it is in no view and in no relation. */
+ * Invariants: view[i]->view_at == i; a peer is freed only when it is in no view and in no relation.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,12 +18,14 @@ enum {
     PICK_DRAWS = 8,          /* random draws before the walk: finds a fit one with 1 - q^8 */
 };
 #define JOIN_RETRY_NS (250 * PXI_MS)
-#define DEAD_AFTER_NS (30 * PXI_SECOND) /* unresponsive this long: out of the view */
-#define GONE_FOR_NS (60 * PXI_SECOND)   /* evicted: hearsay is not believed this long */
-#define REFUSAL_COUNTS_NS (5 * PXI_SECOND) /* a name clash after this is the other side's problem */
+#define DEAD_AFTER_NS (30 * PXI_SECOND)    /* unresponsive this long: out of the view */
+#define GONE_FOR_NS (60 * PXI_SECOND)      /* evicted: hearsay is not believed this long */
+#define REFUSAL_COUNTS_NS (5 * PXI_SECOND) /* a name clash after this is the other side's problem  \
+                                            */
 #define RTT_FIRST_NS (1 * PXI_MS)
 
-/* ---- entries ---------------------------------------------------------------------------------- */
+/* ---- entries ----------------------------------------------------------------------------------
+ */
 
 pxi_peer *pxi_view_find (pxi_core *core, uint64_t id)
 {
@@ -108,9 +111,11 @@ static bool address_same (const pxi_address *a, const pxi_address *b)
     return a->kind == b->kind && a->port == b->port && !memcmp (a->ip, b->ip, sizeof a->ip);
 }
 
-/* ---- restart, silence, return ----------------------------------------------------------------- */
+/* ---- restart, silence, return -----------------------------------------------------------------
+ */
 
-/* A higher incarnation: the former self is dead, and with it all that it had of ours or we of its. */
+/* A higher incarnation: the former self is dead, and with it all that it had of ours or we of its.
+ */
 static void peer_restarted (pxi_core *core, pxi_peer *peer, uint64_t incarnation)
 {
     SAY (core, "%s restarted -> former self forgotten", pxi_core_name (peer));
@@ -159,8 +164,8 @@ void pxi_view_rtt (pxi_core *core, pxi_peer *peer, uint64_t sample_ns)
     peer->rtt_ns += !peer->rtt_ns;
 }
 
-/* How long an answer may take before it counts as lost. Generous: a peer whose host is overloaded is
- * late by tens of ms, and a probe given up in vain is a subtask that runs twice. */
+/* How long an answer may take before it counts as lost. Generous: a peer whose host is overloaded
+ * is late by tens of ms, and a probe given up in vain is a subtask that runs twice. */
 uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer)
 {
     uint64_t usual_ns = peer->rtt_ns + 4 * peer->rtt_var_ns;
@@ -171,7 +176,8 @@ uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer)
     return patience_ns < core->config.detect_ns ? patience_ns : core->config.detect_ns;
 }
 
-/* ---- records ---------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------
+ */
 
 static void forget_silent (pxi_core *core, pxi_peer *peer)
 {
@@ -182,8 +188,8 @@ static void forget_silent (pxi_core *core, pxi_peer *peer)
     pxi_view_unref (core, peer);
 }
 
-/* A full view takes a newcomer in place of a random one that nothing is shared with, so that it stays
- * a sample. */
+/* A full view takes a newcomer in place of a random one that nothing is shared with, so that it
+ * stays a sample. */
 static bool view_make_room (pxi_core *core)
 {
     if (core->n_view < core->config.view_max)
@@ -215,7 +221,7 @@ static void record_update (pxi_peer *peer, const pxi_peer_record *record)
 {
     peer->record = *record;
     peer->record.name[PXI_NAME_SIZE - 1] = 0;
-    peer->record.flags &= (uint16_t) ~PXI_PEER_LEAVING;
+    peer->record.flags &= (uint16_t)~PXI_PEER_LEAVING;
 }
 
 /* `own`: from the peer itself, not hearsay. */
@@ -255,12 +261,14 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
 static void merge (pxi_core *core, const pxi_message *message)
 {
     for (uint32_t i = 0; i < message->n_records; i++)
-        merge_record (core, &message->records[i], i == 0 && message->records[0].id == message->from);
+        merge_record (core, &message->records[i],
+                      i == 0 && message->records[0].id == message->from);
 }
 
 static bool anything_surplus (const pxi_core *core)
 {
-    PXI_LIST_EACH (link, &core->all_jobs) {
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
         if (PXI_LIST_ENTRY (link, pxi_job, in_core)->surplus)
             return true;
     }
@@ -277,7 +285,8 @@ static pxi_peer_record own_record (const pxi_core *core)
     return record;
 }
 
-/* Own record first, then a random sample without the receiver (partial Fisher-Yates on the view). */
+/* Own record first, then a random sample without the receiver (partial Fisher-Yates on the view).
+ */
 static void fill_records (pxi_core *core, pxi_message *message, uint64_t receiver)
 {
     pxi_peer_record *records = pxi_core_scratch (core, PXI_RECORDS_MAX * sizeof *records);
@@ -286,7 +295,7 @@ static void fill_records (pxi_core *core, pxi_message *message, uint64_t receive
     records[0] = own_record (core);
     uint32_t n = 1;
     for (uint32_t i = 0; i < core->n_view && n < PXI_RECORDS_MAX; i++) {
-        uint32_t at = i + (uint32_t) pxi_prng_below (&core->prng, core->n_view - i);
+        uint32_t at = i + (uint32_t)pxi_prng_below (&core->prng, core->n_view - i);
         pxi_peer *drawn = core->view[at], *other = core->view[i];
         core->view[i] = drawn;
         core->view[at] = other;
@@ -299,7 +308,8 @@ static void fill_records (pxi_core *core, pxi_message *message, uint64_t receive
     message->n_records = n;
 }
 
-/* ---- joining ---------------------------------------------------------------------------------- */
+/* ---- joining ----------------------------------------------------------------------------------
+ */
 
 static void say_hello (pxi_core *core, const pxi_address *address)
 {
@@ -363,8 +373,8 @@ static void on_refused (pxi_core *core, const pxi_message *message)
     pxi_core_act (core, PXI_DO_REFUSED)->err = message->err;
 }
 
-/* The name of a newcomer is taken by a peer that may be alive: let that one speak for itself. When it
- * stays silent the newcomer's next HELLO is welcome. True = wait. */
+/* The name of a newcomer is taken by a peer that may be alive: let that one speak for itself. When
+ * it stays silent the newcomer's next HELLO is welcome. True = wait. */
 static bool name_is_taken (pxi_core *core, const pxi_message *hello)
 {
     const pxi_peer_record *record = &hello->records[0];
@@ -388,7 +398,8 @@ static bool name_is_taken (pxi_core *core, const pxi_message *hello)
     return true;
 }
 
-/* ---- senders ---------------------------------------------------------------------------------- */
+/* ---- senders ----------------------------------------------------------------------------------
+ */
 
 /* A message for a former self: its sender should know that it is gone. */
 static void answer_stale (pxi_core *core, const pxi_message *message)
@@ -488,7 +499,8 @@ void pxi_view_message (pxi_core *core, pxi_peer *from, const pxi_message *messag
     }
 }
 
-/* ---- gossip ----------------------------------------------------------------------------------- */
+/* ---- gossip -----------------------------------------------------------------------------------
+ */
 
 /* Of three random ones the one not asked for longest: random enough, and nobody is forgotten. */
 static pxi_peer *gossip_partner (pxi_core *core)
@@ -557,7 +569,8 @@ void pxi_view_leave (pxi_core *core)
         pxi_lease_unreserve (core, 0);
 }
 
-/* ---- picking ---------------------------------------------------------------------------------- */
+/* ---- picking ----------------------------------------------------------------------------------
+ */
 
 bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module)
 {
@@ -580,7 +593,8 @@ static bool reserved_at (const pxi_job *job, const pxi_peer *peer)
 }
 
 /* One question at a time per peer: a second one would wait behind the first. */
-static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job *job, uint64_t avoid)
+static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job *job,
+                      uint64_t avoid)
 {
     if (!counts_as_responsive (peer) || peer->record.id == avoid)
         return false;
@@ -589,8 +603,8 @@ static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job 
     return !peer->n_probes && !reserved_at (job, peer) && pxi_view_fits (core, peer, job->module);
 }
 
-/* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is passed
- * over once; then a walk from a random place, so that the last free peer is found too. */
+/* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is
+ * passed over once; then a walk from a random place, so that the last free peer is found too. */
 pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid)
 {
     if (!core->n_responsive)
@@ -601,7 +615,7 @@ pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid)
         if (!passed_over && eligible (core, drawn, job, avoid))
             return drawn;
     }
-    uint32_t from = (uint32_t) pxi_prng_below (&core->prng, core->n_view);
+    uint32_t from = (uint32_t)pxi_prng_below (&core->prng, core->n_view);
     for (uint32_t i = 0; i < core->n_view; i++) {
         pxi_peer *walked = core->view[(from + i) % core->n_view];
         if (eligible (core, walked, job, avoid))

@@ -1,16 +1,18 @@
 /* Serving: busy or free, slots among jobs, runs for masters, volunteering.
  *
- * Slots are what a peer has to give. A job that is here may use `allowed` of them: its executor's threads
- * take and leave slots below that without asking, so local work costs no message. used = threads that
- * execute plus runs that were handed down and not yet taken up; free = slots - used - leased.
+ * Slots are what a peer has to give. A job that is here may use `allowed` of them: its executor's
+ * threads take and leave slots below that without asking, so local work costs no message. used =
+ * threads that execute plus runs that were handed down and not yet taken up; free = slots - used -
+ * leased.
  *
- * Sharing: every job here and every reservation of a job that is not (or wants more) is a claimant; slots
- * are dealt one at a time in turn until demands are met (max-min fairness); where the last slots do not
- * divide, the turn moves each quantum. An executor over its allowance yields at the next task boundary.
- * What is left over is lent to the jobs that are here, so that they can grow without asking.
+ * Sharing: every job here and every reservation of a job that is not (or wants more) is a claimant;
+ * slots are dealt one at a time in turn until demands are met (max-min fairness); where the last
+ * slots do not divide, the turn moves each quantum. An executor over its allowance yields at the
+ * next task boundary. What is left over is lent to the jobs that are here, so that they can grow
+ * without asking.
  *
- * Invariants: n_runs of a job is the number of its runs; a job is freed when it has no run, no subtask
- * away and no take under way; a stopped run has no master any more. */
+ * Invariants: n_runs of a job is the number of its runs; a job is freed when it has no run, no
+ * subtask away and no take under way; a stopped run has no master any more. */
 #include <string.h>
 
 #include "core/state.h"
@@ -25,7 +27,8 @@ enum {
 #define HOST_BUSY_RETRY_NS PXI_SECOND
 #define SENT_FOR_NS(core) (4 * (core)->handshake_ns) /* a lost result is asked for within two */
 
-/* ---- jobs ------------------------------------------------------------------------------------- */
+/* ---- jobs -------------------------------------------------------------------------------------
+ */
 
 static uint64_t job_hash (pxi_job_id id)
 {
@@ -111,25 +114,28 @@ static void job_close (pxi_core *core, pxi_job *job)
 void pxi_worker_close_jobs (pxi_core *core)
 {
     core->close_pending = false;
-    PXI_LIST_EACH_SAFE (link, &core->all_jobs) {
+    PXI_LIST_EACH_SAFE (link, &core->all_jobs)
+    {
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (!job->n_runs)
             job_close (core, job);
     }
 }
 
-/* ---- slots ------------------------------------------------------------------------------------ */
+/* ---- slots ------------------------------------------------------------------------------------
+ */
 
 static uint32_t busy_of (const pxi_job *job)
 {
     uint64_t not_taken_up = job->runs_sent - job->runs_echoed;
-    return job->active + (uint32_t) (not_taken_up < job->n_runs ? not_taken_up : job->n_runs);
+    return job->active + (uint32_t)(not_taken_up < job->n_runs ? not_taken_up : job->n_runs);
 }
 
 static uint32_t slots_used (const pxi_core *core)
 {
     uint32_t used = 0;
-    PXI_LIST_EACH (link, &core->all_jobs) {
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
         used += busy_of (PXI_LIST_ENTRY (link, pxi_job, in_core));
     }
     return used;
@@ -147,7 +153,8 @@ bool pxi_worker_can (const pxi_core *core, uint64_t module)
         if (core->self.modules[i] == module)
             return true;
     }
-    /* More modules than the record holds: the driver answers with PXI_RESULT_CANNOT when it has none. */
+    /* More modules than the record holds: the driver answers with PXI_RESULT_CANNOT when it has
+     * none. */
     return (core->self.flags & PXI_PEER_MORE_MODULES) != 0;
 }
 
@@ -161,7 +168,8 @@ typedef struct claimant {
 static uint32_t claimants (pxi_core *core, claimant *all)
 {
     uint32_t n = 0;
-    PXI_LIST_EACH (link, &core->all_jobs) {
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (n < PXI_JOBS_MAX)
             all[n++] = (claimant){job, job->id, busy_of (job) + job->wanted, job->claims, 0};
@@ -195,7 +203,8 @@ static bool deal (const pxi_core *core, claimant *all, uint32_t n, uint32_t *n_s
     return false;
 }
 
-static void offer (pxi_core *core, pxi_peer *master, pxi_lease *lease, uint64_t probe, pxi_job_id job)
+static void offer (pxi_core *core, pxi_peer *master, pxi_lease *lease, uint64_t probe,
+                   pxi_job_id job)
 {
     pxi_message *message = pxi_core_send (core, master, PXI_OFFER);
     message->probe = probe;
@@ -248,12 +257,13 @@ static void allow (pxi_core *core, pxi_job *job, uint32_t allowed)
     action->count = allowed;
 }
 
-/* A job whose share fell keeps its threads until their next task boundary: what it still holds cannot
- * be given to another yet. Its ACTIVE event brings the rest. */
+/* A job whose share fell keeps its threads until their next task boundary: what it still holds
+ * cannot be given to another yet. Its ACTIVE event brings the rest. */
 static uint32_t what_nobody_holds (const pxi_core *core)
 {
     uint32_t held = core->slots_leased;
-    PXI_LIST_EACH (link, &core->all_jobs) {
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
         held += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
     }
     return held < core->self.slots ? core->self.slots - held : 0;
@@ -311,7 +321,8 @@ void pxi_worker_active (pxi_core *core, const pxi_event *event)
         pxi_worker_volunteer_soon (core, false);
 }
 
-/* ---- runs ------------------------------------------------------------------------------------- */
+/* ---- runs -------------------------------------------------------------------------------------
+ */
 
 pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec)
 {
@@ -386,7 +397,8 @@ static void run_free (pxi_core *core, pxi_run *run)
 void pxi_worker_submit (pxi_core *core, const pxi_event *event)
 {
     pxi_action *failed = NULL;
-    pxi_job *job = core->draining ? NULL : pxi_worker_job (core, event->attempt.job, event->attempt.module);
+    pxi_job *job =
+        core->draining ? NULL : pxi_worker_job (core, event->attempt.job, event->attempt.module);
     if (job) {
         job->root = core->next_id; /* the run's, so that its action says root */
         pxi_run *root = pxi_worker_run (core, job, NULL, &event->attempt);
@@ -405,7 +417,8 @@ void pxi_worker_submit (pxi_core *core, const pxi_event *event)
     failed->err = core->draining ? PX_ESTATE : PX_EFULL;
 }
 
-/* ---- results that may be sent again ----------------------------------------------------------- */
+/* ---- results that may be sent again -----------------------------------------------------------
+ */
 
 static void sent_drop (pxi_core *core, pxi_sent_result *sent)
 {
@@ -430,21 +443,21 @@ static void sent_lapse (pxi_core *core)
 static void sent_keep (pxi_core *core, const pxi_peer *master, const pxi_event *event, pxi_key key)
 {
     pxi_sent_result *sent = core->n_sent < SENT_MAX && event->size_bytes <= SENT_SIZE_MAX
-                            ? pxi_core_alloc (core, sizeof *sent)
-                            : NULL;
+                                ? pxi_core_alloc (core, sizeof *sent)
+                                : NULL;
     if (!sent) {
         pxi_core_forget (core, event->blob);
         return;
     }
     *sent = (pxi_sent_result){.peer = master->record.id,
-                          .peer_incarnation = master->record.incarnation,
-                          .key = key,
-                          .result = event->result,
-                          .run_ns = event->run_ns,
-                          .blob = event->blob,
-                          .sent_ns = core->now_ns,
-                          .until_ns = core->now_ns + SENT_FOR_NS (core),
-                          .size_bytes = event->size_bytes};
+                              .peer_incarnation = master->record.incarnation,
+                              .key = key,
+                              .result = event->result,
+                              .run_ns = event->run_ns,
+                              .blob = event->blob,
+                              .sent_ns = core->now_ns,
+                              .until_ns = core->now_ns + SENT_FOR_NS (core),
+                              .size_bytes = event->size_bytes};
     pxi_list_add_last (&core->sent, &sent->in_core);
     core->n_sent++;
     if (!pxi_timer_is_set (&core->sent_timer))
@@ -464,7 +477,8 @@ static void send_result (pxi_core *core, const pxi_peer *master, pxi_key key, px
 
 static pxi_sent_result *sent_find (pxi_core *core, const pxi_peer *master, pxi_key key)
 {
-    PXI_LIST_EACH (link, &core->sent) {
+    PXI_LIST_EACH (link, &core->sent)
+    {
         pxi_sent_result *sent = PXI_LIST_ENTRY (link, pxi_sent_result, in_core);
         if (sent->key.subtask == key.subtask && sent->key.attempt == key.attempt &&
             sent->peer == master->record.id && sent->peer_incarnation == master->record.incarnation)
@@ -483,17 +497,18 @@ bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key)
     if (core->now_ns - sent->sent_ns <= on_its_way_ns)
         return true;
     SAY (core, "%s still waits for s%llu.%u -> result sent again", pxi_core_name (master),
-         (unsigned long long) key.subtask, key.attempt);
+         (unsigned long long)key.subtask, key.attempt);
     sent->sent_ns = core->now_ns;
     send_result (core, master, key, sent->result, sent->run_ns, sent->blob, sent->size_bytes);
     return true;
 }
 
-/* ---- a run ends ------------------------------------------------------------------------------- */
+/* ---- a run ends -------------------------------------------------------------------------------
+ */
 
 static void finished_for_master (pxi_core *core, pxi_run *run, const pxi_event *event)
 {
-    SAY (core, "s%llu.%u ended -> result to %s", (unsigned long long) run->spec.key.subtask,
+    SAY (core, "s%llu.%u ended -> result to %s", (unsigned long long)run->spec.key.subtask,
          run->spec.key.attempt, pxi_core_name (run->master));
     send_result (core, run->master, run->spec.key, event->result, event->run_ns, event->blob,
                  event->size_bytes);
@@ -563,7 +578,8 @@ void pxi_worker_finished (pxi_core *core, const pxi_event *event)
         core->stats.extra_ns += event->run_ns;
         pxi_core_forget (core, event->blob);
     } else if (redo) {
-        pxi_branch_result (core, redo, event->result, event->run_ns, event->blob, event->size_bytes);
+        pxi_branch_result (core, redo, event->result, event->run_ns, event->blob,
+                           event->size_bytes);
     } else if (run->master) {
         finished_for_master (core, run, event);
     } else {
@@ -592,10 +608,11 @@ void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id)
     pxi_worker_stop (core, root);
 }
 
-/* ---- messages --------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------
+ */
 
-static void answer_busy (pxi_core *core, const pxi_peer *to, const pxi_message *probe, bool reserved,
-                         uint64_t retry_ns)
+static void answer_busy (pxi_core *core, const pxi_peer *to, const pxi_message *probe,
+                         bool reserved, uint64_t retry_ns)
 {
     pxi_message *message = pxi_core_send (core, to, PXI_BUSY);
     message->probe = probe->probe;
@@ -605,13 +622,14 @@ static void answer_busy (pxi_core *core, const pxi_peer *to, const pxi_message *
          reserved ? ", reserved" : "");
 }
 
-static void answer_cannot (pxi_core *core, const pxi_peer *to, const pxi_message *probe, uint32_t err)
+static void answer_cannot (pxi_core *core, const pxi_peer *to, const pxi_message *probe,
+                           uint32_t err)
 {
     pxi_message *message = pxi_core_send (core, to, PXI_CANNOT);
     message->probe = probe->probe;
     message->err = err;
     message->duration_ns = CANNOT_NS;
-    SAY (core, "probe from %s -> cannot: %s", pxi_core_name (to), px_err_text ((px_err) err));
+    SAY (core, "probe from %s -> cannot: %s", pxi_core_name (to), px_err_text ((px_err)err));
 }
 
 static void drop_payloads (pxi_core *core, const pxi_message *message)
@@ -622,7 +640,8 @@ static void drop_payloads (pxi_core *core, const pxi_message *message)
 
 static bool in_hand (const pxi_peer *master, pxi_key key)
 {
-    PXI_LIST_EACH (link, &master->runs) {
+    PXI_LIST_EACH (link, &master->runs)
+    {
         const pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
         if (run->spec.key.subtask == key.subtask && run->spec.key.attempt == key.attempt)
             return true;
@@ -680,9 +699,10 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
         pxi_core_forget (core, inlined->blob);
 }
 
-static void hand_back (pxi_core *core, const pxi_peer *master, const pxi_attempt *spec, pxi_result result)
+static void hand_back (pxi_core *core, const pxi_peer *master, const pxi_attempt *spec,
+                       pxi_result result)
 {
-    SAY (core, "s%llu.%u cannot start -> handed back to %s", (unsigned long long) spec->key.subtask,
+    SAY (core, "s%llu.%u cannot start -> handed back to %s", (unsigned long long)spec->key.subtask,
          spec->key.attempt, pxi_core_name (master));
     send_result (core, master, spec->key, result, 0, 0, 0);
     pxi_core_forget (core, spec->blob);
@@ -726,12 +746,13 @@ static void on_decline (pxi_core *core, pxi_peer *from, const pxi_message *messa
 static void on_cancel (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     for (uint32_t k = 0; k < message->n_keys; k++) {
-        PXI_LIST_EACH_SAFE (link, &from->runs) {
+        PXI_LIST_EACH_SAFE (link, &from->runs)
+        {
             pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
             if (run->spec.key.subtask == message->keys[k].subtask &&
                 run->spec.key.attempt == message->keys[k].attempt) {
                 SAY (core, "%s cancels s%llu.%u -> stopped", pxi_core_name (from),
-                     (unsigned long long) run->spec.key.subtask, run->spec.key.attempt);
+                     (unsigned long long)run->spec.key.subtask, run->spec.key.attempt);
                 pxi_worker_stop (core, run);
             }
         }
@@ -759,7 +780,8 @@ void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *mess
     }
 }
 
-/* ---- a master is lost, this peer leaves ------------------------------------------------------- */
+/* ---- a master is lost, this peer leaves -------------------------------------------------------
+ */
 
 void pxi_worker_abandon (pxi_core *core, pxi_peer *master)
 {
@@ -774,7 +796,8 @@ void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer)
         if (core->ring[i].peer == peer->record.id)
             pxi_lease_unreserve (core, i);
     }
-    PXI_LIST_EACH_SAFE (link, &core->leases) {
+    PXI_LIST_EACH_SAFE (link, &core->leases)
+    {
         pxi_lease *lease = PXI_LIST_ENTRY (link, pxi_lease, in_core);
         if (lease->master == peer)
             pxi_lease_end (core, lease);
@@ -784,7 +807,8 @@ void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer)
 
 void pxi_worker_hand_back (pxi_core *core)
 {
-    PXI_LIST_EACH_SAFE (link, &core->all_runs) {
+    PXI_LIST_EACH_SAFE (link, &core->all_runs)
+    {
         pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, in_core);
         if (run->master)
             send_result (core, run->master, run->spec.key, PXI_RESULT_RETURNED, 0, 0, 0);
@@ -792,7 +816,8 @@ void pxi_worker_hand_back (pxi_core *core)
     }
 }
 
-/* ---- volunteering ----------------------------------------------------------------------------- */
+/* ---- volunteering -----------------------------------------------------------------------------
+ */
 
 static bool idle (const pxi_core *core)
 {
@@ -807,7 +832,8 @@ void pxi_worker_volunteer_soon (pxi_core *core, bool evidence)
     if (core->volunteer_failures >= VOLUNTEER_TRIES || pxi_timer_is_set (&core->volunteer) ||
         !idle (core))
         return;
-    uint32_t step = core->volunteer_failures < VOLUNTEER_STEPS ? core->volunteer_failures : VOLUNTEER_STEPS;
+    uint32_t step =
+        core->volunteer_failures < VOLUNTEER_STEPS ? core->volunteer_failures : VOLUNTEER_STEPS;
     uint64_t pause_ns = pxi_prng_below (&core->prng, PXI_MS << step);
     pxi_timer_set (core, &core->volunteer, PXI_TIMER_VOLUNTEER, core, core->now_ns + 1 + pause_ns);
 }
@@ -827,7 +853,8 @@ static void volunteer (pxi_core *core)
     if (!target)
         return;
     uint32_t n_slots = pxi_worker_free (core);
-    pxi_lease *lease = pxi_lease_give (core, target, n_slots < VOLUNTEER_SLOTS ? n_slots : VOLUNTEER_SLOTS);
+    pxi_lease *lease =
+        pxi_lease_give (core, target, n_slots < VOLUNTEER_SLOTS ? n_slots : VOLUNTEER_SLOTS);
     if (!lease)
         return;
     SAY (core, "idle -> %s offered %u slots unasked", pxi_core_name (target), lease->n_slots);

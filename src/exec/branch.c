@@ -1,7 +1,8 @@
 /* Branches, from their task's side: adding, joining, taking outcomes one by one, cancelling.
  *
- * Outcomes reach the owner on two ways: a subtask that it popped itself and called ends in place; all
- * others come over branch->done. Either way settle () sees each exactly once, on the owner's stack. */
+ * Outcomes reach the owner on two ways: a subtask that it popped itself and called ends in place;
+ * all others come over branch->done. Either way settle () sees each exactly once, on the owner's
+ * stack. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,8 @@ enum {
     ID_SHIFT = 48,
 };
 
-/* ---- handles ---------------------------------------------------------------------------------- */
+/* ---- handles ----------------------------------------------------------------------------------
+ */
 
 static px_branch handle_of (const pxi_open_branch *branch)
 {
@@ -29,7 +31,8 @@ static pxi_open_branch *find (px_branch handle)
     return branch;
 }
 
-/* ---- open ------------------------------------------------------------------------------------- */
+/* ---- open -------------------------------------------------------------------------------------
+ */
 
 static int32_t number_of (const pxi_pool *pool, const char *point, int32_t asked)
 {
@@ -73,7 +76,8 @@ px_err px_branch_open (px_task *task, const char *point, const px_branch_options
     return PX_OK;
 }
 
-/* ---- outcomes --------------------------------------------------------------------------------- */
+/* ---- outcomes ---------------------------------------------------------------------------------
+ */
 
 static void outcome_of (const pxi_item *item, px_outcome *outcome)
 {
@@ -92,7 +96,8 @@ static void keep_causes (pxi_open_branch *branch, const pxi_item *item)
 {
     branch->n_failed++;
     if (!atomic_load (&branch->cancelled) || item->code != PX_ECANCELLED)
-        pxi_failures_append (&branch->task->causes, &item->failures, 0); /* one level deeper when the task ends */
+        pxi_failures_append (&branch->task->causes, &item->failures,
+                             0); /* one level deeper when the task ends */
 }
 
 static void react (pxi_open_branch *branch, pxi_item *item)
@@ -153,7 +158,8 @@ static void drain (pxi_open_branch *branch)
     }
 }
 
-/* ---- progress: do one subtask here, or wait --------------------------------------------------- */
+/* ---- progress: do one subtask here, or wait ---------------------------------------------------
+ */
 
 static bool run_newest_here (pxi_open_branch *branch)
 {
@@ -185,7 +191,8 @@ static void advance (pxi_open_branch *branch, uint64_t open_max, bool one_will_d
     }
 }
 
-/* ---- add -------------------------------------------------------------------------------------- */
+/* ---- add --------------------------------------------------------------------------------------
+ */
 
 static bool items_room (pxi_open_branch *branch)
 {
@@ -222,8 +229,8 @@ static px_err can_add (pxi_open_branch *branch, const void *input, size_t size)
         return branch->err != PX_OK ? branch->err : PX_ECANCELLED;
     if (size <= branch->task->pool->config.input_size_max)
         return PX_OK;
-    px_task_fail_at (branch->task, "", 0, "an input of %zu bytes is over this peer's limit of %zu", size,
-                     branch->task->pool->config.input_size_max);
+    px_task_fail_at (branch->task, "", 0, "an input of %zu bytes is over this peer's limit of %zu",
+                     size, branch->task->pool->config.input_size_max);
     return PX_ETOOBIG;
 }
 
@@ -265,7 +272,8 @@ px_err px_branch_add (px_branch handle, px_task_fn *function, const void *input,
     return PX_OK;
 }
 
-/* ---- join and results ------------------------------------------------------------------------- */
+/* ---- join and results -------------------------------------------------------------------------
+ */
 
 px_err px_branch_join (px_branch handle)
 {
@@ -339,7 +347,8 @@ px_err px_branch_next (px_branch handle, uint64_t *index, px_outcome *outcome)
     return PX_OK;
 }
 
-/* ---- cancel and close ------------------------------------------------------------------------- */
+/* ---- cancel and close -------------------------------------------------------------------------
+ */
 
 px_err px_branch_cancel (px_branch handle)
 {
@@ -370,8 +379,8 @@ static void unlink_branch (px_task *task, pxi_open_branch *branch)
     *link = branch->next;
 }
 
-/* The handle is dead at once. What still runs somewhere keeps the branch until the task ends: closing
- * never blocks, returning from a task may. */
+/* The handle is dead at once. What still runs somewhere keeps the branch until the task ends:
+ * closing never blocks, returning from a task may. */
 px_err px_branch_close (px_branch handle)
 {
     pxi_open_branch *branch = find (handle);

@@ -34,8 +34,8 @@ static px_err add_chunks (px_branch branch, uint64_t begin, uint64_t end, uint64
 }
 
 px_err px_for (px_task *task, const char *point, uint64_t begin, uint64_t end, uint64_t grain,
-               px_task_fn *function, const void *shared, size_t shared_size, px_reaction_fn *reaction,
-               void *reaction_context)
+               px_task_fn *function, const void *shared, size_t shared_size,
+               px_reaction_fn *reaction, void *reaction_context)
 {
     if (begin > end || (!shared && shared_size))
         return PX_EINVAL;
@@ -122,7 +122,7 @@ typedef struct folding {
         void *bytes;
         size_t size;
         bool here;
-    } *early;
+    } * early;
 } folding;
 
 static void fold_early (folding *fold)
@@ -158,7 +158,8 @@ static px_err fold_result (void *context, uint64_t index, const px_outcome *outc
 }
 
 px_err px_map_reduce (px_task *task, const char *point, px_task_fn *function, const void *items,
-                      size_t item_size, size_t n_items, px_reduce_fn *reduce, void *total, int ordered)
+                      size_t item_size, size_t n_items, px_reduce_fn *reduce, void *total,
+                      int ordered)
 {
     if (!reduce)
         return PX_EINVAL;

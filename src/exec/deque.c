@@ -1,5 +1,5 @@
-/* The deque of Chase and Lev, with the orders of Le et al.; deque.h says who may call what. An array is
- * doubled by its owner only, and thieves go on reading the one they saw. */
+/* The deque of Chase and Lev, with the orders of Le et al.; deque.h says who may call what. An
+ * array is doubled by its owner only, and thieves go on reading the one they saw. */
 #include "exec/deque.h"
 
 #include <stdlib.h>

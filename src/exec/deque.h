@@ -1,6 +1,7 @@
-/* A work-stealing deque of pointers: the owner pushes and pops at the bottom, anyone steals the oldest
- * at the top. Chase and Lev (SPAA 2005) with the C11 orders of Le, Pop, Cohen, Zappella Nardelli
- * (PPoPP 2013). Arrays that were outgrown live until the deque ends: a thief may still read them. */
+/* A work-stealing deque of pointers: the owner pushes and pops at the bottom, anyone steals the
+ * oldest at the top. Chase and Lev (SPAA 2005) with the C11 orders of Le, Pop, Cohen, Zappella
+ * Nardelli (PPoPP 2013). Arrays that were outgrown live until the deque ends: a thief may still
+ * read them. */
 #ifndef PXI_EXEC_DEQUE_H
 #define PXI_EXEC_DEQUE_H
 

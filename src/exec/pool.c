@@ -1,13 +1,15 @@
 /* The pool: threads, what they run next, and the agent's commands.
  *
- * A thread runs the scheduler on its own stack; each pass resumes one fiber and then does what that fiber
- * asked for (wait, yield, sleep, end): only from here, when the fiber's stack is left, may others resume
- * it. Order of work: fibers that are ready, the own deque, what was given back, new runs, stealing.
+ * A thread runs the scheduler on its own stack; each pass resumes one fiber and then does what that
+ * fiber asked for (wait, yield, sleep, end): only from here, when the fiber's stack is left, may
+ * others resume it. Order of work: fibers that are ready, the own deque, what was given back, new
+ * runs, stealing.
  *
- * Threads execute only while they hold one of the `allowed` slots (active <= allowed, but for a moment
- * after the allowance fell: then the next boundary gives one up). Without work a thread spins briefly,
- * then gives its slot up and sleeps. Whoever pushes looks at one flag; the sleeper makes up for that with
- * a barrier in all threads (membarrier) between announcing itself and its last look.
+ * Threads execute only while they hold one of the `allowed` slots (active <= allowed, but for a
+ * moment after the allowance fell: then the next boundary gives one up). Without work a thread
+ * spins briefly, then gives its slot up and sleeps. Whoever pushes looks at one flag; the sleeper
+ * makes up for that with a barrier in all threads (membarrier) between announcing itself and its
+ * last look.
  *
  * Slow paths share pool->lock. Notices go up with the lock held, so that they are in order. */
 #include <linux/membarrier.h>
@@ -22,7 +24,7 @@
 #include "exec/state.h"
 
 enum {
-    SPINS = 40,          /* looks for work before a thread sleeps */
+    SPINS = 40,           /* looks for work before a thread sleeps */
     TAKE_LOOKS_MAX = 256, /* entries that one TAKE may move out of its way */
 };
 #define PROGRESS_NS UINT64_C (100000000)
@@ -32,7 +34,7 @@ static _Thread_local pxi_thread *self;
 /* Never inlined: a fiber may go on in another thread, and the address must not be remembered. */
 __attribute__ ((noinline)) pxi_thread *pxi_thread_self (void)
 {
-    __asm__ volatile ("");
+    __asm__ volatile("");
     return self;
 }
 
@@ -47,7 +49,8 @@ bool pxi_pool_current (uint64_t *run, uint32_t *task)
     return true;
 }
 
-/* ---- items ------------------------------------------------------------------------------------ */
+/* ---- items ------------------------------------------------------------------------------------
+ */
 
 pxi_item *pxi_item_new (pxi_pool *pool)
 {
@@ -119,7 +122,8 @@ void pxi_pool_branch_free (pxi_pool *pool, pxi_open_branch *branch)
     pthread_mutex_unlock (&pool->lock);
 }
 
-/* ---- notices (with the lock) ------------------------------------------------------------------ */
+/* ---- notices (with the lock) ------------------------------------------------------------------
+ */
 
 void pxi_pool_notify (pxi_pool *pool, pxi_notice *notice)
 {
@@ -159,12 +163,13 @@ static void tell_surplus (pxi_pool *pool)
     pxi_pool_notify (pool, &notice);
 }
 
-/* ---- waking (with the lock) ------------------------------------------------------------------- */
+/* ---- waking (with the lock) -------------------------------------------------------------------
+ */
 
 static void set_wakeable (pxi_pool *pool)
 {
-    bool sleeper = pool->n_sleeping > pool->n_waking ||
-                   atomic_load (&pool->n_threads) < pool->config.slots;
+    bool sleeper =
+        pool->n_sleeping > pool->n_waking || atomic_load (&pool->n_threads) < pool->config.slots;
     bool useful = pool->active + pool->n_waking + pool->n_starting < pool->allowed || !pool->wanted;
     atomic_store_explicit (&pool->wakeable, sleeper && useful && !pool->closing,
                            memory_order_relaxed);
@@ -200,7 +205,8 @@ static void wake (pxi_pool *pool)
         } else {
             start_thread (pool);
         }
-    } else if (pool->active + pool->n_waking + pool->n_starting < pool->config.slots && !pool->wanted) {
+    } else if (pool->active + pool->n_waking + pool->n_starting < pool->config.slots &&
+               !pool->wanted) {
         pool->wanted = pool->config.slots - pool->active;
         tell_active (pool);
     }
@@ -233,7 +239,8 @@ static void make_ready (pxi_pool *pool, pxi_fiber *fiber)
     wake (pool);
 }
 
-/* ---- ends of subtasks ------------------------------------------------------------------------- */
+/* ---- ends of subtasks -------------------------------------------------------------------------
+ */
 
 /* From any thread. The branch may be gone the moment the item is on its list, so the fiber is read
  * before: it is the branch's task's for as long as the task lives. */
@@ -328,7 +335,8 @@ static void run_finished (pxi_pool *pool, pxi_item *item)
     run_free (run);
 }
 
-/* ---- fibers ----------------------------------------------------------------------------------- */
+/* ---- fibers -----------------------------------------------------------------------------------
+ */
 
 static void fiber_main (void *argument)
 {
@@ -424,7 +432,8 @@ void pxi_pool_sleep (px_task *task, uint64_t until_ns)
     leave (task, AFTER_SLEEP);
 }
 
-/* ---- what a fiber asked for when it left ------------------------------------------------------ */
+/* ---- what a fiber asked for when it left ------------------------------------------------------
+ */
 
 static void park_on_branch (pxi_pool *pool, pxi_fiber *fiber, pxi_open_branch *branch)
 {
@@ -445,7 +454,8 @@ static void park_asleep (pxi_pool *pool, pxi_fiber *fiber, uint64_t until_ns)
 {
     pthread_mutex_lock (&pool->lock);
     bool stopped = atomic_load (&fiber->item->run->stopped);
-    if (stopped || !pxi_heap_add (&pool->sleepers, &fiber->sleep, until_ns, ++pool->sleep_sequence)) {
+    if (stopped ||
+        !pxi_heap_add (&pool->sleepers, &fiber->sleep, until_ns, ++pool->sleep_sequence)) {
         make_ready (pool, fiber);
     } else {
         update_next_sleep (pool);
@@ -456,7 +466,8 @@ static void park_asleep (pxi_pool *pool, pxi_fiber *fiber, uint64_t until_ns)
 
 static void wake_sleepers (pxi_pool *pool, uint64_t now_ns)
 {
-    for (pxi_heap_node *node; (node = pxi_heap_first (&pool->sleepers)) && node->deadline <= now_ns;) {
+    for (pxi_heap_node *node;
+         (node = pxi_heap_first (&pool->sleepers)) && node->deadline <= now_ns;) {
         pxi_heap_remove (&pool->sleepers, node);
         make_ready (pool, PXI_LIST_ENTRY (node, pxi_fiber, sleep));
     }
@@ -530,7 +541,8 @@ static void resume (pxi_thread *thread, pxi_fiber *fiber)
     }
 }
 
-/* ---- finding work ----------------------------------------------------------------------------- */
+/* ---- finding work -----------------------------------------------------------------------------
+ */
 
 static pxi_item *list_pop (pxi_item **first, pxi_item **last)
 {
@@ -655,7 +667,8 @@ static bool execute_one (pxi_thread *thread)
     return true;
 }
 
-/* ---- slots and sleep -------------------------------------------------------------------------- */
+/* ---- slots and sleep --------------------------------------------------------------------------
+ */
 
 static void set_excess (pxi_pool *pool)
 {
@@ -664,11 +677,12 @@ static void set_excess (pxi_pool *pool)
 
 static bool anything_to_do (const pxi_pool *pool)
 {
-    return atomic_load (&pool->n_ready) || atomic_load (&pool->n_queued) || waiting_in_deques (pool);
+    return atomic_load (&pool->n_ready) || atomic_load (&pool->n_queued) ||
+           waiting_in_deques (pool);
 }
 
-/* All threads of the process pass a barrier here: what they pushed before is seen after it, and what
- * they push after it they push with `wakeable` seen. */
+/* All threads of the process pass a barrier here: what they pushed before is seen after it, and
+ * what they push after it they push with `wakeable` seen. */
 static void barrier_everywhere (void)
 {
     if (syscall (SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
@@ -792,7 +806,8 @@ static void *thread_main (void *argument)
     return NULL;
 }
 
-/* ---- handing over (with the lock) ------------------------------------------------------------- */
+/* ---- handing over (with the lock) -------------------------------------------------------------
+ */
 
 static bool may_leave (const pxi_item *item)
 {
@@ -912,7 +927,8 @@ static void give_back (pxi_pool *pool, const pxi_command *command)
     tell_surplus (pool);
 }
 
-/* ---- outcomes from elsewhere ------------------------------------------------------------------ */
+/* ---- outcomes from elsewhere ------------------------------------------------------------------
+ */
 
 static void merge_shares (pxi_pool_run *run, const pxi_chain *chain)
 {
@@ -927,9 +943,8 @@ static void merge_shares (pxi_pool_run *run, const pxi_chain *chain)
 
 static void take_failures (pxi_pool *pool, pxi_item *item, const pxi_chain *chain, px_err code)
 {
-    pxi_failures remote = {.items = chain->failures,
-                           .n = chain->n_failures,
-                           .n_dropped = chain->n_failures_dropped};
+    pxi_failures remote = {
+        .items = chain->failures, .n = chain->n_failures, .n_dropped = chain->n_failures_dropped};
     pxi_failures_append (&item->failures, &remote, 0);
     if (!item->failures.n) {
         px_failure plain = {.code = code,
@@ -1007,11 +1022,13 @@ void pxi_pool_withdraw (pxi_pool *pool, pxi_open_branch *branch)
     complete_all (withdrawn);
 }
 
-/* ---- other commands --------------------------------------------------------------------------- */
+/* ---- other commands ---------------------------------------------------------------------------
+ */
 
 static pxi_pool_run *find_run (pxi_pool *pool, uint64_t id)
 {
-    PXI_LIST_EACH (link, &pool->runs) {
+    PXI_LIST_EACH (link, &pool->runs)
+    {
         pxi_pool_run *run = PXI_LIST_ENTRY (link, pxi_pool_run, in_pool);
         if (run->id == id)
             return run;
@@ -1037,8 +1054,8 @@ static void wake_stopped_sleepers (pxi_pool *pool)
     update_next_sleep (pool);
 }
 
-/* Its subtasks elsewhere are withdrawn; those here find out at their next call; those not started are
- * dropped when a thread comes upon them. */
+/* Its subtasks elsewhere are withdrawn; those here find out at their next call; those not started
+ * are dropped when a thread comes upon them. */
 static pxi_item *stop (pxi_pool *pool, pxi_pool_run *run)
 {
     pxi_item *withdrawn = NULL;
@@ -1047,7 +1064,8 @@ static pxi_item *stop (pxi_pool *pool, pxi_pool_run *run)
     for (pxi_open_branch *branch = pool->all_branches; branch; branch = branch->all) {
         if (!branch->id || pxi_list_is_empty (&branch->exported))
             continue;
-        pxi_item *first = PXI_LIST_ENTRY (pxi_list_first (&branch->exported), pxi_item, in_exported);
+        pxi_item *first =
+            PXI_LIST_ENTRY (pxi_list_first (&branch->exported), pxi_item, in_exported);
         if (first->run != run)
             continue;
         for (pxi_item *item = withdraw_locked (pool, branch); item;) {
@@ -1063,7 +1081,8 @@ static pxi_item *stop (pxi_pool *pool, pxi_pool_run *run)
 static pxi_item *stop_all (pxi_pool *pool)
 {
     pxi_item *withdrawn = NULL;
-    PXI_LIST_EACH (link, &pool->runs) {
+    PXI_LIST_EACH (link, &pool->runs)
+    {
         pxi_item *some = stop (pool, PXI_LIST_ENTRY (link, pxi_pool_run, in_pool));
         while (some) {
             pxi_item *next = some->next;
@@ -1180,7 +1199,8 @@ static void submit (pxi_executor *executor, pxi_command *command)
     pxi_bytes_release (command->outcome.chain);
 }
 
-/* ---- new and destroy -------------------------------------------------------------------------- */
+/* ---- new and destroy --------------------------------------------------------------------------
+ */
 
 static void free_fibers (pxi_fiber *fiber)
 {

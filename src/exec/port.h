@@ -1,18 +1,18 @@
-/* The port between an agent and one executor. An executor runs the tasks of one job (one module) on a
- * pool of threads: in the agent's process (exec/pool) or in a process of its own (agent/executor, which
- * speaks the same commands and notices over a socket to a pool there).
+/* The port between an agent and one executor. An executor runs the tasks of one job (one module) on
+ * a pool of threads: in the agent's process (exec/pool) or in a process of its own (agent/executor,
+ * which speaks the same commands and notices over a socket to a pool there).
  *
- * Commands go down from the agent's loop thread, never block, and may arrive at any time. Notices come
- * up from any thread through `notify`. Only what has to cross is here: spawning, joining, stealing and
- * waiting inside a job are the pool's own and involve no agent. */
+ * Commands go down from the agent's loop thread, never block, and may arrive at any time. Notices
+ * come up from any thread through `notify`. Only what has to cross is here: spawning, joining,
+ * stealing and waiting inside a job are the pool's own and involve no agent. */
 #ifndef PXI_EXEC_PORT_H
 #define PXI_EXEC_PORT_H
 
 #include "base/bytes.h"
 #include "core/event.h"
 
-/* A task's outcome as it travels: value (code PX_OK) and, encoded by wire/chain, the failures and the
- * account of who did what below it. Either may be NULL. References belong to the holder. */
+/* A task's outcome as it travels: value (code PX_OK) and, encoded by wire/chain, the failures and
+ * the account of who did what below it. Either may be NULL. References belong to the holder. */
 typedef struct pxi_outcome {
     uint32_t code; /* px_err */
     pxi_bytes *value;
@@ -26,7 +26,8 @@ typedef enum pxi_command_kind {
     PXI_CMD_GIVE_BACK, /* subtask, attempts, crashes: takeable again (by its branch's joiner, by any
                           thread of the pool, or by a later TAKE), oldest end */
     PXI_CMD_CAP,       /* branch, flag: TAKE skips it while on */
-    PXI_CMD_COMPLETE,  /* subtask, outcome: for its branch. Unknown subtasks (branch closed) are dropped */
+    PXI_CMD_COMPLETE,  /* subtask, outcome: for its branch. Unknown subtasks (branch closed) are
+                          dropped */
     PXI_CMD_SLOTS,     /* count: threads that may execute tasks at once; 0 = none */
     PXI_CMD_CLOSE,     /* last command: stop everything, then PXI_NOTE_CLOSED */
 } pxi_command_kind;
@@ -43,20 +44,21 @@ typedef struct pxi_command {
 } pxi_command;
 
 typedef enum pxi_notice_kind {
-    PXI_NOTE_SURPLUS,       /* count subtasks wait in the deques. Sent when it becomes non-zero, again
-                               when threads look for work in vain (0), not for every change */
-    PXI_NOTE_TAKEN,         /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs).
-                               Fewer than asked for counts as SURPLUS 0 told */
-    PXI_NOTE_ACTIVE,        /* count threads execute now, wanted more could, runs received so far.
-                               Sent when count or wanted changed, coalesced */
-    PXI_NOTE_FINISHED,      /* run, result, run_ns, outcome */
-    PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or closed */
+    PXI_NOTE_SURPLUS,  /* count subtasks wait in the deques. Sent when it becomes non-zero, again
+                          when threads look for work in vain (0), not for every change */
+    PXI_NOTE_TAKEN,    /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs).
+                          Fewer than asked for counts as SURPLUS 0 told */
+    PXI_NOTE_ACTIVE,   /* count threads execute now, wanted more could, runs received so far.
+                          Sent when count or wanted changed, coalesced */
+    PXI_NOTE_FINISHED, /* run, result, run_ns, outcome */
+    PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or
+                               closed */
     PXI_NOTE_PROGRESS,      /* run, done, known: subtasks below it; at most every 100 ms */
     PXI_NOTE_DURATION,      /* task, run_ns: a sample, at most 100 a second */
     PXI_NOTE_CLOSED,        /* nothing follows */
-    PXI_NOTE_DIED,          /* only of processes: signal or exit code in `count`; `run` = the culprit's
-                               (0 = unknown), text = what people read, e.g. "signal 11 in task uts.count
-                               of module uts". No FINISHED follows for its runs */
+    PXI_NOTE_DIED, /* only of processes: signal or exit code in `count`; `run` = the culprit's
+                      (0 = unknown), text = what people read, e.g. "signal 11 in task uts.count
+                      of module uts". No FINISHED follows for its runs */
 } pxi_notice_kind;
 
 /* Moved to the receiver: it releases inputs, outcome, and frees `taken`/`inputs` with free (). */
@@ -65,7 +67,7 @@ typedef struct pxi_notice {
     uint64_t run, token, branch, runs, run_ns, done, known;
     uint32_t task, count, wanted, n_taken;
     pxi_result result;
-    pxi_taken *taken;    /* job and module of each attempt are filled by the receiver */
+    pxi_taken *taken; /* job and module of each attempt are filled by the receiver */
     pxi_bytes **inputs;
     pxi_outcome outcome;
     char text[160];
@@ -94,12 +96,13 @@ typedef struct pxi_executor_config {
     uint64_t peer_id;
     const char *module_name;
     const char *const *task_names;
-    const void *const *task_functions; /* px_task_fn *; NULL where a process loads the module itself */
+    const void *const
+        *task_functions; /* px_task_fn *; NULL where a process loads the module itself */
     uint32_t n_tasks;
-    uint64_t id_base;       /* subtask and branch ids handed out are id_base + 1, + 2, ... */
-    uint32_t slots;         /* threads at most; PXI_CMD_SLOTS says how many may execute */
+    uint64_t id_base; /* subtask and branch ids handed out are id_base + 1, + 2, ... */
+    uint32_t slots;   /* threads at most; PXI_CMD_SLOTS says how many may execute */
     size_t stack_size, input_size_max, result_size_max;
-    int32_t branch_number;  /* default */
+    int32_t branch_number;     /* default */
     const char *const *points; /* branch points with a number of their own */
     const int32_t *numbers;
     uint32_t n_points;
@@ -117,8 +120,9 @@ typedef struct pxi_executor_config {
 /* The in-process executor. */
 int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor); /* px_err */
 
-/* What the calling thread executes now: the run that it belongs to and the index of its task. False:
- * no task. Async-signal-safe: the executor process's crash handler says with it who did it. */
+/* What the calling thread executes now: the run that it belongs to and the index of its task.
+ * False: no task. Async-signal-safe: the executor process's crash handler says with it who did it.
+ */
 bool pxi_pool_current (uint64_t *run, uint32_t *task);
 
 #endif

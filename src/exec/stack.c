@@ -1,5 +1,6 @@
-/* Stacks and context switches. x86-64: System V ABI 3.2.1 (rbx rbp r12-r15, mxcsr, x87 control word);
- * AArch64: AAPCS64 6.1 (x19-x30, d8-d15). Elsewhere the build stops: a port is twenty lines here. */
+/* Stacks and context switches. x86-64: System V ABI 3.2.1 (rbx rbp r12-r15, mxcsr, x87 control
+ * word); AArch64: AAPCS64 6.1 (x19-x30, d8-d15). Elsewhere the build stops: a port is twenty lines
+ * here. */
 #include "exec/stack.h"
 
 #include <string.h>
@@ -42,27 +43,27 @@ void pxi_switch (void **from_sp, void *to_sp);
 void pxi_start (void);
 
 #if defined(__x86_64__)
-__asm__ (".text\n"
-         ".globl pxi_switch\n"
-         ".hidden pxi_switch\n"
-         ".type pxi_switch,@function\n"
-         "pxi_switch:\n"
-         "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
-         "  subq $8, %rsp\n  stmxcsr (%rsp)\n  fnstcw 4(%rsp)\n"
-         "  movq %rsp, (%rdi)\n"
-         "  movq %rsi, %rsp\n"
-         "  ldmxcsr (%rsp)\n  fldcw 4(%rsp)\n  addq $8, %rsp\n"
-         "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
-         "  ret\n"
-         ".size pxi_switch,.-pxi_switch\n"
-         ".globl pxi_start\n"
-         ".hidden pxi_start\n"
-         ".type pxi_start,@function\n"
-         "pxi_start:\n" /* r12: entry, r13: argument; the frame ends here for debuggers */
-         "  .cfi_startproc\n  .cfi_undefined rip\n"
-         "  movq %r13, %rdi\n  xorl %ebp, %ebp\n  call *%r12\n  ud2\n"
-         "  .cfi_endproc\n"
-         ".size pxi_start,.-pxi_start\n");
+__asm__(".text\n"
+        ".globl pxi_switch\n"
+        ".hidden pxi_switch\n"
+        ".type pxi_switch,@function\n"
+        "pxi_switch:\n"
+        "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
+        "  subq $8, %rsp\n  stmxcsr (%rsp)\n  fnstcw 4(%rsp)\n"
+        "  movq %rsp, (%rdi)\n"
+        "  movq %rsi, %rsp\n"
+        "  ldmxcsr (%rsp)\n  fldcw 4(%rsp)\n  addq $8, %rsp\n"
+        "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
+        "  ret\n"
+        ".size pxi_switch,.-pxi_switch\n"
+        ".globl pxi_start\n"
+        ".hidden pxi_start\n"
+        ".type pxi_start,@function\n"
+        "pxi_start:\n" /* r12: entry, r13: argument; the frame ends here for debuggers */
+        "  .cfi_startproc\n  .cfi_undefined rip\n"
+        "  movq %r13, %rdi\n  xorl %ebp, %ebp\n  call *%r12\n  ud2\n"
+        "  .cfi_endproc\n"
+        ".size pxi_start,.-pxi_start\n");
 
 static void *first_frame (char *top, pxi_entry_fn *entry, void *argument)
 {
@@ -78,29 +79,29 @@ static void *first_frame (char *top, pxi_entry_fn *entry, void *argument)
     *--sp = 0;                             /* r15 */
     *--sp = 0;
     uint32_t *words = (uint32_t *)sp;
-    __asm__ volatile ("stmxcsr %0" : "=m"(words[0]));
+    __asm__ volatile("stmxcsr %0" : "=m"(words[0]));
     uint16_t control;
-    __asm__ volatile ("fnstcw %0" : "=m"(control));
+    __asm__ volatile("fnstcw %0" : "=m"(control));
     words[1] = control;
     return sp;
 }
 #elif defined(__aarch64__)
-__asm__ (".text\n"
-         ".globl pxi_switch\n.hidden pxi_switch\n.type pxi_switch,%function\n"
-         "pxi_switch:\n"
-         "  sub sp, sp, #160\n"
-         "  stp x19, x20, [sp, #0]\n  stp x21, x22, [sp, #16]\n  stp x23, x24, [sp, #32]\n"
-         "  stp x25, x26, [sp, #48]\n  stp x27, x28, [sp, #64]\n  stp x29, x30, [sp, #80]\n"
-         "  stp d8, d9, [sp, #96]\n  stp d10, d11, [sp, #112]\n"
-         "  stp d12, d13, [sp, #128]\n  stp d14, d15, [sp, #144]\n"
-         "  mov x9, sp\n  str x9, [x0]\n  mov sp, x1\n"
-         "  ldp x19, x20, [sp, #0]\n  ldp x21, x22, [sp, #16]\n  ldp x23, x24, [sp, #32]\n"
-         "  ldp x25, x26, [sp, #48]\n  ldp x27, x28, [sp, #64]\n  ldp x29, x30, [sp, #80]\n"
-         "  ldp d8, d9, [sp, #96]\n  ldp d10, d11, [sp, #112]\n"
-         "  ldp d12, d13, [sp, #128]\n  ldp d14, d15, [sp, #144]\n"
-         "  add sp, sp, #160\n  ret\n"
-         ".globl pxi_start\n.hidden pxi_start\n.type pxi_start,%function\n"
-         "pxi_start:\n  mov x0, x20\n  mov x29, xzr\n  blr x19\n  brk #0\n");
+__asm__(".text\n"
+        ".globl pxi_switch\n.hidden pxi_switch\n.type pxi_switch,%function\n"
+        "pxi_switch:\n"
+        "  sub sp, sp, #160\n"
+        "  stp x19, x20, [sp, #0]\n  stp x21, x22, [sp, #16]\n  stp x23, x24, [sp, #32]\n"
+        "  stp x25, x26, [sp, #48]\n  stp x27, x28, [sp, #64]\n  stp x29, x30, [sp, #80]\n"
+        "  stp d8, d9, [sp, #96]\n  stp d10, d11, [sp, #112]\n"
+        "  stp d12, d13, [sp, #128]\n  stp d14, d15, [sp, #144]\n"
+        "  mov x9, sp\n  str x9, [x0]\n  mov sp, x1\n"
+        "  ldp x19, x20, [sp, #0]\n  ldp x21, x22, [sp, #16]\n  ldp x23, x24, [sp, #32]\n"
+        "  ldp x25, x26, [sp, #48]\n  ldp x27, x28, [sp, #64]\n  ldp x29, x30, [sp, #80]\n"
+        "  ldp d8, d9, [sp, #96]\n  ldp d10, d11, [sp, #112]\n"
+        "  ldp d12, d13, [sp, #128]\n  ldp d14, d15, [sp, #144]\n"
+        "  add sp, sp, #160\n  ret\n"
+        ".globl pxi_start\n.hidden pxi_start\n.type pxi_start,%function\n"
+        "pxi_start:\n  mov x0, x20\n  mov x29, xzr\n  blr x19\n  brk #0\n");
 
 static void *first_frame (char *top, pxi_entry_fn *entry, void *argument)
 {

@@ -1,5 +1,5 @@
-/* Stacks of tasks and switching between them. A stack is mmap'd with a guard page below it; switching
- * saves what the ABI says a call preserves, nothing else. */
+/* Stacks of tasks and switching between them. A stack is mmap'd with a guard page below it;
+ * switching saves what the ABI says a call preserves, nothing else. */
 #ifndef PXI_EXEC_STACK_H
 #define PXI_EXEC_STACK_H
 

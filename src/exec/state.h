@@ -1,13 +1,14 @@
 /* What a pool holds, and what its files call in each other.
  *
- * A task runs on a fiber (a stack with a context). The newest subtask of a branch is popped by its joiner
- * and called on the same stack; any other start gets a fiber of its own. A task that waits parks its
- * fiber and its thread goes on with other work: latency-hiding work stealing (Muller, Acar, SPAA 2016),
- * with one deque per thread: what a parked fiber left in it stays there for anyone to steal.
+ * A task runs on a fiber (a stack with a context). The newest subtask of a branch is popped by its
+ * joiner and called on the same stack; any other start gets a fiber of its own. A task that waits
+ * parks its fiber and its thread goes on with other work: latency-hiding work stealing (Muller,
+ * Acar, SPAA 2016), with one deque per thread: what a parked fiber left in it stays there for
+ * anyone to steal.
  *
- * Owner-only: everything of a branch but `done`, `cancelled`, `capped` and, under pool->lock, `exported`.
- * Whoever ends a subtask away from its branch's task pushes it on branch->done and touches the branch no
- * more: the push that clears WAITING wakes the owner. */
+ * Owner-only: everything of a branch but `done`, `cancelled`, `capped` and, under pool->lock,
+ * `exported`. Whoever ends a subtask away from its branch's task pushes it on branch->done and
+ * touches the branch no more: the push that clears WAITING wakes the owner. */
 #ifndef PXI_EXEC_STATE_H
 #define PXI_EXEC_STATE_H
 
@@ -25,11 +26,11 @@
 #include "wire/chain.h"
 
 enum {
-    ITEM_INPUT_INLINE = 64,  /* bytes of input and of result that need no allocation of their own */
+    ITEM_INPUT_INLINE = 64, /* bytes of input and of result that need no allocation of their own */
     ITEM_RESULT_INLINE = 64,
-    ITEMS_CACHED = 4096,     /* per thread */
-    FIBERS_CACHED = 64,      /* per pool: stacks above are given back */
-    ANCESTORS_ASKED = 8,     /* how far up a cancelled branch is looked for */
+    ITEMS_CACHED = 4096, /* per thread */
+    FIBERS_CACHED = 64,  /* per pool: stacks above are given back */
+    ANCESTORS_ASKED = 8, /* how far up a cancelled branch is looked for */
     EXPORTED_MAX = 1 << 20,
     SLEEPERS_MAX = 1 << 20,
 };
@@ -149,14 +150,14 @@ struct pxi_pool {
     pxi_thread *threads;
     _Atomic uint32_t n_threads;
     _Atomic uint32_t n_ready, n_side, n_queued;
-    _Atomic bool wakeable;      /* a push should look at wake () */
-    _Atomic bool tell_surplus;  /* the agent believes that there is none */
-    _Atomic int32_t excess;     /* threads over the allowance */
+    _Atomic bool wakeable;     /* a push should look at wake () */
+    _Atomic bool tell_surplus; /* the agent believes that there is none */
+    _Atomic int32_t excess;    /* threads over the allowance */
     _Atomic uint64_t next_sleep_ns;
-    pthread_mutex_t lock;       /* all below */
+    pthread_mutex_t lock; /* all below */
     pthread_cond_t wake;
     uint32_t active, allowed, n_sleeping, n_waking, n_starting;
-    uint64_t n_started;         /* runs taken up */
+    uint64_t n_started; /* runs taken up */
     uint32_t told_active, told_wanted;
     uint64_t told_started;
     uint32_t wanted;
@@ -184,7 +185,7 @@ void pxi_pool_wait (px_task *task, pxi_open_branch *branch);
 void pxi_pool_sleep (px_task *task, uint64_t until_ns);
 bool pxi_pool_room (const px_task *task); /* on this stack for a plain call */
 int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function);
-void pxi_pool_complete (pxi_item *item); /* away from its branch's task */
+void pxi_pool_complete (pxi_item *item);                          /* away from its branch's task */
 void pxi_pool_withdraw (pxi_pool *pool, pxi_open_branch *branch); /* what was handed over */
 pxi_open_branch *pxi_pool_branch (pxi_pool *pool);
 void pxi_pool_branch_free (pxi_pool *pool, pxi_open_branch *branch);

@@ -7,7 +7,8 @@
 #include "base/clock.h"
 #include "exec/state.h"
 
-/* ---- chains of failures ----------------------------------------------------------------------- */
+/* ---- chains of failures -----------------------------------------------------------------------
+ */
 
 static char *copy_text (const char *text)
 {
@@ -79,7 +80,8 @@ void pxi_failures_move (pxi_failures *to, pxi_failures *from)
     memset (from, 0, sizeof *from);
 }
 
-/* ---- execution -------------------------------------------------------------------------------- */
+/* ---- execution --------------------------------------------------------------------------------
+ */
 
 static void describe_failure (px_task *task, px_err code)
 {
@@ -95,7 +97,7 @@ static void describe_failure (px_task *task, px_err code)
         .task = name,
         .peer = config->peer_name,
         .file = task->file,
-        .message = task->message     ? task->message
+        .message = task->message    ? task->message
                    : task->causes.n ? "a subtask failed"
                                     : px_err_text (code),
     };
@@ -155,14 +157,15 @@ bool pxi_task_is_cancelled (const px_task *task)
     return false;
 }
 
-/* ---- the public calls ------------------------------------------------------------------------- */
+/* ---- the public calls -------------------------------------------------------------------------
+ */
 
 px_err px_task_result (px_task *task, size_t size, void **bytes)
 {
     pxi_item *item = task->item;
     if (size > task->pool->config.result_size_max) {
-        px_task_fail_at (task, "", 0, "a result of %zu bytes is over this peer's limit of %zu", size,
-                         task->pool->config.result_size_max);
+        px_task_fail_at (task, "", 0, "a result of %zu bytes is over this peer's limit of %zu",
+                         size, task->pool->config.result_size_max);
         return PX_ETOOBIG;
     }
     pxi_bytes *room = NULL;

@@ -19,7 +19,7 @@ static struct rig rig_new (uint32_t slots)
     pxi_core_config config = pxi_core_config_default ();
     config.self.id = ME;
     config.self.incarnation = 5;
-    config.self.slots = (uint16_t) slots;
+    config.self.slots = (uint16_t)slots;
     config.self.n_modules = 1;
     config.self.modules[0] = MODULE;
     config.self.address = (pxi_address){.kind = 4, .port = 1};
@@ -74,16 +74,17 @@ static const pxi_message *sent (const struct rig *rig, pxi_message_kind kind)
 static pxi_peer_record record_of (uint64_t id)
 {
     pxi_peer_record record = {.id = id, .incarnation = 9, .slots = 1, .n_modules = 1};
-    record.address = (pxi_address){.kind = 4, .port = (uint16_t) id};
+    record.address = (pxi_address){.kind = 4, .port = (uint16_t)id};
     record.modules[0] = MODULE;
     record.name[0] = 'w';
-    record.name[1] = (char) ('0' + id % 10);
+    record.name[1] = (char)('0' + id % 10);
     return record;
 }
 
 static pxi_message from (uint64_t id, pxi_message_kind kind)
 {
-    return (pxi_message){.kind = kind, .from = id, .from_incarnation = 9, .to = ME, .to_incarnation = 5};
+    return (pxi_message){
+        .kind = kind, .from = id, .from_incarnation = 9, .to = ME, .to_incarnation = 5};
 }
 
 static void hear (struct rig *rig, pxi_message message)
@@ -103,11 +104,15 @@ static void meet (struct rig *rig, uint64_t id)
 
 static pxi_attempt attempt_of (uint64_t subtask, uint64_t job)
 {
-    return (pxi_attempt){
-        .key = {subtask, 1}, .job = {THEM, job}, .module = MODULE, .size_bytes = 8, .blob = subtask};
+    return (pxi_attempt){.key = {subtask, 1},
+                         .job = {THEM, job},
+                         .module = MODULE,
+                         .size_bytes = 8,
+                         .blob = subtask};
 }
 
-static pxi_message probe_from (uint64_t id, uint64_t probe, const pxi_attempt *inlined, uint64_t job)
+static pxi_message probe_from (uint64_t id, uint64_t probe, const pxi_attempt *inlined,
+                               uint64_t job)
 {
     pxi_message message = from (id, PXI_PROBE);
     message.probe = probe;
@@ -134,14 +139,16 @@ static void active (struct rig *rig, uint64_t origin, uint64_t job, uint32_t cou
 /* A root of ours is running, with subtasks waiting. */
 static void submit_with_surplus (struct rig *rig, uint32_t surplus)
 {
-    step (rig, (pxi_event){.kind = PXI_EV_SUBMIT,
-                           .attempt = {.key = {0, 1}, .job = {ME, 1}, .module = MODULE, .blob = 500}});
+    step (rig,
+          (pxi_event){.kind = PXI_EV_SUBMIT,
+                      .attempt = {.key = {0, 1}, .job = {ME, 1}, .module = MODULE, .blob = 500}});
     cr_assert_not_null (did (rig, PXI_DO_RUN));
     active (rig, ME, 1, 1, 0, 1);
     step (rig, (pxi_event){.kind = PXI_EV_SURPLUS, .job = {ME, 1}, .count = surplus});
 }
 
-static void hand_over (struct rig *rig, uint64_t token, uint64_t subtask, uint32_t number, uint32_t size)
+static void hand_over (struct rig *rig, uint64_t token, uint64_t subtask, uint32_t number,
+                       uint32_t size)
 {
     pxi_taken taken = {.subtask = subtask,
                        .branch = 900,
@@ -151,8 +158,9 @@ static void hand_over (struct rig *rig, uint64_t token, uint64_t subtask, uint32
                                    .module = MODULE,
                                    .size_bytes = size,
                                    .blob = subtask}};
-    step (rig, (pxi_event){
-                   .kind = PXI_EV_TAKEN, .job = {ME, 1}, .token = token, .taken = &taken, .n_taken = 1});
+    step (rig,
+          (pxi_event){
+              .kind = PXI_EV_TAKEN, .job = {ME, 1}, .token = token, .taken = &taken, .n_taken = 1});
 }
 
 /* Whatever the last step wanted to take is not there. */
@@ -163,7 +171,8 @@ static void nothing_left (struct rig *rig)
         step (rig, (pxi_event){.kind = PXI_EV_TAKEN, .job = {ME, 1}, .token = take->token});
 }
 
-/* ---- serving ---------------------------------------------------------------------------------- */
+/* ---- serving ----------------------------------------------------------------------------------
+ */
 
 Test (core, a_free_peer_starts_what_rides_in_the_probe)
 {
@@ -192,7 +201,8 @@ Test (core, a_busy_peer_keeps_a_reservation_and_offers_when_a_slot_is_free)
     cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 4, "the payload is dropped");
 
     active (&rig, THEM, 1, 0, 0, 1);
-    step (&rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 60});
+    step (&rig,
+          (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 60});
     cr_assert_eq (sent (&rig, PXI_RESULT)->to, 11);
     pxi_core_sizes sizes;
     pxi_core_sizes_read (rig.core, &sizes);
@@ -330,7 +340,8 @@ Test (core, a_host_that_says_not_now_is_busy_without_reservation)
     rig_free (&rig);
 }
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking -----------------------------------------------------------------------------------
+ */
 
 Test (core, a_small_subtask_rides_in_the_probe_and_its_result_is_delivered_once)
 {
@@ -477,7 +488,8 @@ Test (core, a_subtask_that_crashes_thrice_has_that_for_its_outcome)
     rig_free (&rig);
 }
 
-/* ---- identity --------------------------------------------------------------------------------- */
+/* ---- identity ---------------------------------------------------------------------------------
+ */
 
 Test (core, a_message_for_a_former_self_is_dropped_and_answered_with_who_is_here)
 {
@@ -575,7 +587,8 @@ Test (core, leaving_says_so_and_ends_when_nothing_is_left)
     cr_assert_null (did (&rig, PXI_DO_DRAINED));
     hear (&rig, probe_from (11, 8, NULL, 1));
     cr_assert_not_null (sent (&rig, PXI_CANNOT));
-    step (&rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 60});
+    step (&rig,
+          (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 60});
     cr_assert_not_null (sent (&rig, PXI_RESULT));
     cr_assert_not_null (did (&rig, PXI_DO_DRAINED));
     rig_free (&rig);

@@ -1,5 +1,5 @@
-/* Finding peers on a LAN: each says its address by UDP broadcast (CZMQ's zbeacon), once a second. Does not
- * see loopback; takes the first matching interface. */
+/* Finding peers on a LAN: each says its address by UDP broadcast (CZMQ's zbeacon), once a second.
+ * Does not see loopback; takes the first matching interface. */
 #ifndef TOOLS_COMMON_BEACON_H
 #define TOOLS_COMMON_BEACON_H
 

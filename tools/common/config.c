@@ -1,5 +1,5 @@
-/* zconfig accepts typos, duplicates and garbage, and knows no lines: it parses, the rest is here. The
- * line of the n-th occurrence of a key is looked for in the file itself. */
+/* zconfig accepts typos, duplicates and garbage, and knows no lines: it parses, the rest is here.
+ * The line of the n-th occurrence of a key is looked for in the file itself. */
 #include "common/config.h"
 
 #include <ctype.h>
@@ -10,7 +10,8 @@
 
 enum { LINE_MAX_SIZE = 1024 };
 
-static bool say (const char *program, const char *path, unsigned line, const char *what, const char *why)
+static bool say (const char *program, const char *path, unsigned line, const char *what,
+                 const char *why)
 {
     fprintf (stderr, "%s: %s:%u: %s: %s\n", program, path, line, what, why);
     return false;
@@ -65,7 +66,8 @@ static unsigned line_of (const char *path, const char *key, unsigned occurrence)
     size_t length = strlen (key);
     for (unsigned n = 1; file && !found && fgets (line, sizeof line, file); n++) {
         char *text = trim (line);
-        bool same = !strncmp (text, key, length) && (isspace ((unsigned char)text[length]) || text[length] == '=');
+        bool same = !strncmp (text, key, length) &&
+                    (isspace ((unsigned char)text[length]) || text[length] == '=');
         if (same && occurrence-- == 1)
             found = n;
     }
@@ -150,7 +152,8 @@ bool hosts_read (const option_table *table, const char *path, list_option *list)
         if (!looks_like_address (text))
             good = say (table->program, path, n, text, "want an address: host:port");
         else if (list->n == LIST_MAX)
-            good = say (table->program, path, n, text, "more than 64 addresses to join: any few will do");
+            good = say (table->program, path, n, text,
+                        "more than 64 addresses to join: any few will do");
         else
             list->items[list->n++] = strdup (text);
     }

@@ -1,5 +1,5 @@
-/* Where px_exec, the program that runs task code, is: beside the running program (in a build tree), or
- * in libexec of the same installation. */
+/* Where px_exec, the program that runs task code, is: beside the running program (in a build tree),
+ * or in libexec of the same installation. */
 #ifndef TOOLS_COMMON_EXECUTOR_H
 #define TOOLS_COMMON_EXECUTOR_H
 

@@ -72,7 +72,8 @@ static bool set_flag (const option_entry *entry, void *settings, const char *val
     return true;
 }
 
-bool options_set (const option_entry *entry, void *settings, const char *value, char *why, size_t size)
+bool options_set (const option_entry *entry, void *settings, const char *value, char *why,
+                  size_t size)
 {
     switch (entry->kind) {
     case OPTION_FLAG:
@@ -99,7 +100,8 @@ const option_entry *options_find (const option_table *table, const char *name)
     return NULL;
 }
 
-/* ---- help ------------------------------------------------------------------------------------- */
+/* ---- help -------------------------------------------------------------------------------------
+ */
 
 static void print_text (const char *text)
 {
@@ -132,16 +134,17 @@ static void print_help (const option_table *table)
         printf ("\n%s", table->epilogue);
 }
 
-/* ---- parsing ---------------------------------------------------------------------------------- */
+/* ---- parsing ----------------------------------------------------------------------------------
+ */
 
 static void fill_long_options (const option_table *table, struct option *options)
 {
     size_t n = 0;
     for (; n < table->n_entries; n++)
-        options[n] = (struct option){table->entries[n].name,
-                                     table->entries[n].kind == OPTION_FLAG ? no_argument
-                                                                           : required_argument,
-                                     NULL, FIRST_VALUE + (int)n};
+        options[n] =
+            (struct option){table->entries[n].name,
+                            table->entries[n].kind == OPTION_FLAG ? no_argument : required_argument,
+                            NULL, FIRST_VALUE + (int)n};
     options[n++] = (struct option){"help", no_argument, NULL, HELP};
     options[n++] = (struct option){"version", no_argument, NULL, VERSION};
     options[n] = (struct option){0};

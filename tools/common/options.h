@@ -8,7 +8,8 @@
 
 enum { LIST_MAX = 64 }; /* values of one repeatable option */
 
-/* NULL-ended, as the library wants its lists. Values point into argv, or are strings of config.h. */
+/* NULL-ended, as the library wants its lists. Values point into argv, or are strings of config.h.
+ */
 typedef struct list_option {
     const char *items[LIST_MAX + 1];
     uint32_t n;
@@ -23,7 +24,7 @@ typedef enum option_kind {
 } option_kind;
 
 typedef struct option_entry {
-    const char *name;     /* without the dashes */
+    const char *name; /* without the dashes */
     option_kind kind;
     size_t offset;        /* in the settings structure */
     const char *argument; /* as help shows it; NULL for flags */
@@ -35,7 +36,7 @@ typedef struct option_table {
     const char *program, *usage, *purpose; /* usage without the program's name */
     const option_entry *entries;           /* --help and --version are always there */
     size_t n_entries;
-    const char *epilogue;                  /* of --help: exit codes, examples; may be NULL */
+    const char *epilogue; /* of --help: exit codes, examples; may be NULL */
 } option_table;
 
 typedef enum options_end {
@@ -49,7 +50,8 @@ typedef enum options_end {
 options_end options_parse (const option_table *table, int argc, char **argv, bool stop_at_first,
                            void *settings, int *first);
 /* One value, as from a configuration file. False: `why` (size bytes) says what is wrong. */
-bool options_set (const option_entry *entry, void *settings, const char *value, char *why, size_t size);
+bool options_set (const option_entry *entry, void *settings, const char *value, char *why,
+                  size_t size);
 const option_entry *options_find (const option_table *table, const char *name);
 
 #endif
