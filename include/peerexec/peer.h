@@ -125,7 +125,7 @@ PX_API px_err px_peer_join (px_peer *peer, const char *address);
     X (reservations_made, "busy answers that left a reservation here")                             \
     X (attempts_lost, "attempts given up because their peer was silent or said so")                \
     X (attempts_crashed, "attempts that crashed their process")                                    \
-    X (attempts_redone, "attempts started after an earlier one of the same subtask")               \
+    X (attempts_redone, "attempts started again: lost, crashed, or late")               \
     X (attempts_speculative, "attempts started beside a straggler")                                \
     X (attempts_abandoned, "attempts for a silent or cancelling master, given up here")            \
     X (work_ns, "time spent by attempts whose result was used")                                    \

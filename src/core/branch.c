@@ -137,7 +137,7 @@ pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi
     subtask->job->n_extra += speculative;
     subtask->job->extra_started += speculative;
     core->n_attempts++;
-    core->stats.attempts_redone += attempt->number > 1;
+    core->stats.attempts_redone += speculative;
     core->stats.attempts_speculative += speculative;
     pxi_straggler_watch (core, subtask->job);
     if (!peer)
@@ -267,6 +267,7 @@ static void wait_for_another (pxi_core *core, pxi_subtask *subtask)
 {
     PXI_ASSERT (pxi_list_is_empty (&subtask->attempts));
     PXI_ASSERT (!pxi_list_holds (&subtask->in_retry));
+    core->stats.attempts_redone++;
     subtask->state = SUBTASK_RETRY;
     pxi_list_add_last (&subtask->job->retry, &subtask->in_retry);
     pxi_straggler_watch (core, subtask->job);
@@ -327,6 +328,17 @@ void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
     }
 }
 
+/* It never started: nothing was lost but a message or two. */
+static void not_started (pxi_core *core, pxi_attempt_state *attempt)
+{
+    pxi_subtask *subtask = attempt->subtask;
+    SAY (core, "%s did not start s%llu.%u -> takeable again", pxi_core_name (attempt->peer),
+         (unsigned long long)subtask->id, attempt->number);
+    pxi_branch_attempt_free (core, attempt);
+    if (pxi_list_is_empty (&subtask->attempts))
+        pxi_branch_give_back (core, subtask);
+}
+
 void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt)
 {
     pxi_subtask *subtask = attempt->subtask;
@@ -336,8 +348,8 @@ void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt)
     if (!pxi_list_is_empty (&subtask->attempts))
         return;
     SAY (core, "s%llu has no attempt left -> takeable again", (unsigned long long)subtask->id);
-    subtask->retry_until_ns = core->now_ns + RETRY_PATIENCE_NS;
-    pxi_branch_put_back (core, subtask);
+    core->stats.attempts_redone++;
+    pxi_branch_give_back (core, subtask);
 }
 
 static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns,
@@ -379,11 +391,14 @@ void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result r
         }
         break;
     case PXI_RESULT_LOST:
+        pxi_core_forget (core, blob);
+        pxi_branch_lost (core, attempt);
+        return;
     case PXI_RESULT_RETURNED:
         break;
     }
     pxi_core_forget (core, blob);
-    pxi_branch_lost (core, attempt);
+    not_started (core, attempt);
 }
 
 /* ---- messages ---------------------------------------------------------------------------------
