@@ -130,13 +130,12 @@ stage_asan ()
 {
     # Fibers have stacks of their own, which the fake stacks of use-after-return do not know.
     export ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1
-    export PX_SIM_SEEDS=40
     try "asan: configure" "$out/asan.log" configure asan clang -Db_sanitize=address,undefined \
         -Db_lundef=false &&
         try "asan: build" "$out/asan.log" ninja -C "$out/asan" &&
         run_tests asan --suite unit --suite trace --suite sim --suite conform --suite alloc \
             --timeout-multiplier 3
-    unset ASAN_OPTIONS UBSAN_OPTIONS PX_SIM_SEEDS
+    unset ASAN_OPTIONS UBSAN_OPTIONS
 }
 
 stage_tsan ()
