@@ -307,7 +307,9 @@ static void end_run (pxi_agent *agent, const pxi_execution *execution, pxi_agent
     char message[PX_WHY_SIZE];
     const char *refused = execution->worker->process->refused;
     pxi_result result = verdict (execution, run, notice);
-    px_err code = refused[0] ? PX_ENOMODULE : result == PXI_RESULT_CRASHED ? PX_ECRASH : PX_ELOST;
+    px_err code = refused[0]                     ? execution->worker->process->refused_err
+                  : result == PXI_RESULT_CRASHED ? PX_ECRASH
+                                                 : PX_ELOST;
     snprintf (message, sizeof message, "%s on peer %s", refused[0] ? refused : notice->text,
               agent->name);
     pxi_outcome outcome = {.code = code};

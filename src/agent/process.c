@@ -342,8 +342,10 @@ static bool pass (pxi_process *process, pxi_frame *frame)
 {
     switch (frame->header.kind) {
     case PXI_FRAME_READY:
+        process->ready = true;
         return true;
     case PXI_FRAME_REFUSED:
+        process->refused_err = PX_ENOMODULE;
         snprintf (process->refused, sizeof process->refused, "%.*s", (int)frame->header.meta_size,
                   frame->meta ? (const char *)frame->meta : "");
         return true;
@@ -403,6 +405,12 @@ bool pxi_process_reap (pxi_process *process)
         return false;
     while (receive (process, UINT32_MAX) == PXI_PIPE_DONE)
         continue;
+    if (!process->ready && !process->refused[0] && !process->killed) {
+        process->refused_err = PX_ESYSTEM;
+        snprintf (process->refused, sizeof process->refused,
+                  "the executor ended by %s %d before it was ready",
+                  info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status);
+    }
     bool was_open = process->state == PXI_PROCESS_OPEN;
     process->state = PXI_PROCESS_ENDING;
     if (was_open && process->notify) {

@@ -31,7 +31,9 @@ typedef struct pxi_process {
     px_executor_page *page;
     pxi_notify_fn *notify; /* of the job */
     void *notify_context;
-    char refused[160]; /* why it could not load the module; "" = it could */
+    bool ready;        /* it has loaded the module */
+    char refused[160]; /* why it could not; "" = it could, or has not said */
+    px_err refused_err;
 } pxi_process;
 
 /* Start `program` for a module that lies in a shared object. PX_ESYSTEM, PX_ENOMEM; `why` as for

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,16 +136,29 @@ static int parent_of (const char *pid)
     return parent;
 }
 
-int cluster_children (void)
+static int each_child (int signal)
 {
     int n = 0;
     DIR *all = opendir ("/proc");
     cr_assert_not_null (all);
     for (const struct dirent *entry; (entry = readdir (all));) {
-        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
-            parent_of (entry->d_name) == (int)getpid ())
-            n++;
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+            parent_of (entry->d_name) != (int)getpid ())
+            continue;
+        n++;
+        if (signal)
+            kill (atoi (entry->d_name), signal);
     }
     closedir (all);
     return n;
+}
+
+int cluster_children (void)
+{
+    return each_child (0);
+}
+
+int cluster_kill_children (void)
+{
+    return each_child (SIGKILL);
 }

@@ -53,7 +53,9 @@ px_job *cluster_run (px_peer *peer, const char *task, const void *input, size_t 
 uint64_t cluster_number (px_peer *peer, const char *task, const void *input, size_t input_size);
 /* Nodes of a tree of work.tree. */
 uint64_t cluster_tree_size (uint32_t depth, uint32_t fan);
-/* Processes whose parent this one is. */
+/* Processes whose parent this one is: their number. */
 int cluster_children (void);
+/* The same, and SIGKILL for each. */
+int cluster_kill_children (void);
 
 #endif

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cluster.h"
@@ -119,5 +120,88 @@ Test (executors, are_used_again_by_the_next_job)
     CLUSTER_UNTIL ((before = cluster_children (),
                     cluster_number (cluster.peers[0], "work.tree", &tree, sizeof tree),
                     before > 0 && cluster_children () == before));
+    cluster_end (&cluster);
+}
+
+/* ---- what is no task's fault ------------------------------------------------------------------ */
+
+static void expect_no_executor (px_peer *peer, const char *says)
+{
+    px_outcome outcome;
+    char text[2000];
+    px_job *job = cluster_run (peer, "work.echo", "x", 1, &outcome);
+    px_outcome_print (&outcome, text, sizeof text);
+    cr_assert_neq (outcome.code, PX_OK);
+    cr_assert_neq (outcome.code, PX_ECRASH, "%s", text);
+    cr_assert_not_null (strstr (text, says), "%s", text);
+    px_job_free (&job);
+}
+
+Test (executors, that_are_none_are_told)
+{
+    test_cluster cluster = {0};
+    px_peer_options options = cluster_options (APART);
+    options.log = NULL;
+    options.executor = "/bin/true";
+    cluster_add (&cluster, &options);
+    expect_no_executor (cluster.peers[0], "the executor ended by exit code 0 before it was ready");
+    cluster_end (&cluster);
+    TEST_NO_LEAKS ();
+}
+
+static void copy_file (const char *from, const char *to)
+{
+    char block[65536];
+    FILE *in = fopen (from, "r"), *out = fopen (to, "w");
+    cr_assert (in && out);
+    for (size_t n; (n = fread (block, 1, sizeof block, in)) > 0;)
+        cr_assert_eq (fwrite (block, 1, n, out), n);
+    fclose (in);
+    fclose (out);
+}
+
+Test (executors, do_not_load_another_file_than_the_peer_did)
+{
+    char folder[] = "/tmp/peerexec-module-XXXXXX", path[100], other[100];
+    cr_assert_not_null (mkdtemp (folder));
+    snprintf (path, sizeof path, "%s/work.so", folder);
+    snprintf (other, sizeof other, "%s/other.so", folder);
+    copy_file (TEST_MODULE, path);
+    copy_file (TEST_MODULE, other);
+    FILE *file = fopen (other, "a");
+    fputs ("changed", file);
+    fclose (file);
+    const char *const modules[] = {path, NULL};
+    test_cluster cluster = {0};
+    px_peer_options options = cluster_options (APART);
+    options.log = NULL;
+    options.modules = modules;
+    cluster_add (&cluster, &options);
+    cr_assert_eq (rename (other, path), 0);
+    expect_no_executor (cluster.peers[0], "file has changed since its peer was started");
+    cluster_end (&cluster);
+    remove (path);
+    remove (folder);
+    TEST_NO_LEAKS ();
+}
+
+/* Killed from outside, all of them, while they work: the tree is counted all the same. */
+Test (executors, may_be_killed_by_anybody)
+{
+    test_cluster cluster;
+    px_job *job = NULL;
+    px_outcome outcome;
+    uint64_t count = 0;
+    cluster_begin (&cluster, 2, APART);
+    work_tree tree = {6, 4, MILLISECONDS (1) / 4};
+    cr_assert_eq (px_job_submit (cluster.peers[0], "work.tree", &tree, sizeof tree, NULL, &job),
+                  PX_OK);
+    CLUSTER_UNTIL (cluster_stats (cluster.peers[1]).attempts_here > 0);
+    cr_assert_geq (cluster_kill_children (), 2);
+    cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (60)), &outcome), PX_OK);
+    cr_assert_eq (outcome.code, PX_OK);
+    memcpy (&count, outcome.bytes, sizeof count);
+    cr_assert_eq (count, cluster_tree_size (6, 4));
+    px_job_free (&job);
     cluster_end (&cluster);
 }

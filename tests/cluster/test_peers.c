@@ -543,6 +543,28 @@ Test (peers, hand_back_their_work_when_they_leave)
     }
 }
 
+Test (peers, that_come_later_get_work_of_a_running_job)
+{
+    static const cluster_kind kinds[] = {IN_PROCESS, APART};
+    for (int kind = 0; kind < 2; kind++) {
+        test_cluster cluster;
+        px_outcome outcome;
+        px_job *job = NULL;
+        px_peer_options options = cluster_options (kinds[kind]);
+        cluster_begin (&cluster, 1, kinds[kind]);
+        work_many many = {WORK_HOLD, 2, 16, 0};
+        cr_assert_eq (px_job_submit (cluster.peers[0], "work.many", &many, sizeof many, NULL, &job),
+                      PX_OK);
+        CLUSTER_UNTIL (cluster_stats (cluster.peers[0]).slots_used == 1);
+        cluster_add (&cluster, &options);
+        CLUSTER_UNTIL (cluster_stats (cluster.peers[1]).attempts_here == 1);
+        px_job_cancel (job);
+        cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (20)), &outcome), PX_OK);
+        px_job_free (&job);
+        cluster_end (&cluster);
+    }
+}
+
 Test (peers, say_busy_while_their_owner_wants_it)
 {
     char path[] = "/tmp/peerexec-busy-XXXXXX";

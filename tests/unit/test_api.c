@@ -2,11 +2,14 @@
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <peerexec/peerexec.h>
 
 #include "agent/status.h"
+#include "net/transport.h"
+#include "wire/codec.h"
 #include "leak.h"
 
 #define SECOND UINT64_C (1000000000)
@@ -65,6 +68,105 @@ Test (outcome, indents_the_deepest_chain_within_reason)
     cr_assert_lt (px_outcome_print (&outcome, NULL, 0), 200);
 }
 
+/* ---- strangers -------------------------------------------------------------------------------- */
+
+static void ignore_message (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
+{
+    (void)context, (void)link;
+    for (uint32_t i = 0; i < n_frames; i++)
+        pxi_bytes_release (frames[i]);
+}
+
+static void ignore_unreachable (void *context, const pxi_address *address, pxi_link link)
+{
+    (void)context, (void)address, (void)link;
+}
+
+static void ignore_notice (void *context, int level, const char *text)
+{
+    (void)context, (void)level, (void)text;
+}
+
+/* A dispatch whose envelope is in order, with what is said to be specification and input. */
+static uint32_t make_dispatch (pxi_bytes **frames, const char *spec, size_t spec_size,
+                               uint32_t size_said, size_t size)
+{
+    const pxi_attempt attempt = {
+        .key = {7, 1}, .job = {9, 1}, .module = 5, .size_bytes = size_said};
+    const pxi_message message = {.kind = PXI_DISPATCH,
+                                 .from = 9,
+                                 .from_incarnation = 1,
+                                 .to = 3,
+                                 .to_incarnation = 4,
+                                 .lease = 1,
+                                 .n_attempts = 1,
+                                 .attempts = &attempt};
+    frames[0] = pxi_codec_encode (&message);
+    frames[1] = pxi_bytes_copy (spec, spec_size);
+    frames[2] = pxi_bytes_new (size);
+    memset (pxi_bytes_data (frames[2]), 0, size);
+    return 3;
+}
+
+static uint32_t make_nonsense (int number, pxi_bytes **frames)
+{
+    static const char spec[8] = {1, 0, 0, 0, 16, 0, 0, 0}, bad_spec[8] = {1, 0, 1, 0, 16, 0, 0, 0};
+    static const char other_version[] = {0x0d, 99, 0, 0x58, 0x50, 0x10, 1};
+    switch (number) {
+    case 0:
+        frames[0] = pxi_bytes_copy ("GET / HTTP/1.1", 14);
+        return 1;
+    case 1:
+        frames[0] = pxi_bytes_copy (other_version, sizeof other_version);
+        return 1;
+    case 2:
+        return make_dispatch (frames, bad_spec, sizeof bad_spec, 4, 4);
+    case 3:
+        return make_dispatch (frames, spec, sizeof spec, 4, 5);
+    case 4:
+        return make_dispatch (frames, spec, sizeof spec, 4, 4) - 1; /* a frame is missing */
+    default:
+        return make_dispatch (frames, spec, sizeof spec, 2000, 2000);
+    }
+}
+
+/* Each costs a counter and nothing else; the last is in order but for its size, over the limit. */
+Test (strangers, cost_a_counter, .timeout = 30)
+{
+    px_peer *peer = NULL;
+    char why[PX_WHY_SIZE];
+    px_peer_options options = PX_PEER_OPTIONS_INIT;
+    options.input_size_max = 1000;
+    cr_assert_eq (px_peer_open (&options, &peer, why), PX_OK, "%s", why);
+    const pxi_transport_config config = {
+        .listen = "",
+        .message_size_max = 4096,
+        .events = {ignore_message, ignore_unreachable, ignore_notice}};
+    pxi_transport *transport = NULL;
+    pxi_address address;
+    cr_assert_eq (pxi_zmq_new (&config, &transport, why), PX_OK);
+    cr_assert_eq (pxi_address_parse (px_peer_address (peer), &address, why), PX_OK);
+    for (int number = 0; number < 6; number++) {
+        pxi_bytes *frames[3] = {NULL};
+        uint32_t n = make_nonsense (number, frames);
+        cr_assert_eq (pxi_zmq_send (transport, &address, 0, frames, n), PX_OK);
+        if (n < 3)
+            pxi_bytes_release (frames[2]);
+        px_stats stats = {.size = sizeof stats};
+        uint64_t deadline_ns = px_deadline_ns (10 * SECOND);
+        while (stats.messages_refused < (uint64_t)number + 1) {
+            while (pxi_zmq_step (transport, 16))
+                continue;
+            cr_assert_eq (px_peer_stats (peer, &stats), PX_OK);
+            cr_assert_lt (px_now_ns (), deadline_ns, "message %d was not refused", number);
+        }
+        cr_assert_eq (stats.messages_refused, (uint64_t)number + 1);
+    }
+    pxi_zmq_free (&transport);
+    px_peer_close (&peer, 0);
+    TEST_NO_LEAKS ();
+}
+
 /* ---- status ----------------------------------------------------------------------------------- */
 
 typedef struct heard {
@@ -106,8 +208,8 @@ Test (status, is_told_by_every_peer_in_reach, .timeout = 30)
     const char *address = px_peer_address (peers[1]);
     uint32_t n_answers = 0, n_asked = 0;
     heard all = {0};
-    px_err err = pxi_status_collect (&address, 1, true, 10 * SECOND, hear, &all, &n_answers,
-                                     &n_asked, why);
+    px_err err =
+        pxi_status_collect (&address, 1, true, 10 * SECOND, hear, &all, &n_answers, &n_asked, why);
     cr_assert_eq (err, PX_OK, "%s", why);
     cr_assert_eq (n_answers, 3);
     cr_assert_eq (n_asked, 3);
