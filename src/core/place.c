@@ -424,7 +424,8 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
         job = job_for (core, from);
     if (!job)
         job = job_with_straggler (core, from);
-    if (!job || from->leaving) {
+    /* An executor that does not answer must not let takes pile up: every offer would be one more. */
+    if (!job || from->leaving || core->n_takes >= PXI_LEASES_MAX) {
         SAY (core, "%s free, nothing to do -> declined", pxi_core_name (from));
         decline (core, from, offer->job, offer->lease, 0);
         return;

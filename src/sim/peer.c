@@ -56,15 +56,21 @@ static void blob_forget (pxi_sim_peer *peer, uint64_t blob)
     free (payload);
 }
 
+static bool goes_wrong (pxi_world *world, pxi_wrong how)
+{
+    if (world->config.wrong != how || world->gone_wrong)
+        return false;
+    world->gone_wrong = true;
+    return true;
+}
+
 static uint64_t port_blob_new (void *context, const pxi_payload *payload)
 {
     pxi_sim_executor *executor = context;
     pxi_world *world = executor->peer->world;
     pxi_payload made = *payload;
-    if (world->config.wrong && !world->falsified && made.hash && !made.cancelled) {
-        world->falsified = true;
+    if (made.hash && !made.cancelled && goes_wrong (world, PXI_WRONG_RESULT))
         made.hash ^= 1;
-    }
     return blob_put (executor->peer, &made);
 }
 
@@ -108,6 +114,8 @@ static void port_burst (void *context, pxi_burst *burst)
     pxi_sim_executor *executor = context;
     pxi_sim_peer *peer = executor->peer;
     uint64_t length_ns = burst->length_ns * 1000 / peer->speed_permille;
+    if (goes_wrong (peer->world, PXI_WRONG_HANG))
+        length_ns = UINT64_MAX / 2;
     set_burst (peer, burst, peer->world->time.now_ns + (length_ns ? length_ns : 1));
 }
 

@@ -85,7 +85,7 @@ struct pxi_world {
     uint64_t spike_until_ns, spike_factor;
     uint64_t last_arrival_ns; /* of what was sent before all was calm */
     uint32_t n_jobs_over;
-    bool calm, falsified;
+    bool calm, gone_wrong;
     pxi_verdict verdict;
     char why[PXI_WORLD_WHY_SIZE];
     uint64_t trace_hash;

@@ -77,6 +77,7 @@ struct pxi_virtual {
     pxi_virtual_config config;
     const pxi_virtual_port *port;
     pxi_list runs, new_runs, ready, executing;
+    pxi_list over; /* finished runs, some with a cancelled task that still executes */
     pxi_list open, takeable;
     pxi_map away;      /* subtask id -> vsubtask */
     pxi_map branches;  /* id -> vbranch, of which something was handed over */
@@ -168,10 +169,15 @@ static void tell_duration (pxi_virtual *executor, const struct frame *frame)
 
 /* ---- runs ------------------------------------------------------------------------------------- */
 
-static void run_free_if_over (vrun *run)
+static void free_runs_over (pxi_virtual *executor)
 {
-    if (run->finished && !run->n_executing)
+    PXI_LIST_EACH_SAFE (link, &executor->over) {
+        vrun *run = PXI_LIST_ENTRY (link, vrun, in_runs);
+        if (run->n_executing)
+            continue;
+        pxi_list_remove (&run->in_runs);
         free (run);
+    }
 }
 
 static void run_finished (pxi_virtual *executor, vrun *run, pxi_result result,
@@ -182,6 +188,7 @@ static void run_finished (pxi_virtual *executor, vrun *run, pxi_result result,
     run->root = NULL;
     pxi_list_remove (&run->in_runs);
     pxi_list_remove (&run->in_new);
+    pxi_list_add_last (&executor->over, &run->in_runs);
     executor->n_runs--;
     uint64_t blob = payload ? executor->port->blob_new (executor->port->context, payload) : 0;
     uint64_t run_ns = run->started_ns ? now_ns (executor) - run->started_ns : 0;
@@ -515,6 +522,7 @@ static void settle (pxi_virtual *executor, bool continuing)
         continuing = executor->n_executing <= n_before;
     }
     executor->hint = NULL;
+    free_runs_over (executor);
     tell_surplus (executor);
     tell_active (executor);
 }
@@ -535,7 +543,6 @@ void pxi_virtual_burst_end (pxi_virtual *executor, pxi_burst *burst)
     phase_end (executor, frame);
     if (run->stopped && !run->finished && !run->n_executing)
         run_stopped (executor, run);
-    run_free_if_over (run);
     settle (executor, true);
 }
 
@@ -574,7 +581,6 @@ void pxi_virtual_stop (pxi_virtual *executor, uint64_t id)
         frame_cancel (executor, run->root);
     if (!run->n_executing)
         run_stopped (executor, run);
-    run_free_if_over (run);
     settle (executor, false);
 }
 
@@ -701,7 +707,7 @@ pxi_virtual *pxi_virtual_new (const pxi_virtual_config *config)
     executor->config = *config;
     executor->port = config->port;
     pxi_list *lists[] = {&executor->runs,  &executor->new_runs, &executor->ready, &executor->executing,
-                         &executor->open, &executor->takeable, &executor->all_away};
+                         &executor->over, &executor->open, &executor->takeable, &executor->all_away};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         pxi_list_init (lists[i]);
     pxi_map_init (&executor->away, AWAY_MAX, 1);
@@ -714,12 +720,10 @@ static void drop_bursts (pxi_virtual *executor)
 {
     for (pxi_list *link; (link = pxi_list_first (&executor->executing));) {
         struct frame *frame = PXI_LIST_ENTRY (link, struct frame, in_executing);
-        vrun *run = frame->run;
         executor->port->burst_drop (executor->port->context, &frame->burst);
         burst_over (executor, frame);
         if (frame->cancelled)
             frame_free (frame);
-        run_free_if_over (run);
     }
 }
 
@@ -731,8 +735,8 @@ static void drop_runs (pxi_virtual *executor, uint64_t culprit)
             frame_cancel (executor, run->root);
         bool did_it = run->id == culprit;
         run_finished (executor, run, did_it ? PXI_RESULT_CRASHED : PXI_RESULT_LOST, NULL);
-        run_free_if_over (run);
     }
+    free_runs_over (executor);
 }
 
 /* Its threads are gone before anything else is told: what the core gives out next, it may give out. */

@@ -16,8 +16,8 @@ enum { ALARMS_MAX = 1 << 28 };
 #define NODES_MAX 1000000
 #define SUBMIT_AGAIN_NS (100 * PXI_MS)
 
-/* A liveness bound, as SCIENCE.md's section 6 has it: a few times what the work needs, and a few times
- * what finding out and backing off need. To be made smaller, never larger. */
+/* A liveness bound: a few times what the work and its hand-overs need, and a few times what finding out and
+ * backing off need. To be made smaller, never larger. */
 enum { PATIENCE_WORK = 3, PATIENCE_WAITS = 10 };
 #define BACKOFF_CAP_NS (250 * PXI_MS)
 #define RESERVED_NS (2000 * PXI_MS)
@@ -529,6 +529,13 @@ static uint64_t speed_for (const pxi_world *world, const pxi_sim_job *job)
     return sum;
 }
 
+/* What a hand-over may cost a task, however short it is. */
+static uint64_t hop_ns (const pxi_world *world)
+{
+    const pxi_network_config *network = &world->config.network;
+    return 2 * (network->min_ns + network->extra.mean_ns + world->config.notice_ns);
+}
+
 uint64_t pxi_world_patience_ns (const pxi_world *world)
 {
     uint64_t parallel_ns = 0, slowest = 1000, chain_ns = 0;
@@ -537,8 +544,10 @@ uint64_t pxi_world_patience_ns (const pxi_world *world)
         if (job->state == PXI_JOB_DONE || job->state == PXI_JOB_ENDED)
             continue;
         uint64_t speed = speed_for (world, job);
-        parallel_ns += speed ? job->serial.all_ns / speed * 1000 : 0;
-        chain_ns = job->serial.critical_ns > chain_ns ? job->serial.critical_ns : chain_ns;
+        uint64_t all_ns = job->serial.all_ns + job->serial.n_all * hop_ns (world);
+        uint64_t longest_ns = job->serial.critical_ns + job->serial.depth * hop_ns (world);
+        parallel_ns += speed ? all_ns / speed * 1000 : 0;
+        chain_ns = longest_ns > chain_ns ? longest_ns : chain_ns;
     }
     for (uint32_t i = 0; i < world->config.n_peers; i++) {
         const pxi_world_peer *config = &world->config.peers[i];

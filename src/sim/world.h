@@ -32,6 +32,13 @@ typedef struct pxi_world_job {
     uint64_t crash_pick;  /* which task: its number in serial order */
 } pxi_world_job;
 
+/* What an executor does wrong once, so that the checks are seen to go red. */
+typedef enum pxi_wrong {
+    PXI_WRONG_NOTHING,
+    PXI_WRONG_RESULT, /* is falsified */
+    PXI_WRONG_HANG,   /* a task never ends */
+} pxi_wrong;
+
 /* Every line, as it happens: of peers ("w1"), of the network and of faults ("net", "fault"). */
 typedef void pxi_world_sink (void *context, uint64_t now_ns, const char *who, const char *line);
 
@@ -54,7 +61,7 @@ typedef struct pxi_world_config {
     uint32_t known;          /* peers that each knows before it joins: a cluster that has been up */
     uint64_t sweep_ns;       /* interval of the checks that look at all peers; 0 = 100 ms */
     bool unchecked;          /* of one's own figures only: leaves the checks out */
-    bool wrong;              /* for the test of the checks: one result is falsified */
+    pxi_wrong wrong;         /* for the test of the checks */
     bool network_lines;      /* trace every message too */
     pxi_world_carry *carry;  /* NULL = as it is */
     void *carry_context;

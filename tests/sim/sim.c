@@ -391,7 +391,7 @@ Test (check, one_falsified_result_is_seen_at_the_root)
 {
     pxi_world_job job;
     pxi_world_config config = four_peers (&job);
-    config.wrong = true;
+    config.wrong = PXI_WRONG_RESULT;
     pxi_world_report report;
     pxi_world *world = pxi_world_new (&config);
     pxi_world_play (world, NULL, &report);
@@ -436,7 +436,7 @@ Test (check, a_world_that_cannot_finish_is_stuck_and_says_who_waits_for_what)
 {
     pxi_world_job job;
     pxi_world_config config = four_peers (&job);
-    config.notice_ns = UINT64_C (1000000) * PXI_SECOND; /* the core hears of nothing in time */
+    config.wrong = PXI_WRONG_HANG;
     pxi_world_report report;
     pxi_world *world = pxi_world_new (&config);
     pxi_world_play (world, NULL, &report);
