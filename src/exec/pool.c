@@ -103,12 +103,11 @@ pxi_open_branch *pxi_pool_branch (pxi_pool *pool)
         branch->all = pool->all_branches;
         pool->all_branches = branch;
     }
+    if (branch) { /* still with the lock: commands walk through all_branches */
+        *branch = (pxi_open_branch){.generation = branch->generation, .all = branch->all};
+        pxi_list_init (&branch->exported);
+    }
     pthread_mutex_unlock (&pool->lock);
-    if (!branch)
-        return NULL;
-    pxi_open_branch fresh = {.generation = branch->generation, .all = branch->all};
-    *branch = fresh;
-    pxi_list_init (&branch->exported);
     return branch;
 }
 
