@@ -1,0 +1,88 @@
+/* One owner that pushes and pops, three thieves: every item comes out exactly once, whoever gets it,
+ * while the array grows under the thieves and the deque runs empty again and again. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/prng.h"
+#include "exec/deque.h"
+
+enum { N_THIEVES = 3, N_ITEMS = 300000, BURST_MAX = 2000 };
+
+typedef struct shared {
+    pxi_deque deque;
+    atomic_bool ended;
+    atomic_uint taken[N_ITEMS]; /* how often each item came out */
+    atomic_uint n_stolen;
+    unsigned
+        payload[N_ITEMS]; /* plain: written by the owner before the push, read by who takes it */
+} shared;
+
+static shared all;
+
+static void take (const unsigned *item)
+{
+    size_t index = (size_t)(item - all.payload);
+    if (*item != index + 1)
+        atomic_fetch_add (&all.taken[index], 100);
+    atomic_fetch_add_explicit (&all.taken[index], 1, memory_order_relaxed);
+}
+
+static void *steal_until_the_end (void *argument)
+{
+    for (;;) {
+        bool ended = atomic_load (&all.ended), lost = false;
+        unsigned *item = pxi_deque_steal (&all.deque, &lost);
+        if (item) {
+            take (item);
+            atomic_fetch_add_explicit (&all.n_stolen, 1, memory_order_relaxed);
+        } else if (ended && !lost) {
+            return NULL;
+        }
+    }
+}
+
+static int push_and_pop (void)
+{
+    pxi_prng prng;
+    pxi_prng_init (&prng, 1);
+    for (unsigned next = 0; next < N_ITEMS;) {
+        for (uint64_t n = pxi_prng_between (&prng, 1, BURST_MAX); n && next < N_ITEMS;
+             n--, next++) {
+            all.payload[next] = next + 1;
+            if (!pxi_deque_push (&all.deque, &all.payload[next]))
+                return 1;
+        }
+        /* Sometimes more than there is: the last item is what owner and thieves race for. */
+        for (uint64_t n = pxi_prng_between (&prng, 0, BURST_MAX); n; n--) {
+            unsigned *item = pxi_deque_pop (&all.deque);
+            if (!item)
+                break;
+            take (item);
+        }
+    }
+    return 0;
+}
+
+int main (void)
+{
+    pthread_t thieves[N_THIEVES];
+    if (!pxi_deque_init (&all.deque))
+        return 1;
+    for (int i = 0; i < N_THIEVES; i++)
+        if (pthread_create (&thieves[i], NULL, steal_until_the_end, NULL) != 0)
+            return 1;
+    int status = push_and_pop ();
+    atomic_store (&all.ended, true);
+    for (int i = 0; i < N_THIEVES; i++)
+        pthread_join (thieves[i], NULL);
+    unsigned n_wrong = 0;
+    for (unsigned i = 0; i < N_ITEMS; i++)
+        n_wrong += atomic_load (&all.taken[i]) != 1;
+    bool is_empty = pxi_deque_pop (&all.deque) == NULL;
+    pxi_deque_fini (&all.deque);
+    printf ("%d items, %u stolen, %u not exactly once\n", N_ITEMS, atomic_load (&all.n_stolen),
+            n_wrong);
+    return status || n_wrong || !is_empty ? 1 : 0;
+}
