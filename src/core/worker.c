@@ -676,7 +676,7 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
 {
     core->stats.probes_received++;
     const pxi_attempt *inlined = message->has_inline ? &message->attempts[0] : NULL;
-    if (inlined && in_hand (from, inlined->key)) { /* the probe came twice */
+    if (inlined && (in_hand (from, inlined->key) || sent_find (core, from, inlined->key))) { /* the probe came twice */
         pxi_core_forget (core, inlined->blob);
         return;
     }

@@ -8,7 +8,7 @@
  *   once        an outcome comes for a subtask that is away, once (sim/virtual tells)
  *   conserved   what the executors handed over is what the core has in hand
  *   number      never more workers of a branch than its branch number
- *   attempts    at most two of a subtask at once; extra ones within the budget
+ *   attempts    at most two of a subtask at once, none twice at one peer; extra ones within the budget
  *   slots       threads that may execute and leases are within the slots; nobody is allowed more while
  *               others, as far as the core has heard, still hold it
  *   lease       nothing starts under a lapsed lease, never more than it is for
@@ -315,6 +315,32 @@ static void hear_active (pxi_sim_peer *peer, const pxi_event *event)
         executor->heard_active = event->count;
 }
 
+static int by_key (const void *a, const void *b)
+{
+    const pxi_run_look *x = a, *y = b;
+    if (x->master != y->master)
+        return x->master > y->master ? 1 : -1;
+    if (x->key.subtask != y->key.subtask)
+        return x->key.subtask > y->key.subtask ? 1 : -1;
+    return (x->key.attempt > y->key.attempt) - (x->key.attempt < y->key.attempt);
+}
+
+/* A message that comes twice starts nothing twice. */
+static void check_runs (pxi_sim_peer *peer)
+{
+    pxi_run_look *looks = peer->world->run_looks;
+    uint32_t n = pxi_core_runs (peer->core, looks, RUNS_MAX);
+    if (n > RUNS_MAX)
+        return;
+    qsort (looks, n, sizeof *looks, by_key);
+    for (uint32_t i = 1; i < n; i++) {
+        if (looks[i].master && !by_key (&looks[i - 1], &looks[i]))
+            pxi_check_broken (peer->world, peer, "attempts: s%llu.%u of w%llu runs twice here",
+                              (unsigned long long) looks[i].key.subtask, looks[i].key.attempt,
+                              (unsigned long long) looks[i].master);
+    }
+}
+
 void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
                            const pxi_check_before *before, const pxi_actions *actions)
 {
@@ -323,6 +349,8 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
         check_former (peer, event, &before->sizes, actions);
     if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_DISPATCH && !before->stale)
         check_lease (peer, event->message, actions);
+    if (count_actions (actions, PXI_DO_RUN))
+        check_runs (peer);
     see_offers (peer, actions);
     hear_active (peer, event);
     if (count_actions (actions, PXI_DO_SLOTS))
