@@ -44,8 +44,8 @@ const pxi_registry *pxi_agent_registry (const pxi_agent *agent);
 int32_t pxi_agent_branch_number (const pxi_agent *agent);
 size_t pxi_agent_input_size_max (const pxi_agent *agent);
 
-/* Ask the peer at this address; it is asked again until it answers. PX_ENOMEM. */
-px_err pxi_agent_join (pxi_agent *agent, const pxi_address *address);
+/* Ask the peer at this address; it is asked again until it answers. */
+void pxi_agent_join (pxi_agent *agent, const pxi_address *address);
 /* Wait until one of `n` addresses has answered. PX_OK; PX_EDUPLICATE; PX_ESELF, PX_EVERSION when
  * all were refused; PX_ENOPEER. `why` speaks of `texts`. */
 px_err pxi_agent_wait_joined (pxi_agent *agent, const char *const *texts, uint32_t n,
@@ -53,7 +53,7 @@ px_err pxi_agent_wait_joined (pxi_agent *agent, const char *const *texts, uint32
 /* Wait until n_peers are known and answer. PX_ETIMEOUT. */
 px_err pxi_agent_wait_peers (pxi_agent *agent, uint32_t n_peers, uint64_t deadline_ns);
 
-px_err pxi_agent_stats (pxi_agent *agent, px_stats *stats);
+void pxi_agent_stats (pxi_agent *agent, px_stats *stats);
 
 /* Takes a reference of its own on PX_OK. PX_ESTATE closing, PX_EFULL too many jobs, PX_ENOMEM. */
 px_err pxi_agent_submit (pxi_agent *agent, pxi_root *root);

@@ -147,35 +147,33 @@ bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument)
     return true;
 }
 
-bool pxi_agent_call (pxi_agent *agent, pxi_call_fn *call, void *argument)
+void pxi_agent_call (pxi_agent *agent, pxi_call_fn *call, void *argument)
 {
     /* The log sink may ask for the counters from the loop's own thread. */
     if (pthread_equal (pthread_self (), agent->thread)) {
         call (agent, argument);
-        return true;
+        return;
     }
     bool done = false;
-    pxi_mail *mail = mail_new ();
-    if (!mail)
-        return false;
-    mail->call = call;
-    mail->argument = argument;
-    mail->done = &done;
-    pxi_inbox_post (&agent->inbox, &mail->letter);
+    pxi_mail mail = {.call = call, .argument = argument, .done = &done};
+    pxi_inbox_post (&agent->inbox, &mail.letter);
     pthread_mutex_lock (&agent->lock);
     while (!done)
         pthread_cond_wait (&agent->changed, &agent->lock);
     pthread_mutex_unlock (&agent->lock);
-    return true;
 }
 
+/* The mail of one who waits lies on his stack: it is gone as soon as he hears that it is done. */
 static void answer (pxi_agent *agent, pxi_mail *mail)
 {
+    bool *done = mail->done;
     mail->call (agent, mail->argument);
-    if (!mail->done)
+    if (!done) {
+        free (mail);
         return;
+    }
     pthread_mutex_lock (&agent->lock);
-    *mail->done = true;
+    *done = true;
     pthread_cond_broadcast (&agent->changed);
     pthread_mutex_unlock (&agent->lock);
 }
@@ -186,11 +184,12 @@ static void read_inbox (pxi_agent *agent)
     for (; letter; letter = next) {
         pxi_mail *mail = (pxi_mail *)letter;
         next = letter->next;
-        if (mail->call)
+        if (mail->call) {
             answer (agent, mail);
-        else
+        } else {
             pxi_notices_take (agent, mail->execution, &mail->notice);
-        free (mail);
+            free (mail);
+        }
         agent->activity++;
     }
 }
@@ -617,10 +616,10 @@ static void join (pxi_agent *agent, void *argument)
     pxi_agent_step (agent, &event);
 }
 
-px_err pxi_agent_join (pxi_agent *agent, const pxi_address *address)
+void pxi_agent_join (pxi_agent *agent, const pxi_address *address)
 {
     pxi_address copy = *address;
-    return pxi_agent_call (agent, join, &copy) ? PX_OK : PX_ENOMEM;
+    pxi_agent_call (agent, join, &copy);
 }
 
 /* PX_EAGAIN: nothing is decided yet. */
@@ -702,9 +701,9 @@ void pxi_agent_read_stats (pxi_agent *agent, void *argument)
     stats->bytes_received = transport.bytes_received;
 }
 
-px_err pxi_agent_stats (pxi_agent *agent, px_stats *stats)
+void pxi_agent_stats (pxi_agent *agent, px_stats *stats)
 {
-    return pxi_agent_call (agent, pxi_agent_read_stats, stats) ? PX_OK : PX_ENOMEM;
+    pxi_agent_call (agent, pxi_agent_read_stats, stats);
 }
 
 static void submit (pxi_agent *agent, void *argument)

@@ -211,8 +211,8 @@ void pxi_agent_alarm (pxi_agent *agent, pxi_alarm *alarm, pxi_alarm_kind kind, v
 void pxi_agent_alarm_off (pxi_agent *agent, pxi_alarm *alarm);
 /* A pool's or process's way in: context is the execution. */
 void pxi_agent_notify (void *context, pxi_notice *notice);
-/* Have the loop call this, and wait until it has. False: out of memory. */
-bool pxi_agent_call (pxi_agent *agent, pxi_call_fn *call, void *argument);
+/* Have the loop call this, and wait until it has. */
+void pxi_agent_call (pxi_agent *agent, pxi_call_fn *call, void *argument);
 /* The same without waiting. */
 bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument);
 /* On the loop's own thread: into a px_stats. */
