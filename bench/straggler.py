@@ -3,8 +3,9 @@
     straggler.py EXAMPLES_DIRECTORY [--runs 5]
 
 The root sleeps 50 ms as well before it opens its branch: ideal 0.85 s. The fault comes 0.45 s after the
-copies were started (they join within some 30 ms), to each copy in turn; it is the run's only one. Times are the program's own, from
-submitting the job to its answer; the answer counts the tasks that ran."""
+copies were started (they join within some 30 ms), to each copy in turn; it is the run's only one.
+Times are the program's own, from submitting the job to its answer; the answer counts the tasks that
+ran."""
 
 import argparse
 import os
