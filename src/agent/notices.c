@@ -100,6 +100,8 @@ static void on_finished (pxi_agent *agent, const pxi_execution *execution, pxi_n
         return;
     pxi_outcome outcome = notice->outcome;
     count_subtasks (agent, outcome.chain);
+    if ((notice->result == PXI_RESULT_OK) != (outcome.code == PX_OK))
+        outcome.code = notice->result == PXI_RESULT_OK ? PX_OK : PX_EFAILED;
     notice->outcome = (pxi_outcome){0};
     pxi_notices_finish_run (agent, run, notice->result, notice->run_ns, &outcome);
 }
@@ -199,7 +201,7 @@ static void give_back (pxi_execution *execution, const pxi_taken *taken)
 static void on_taken (pxi_agent *agent, pxi_execution *execution, pxi_notice *notice)
 {
     pxi_agent_take *take = find_take (execution, notice->token);
-    if (!take)
+    if (!take || notice->n_taken > take->count)
         return;
     pxi_list_remove (&take->in_execution);
     free (take);

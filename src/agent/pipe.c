@@ -271,17 +271,17 @@ static bool next_stage (pxi_pipe *pipe, pxi_pipe_state *state)
 
 pxi_pipe_state pxi_pipe_receive (pxi_pipe *pipe, pxi_frame *frame)
 {
-    for (;;) {
+    while (!pipe->broken) {
         pxi_pipe_state state = read_stage (pipe);
         if (state != PXI_PIPE_DONE)
             return state;
         bool whole = next_stage (pipe, &state);
-        if (state != PXI_PIPE_DONE)
-            return state;
-        if (!whole)
+        pipe->broken = state != PXI_PIPE_DONE;
+        if (!whole || pipe->broken)
             continue;
         *frame = pipe->frame;
         memset (&pipe->frame, 0, sizeof pipe->frame);
         return PXI_PIPE_DONE;
     }
+    return PXI_PIPE_CLOSED;
 }

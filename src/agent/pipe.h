@@ -70,6 +70,7 @@ typedef struct pxi_pipe {
     /* The frame that is being read. */
     pxi_frame frame;
     uint64_t sizes[PXI_PIPE_PARTS_MAX];
+    bool broken;          /* what came did not parse: nothing more is read */
     uint32_t stage, part; /* stage: header, meta, sizes, parts */
     size_t got;           /* bytes of the stage, or of the part */
     uint8_t *buffer;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cluster.h"
 #include "leak.h"
@@ -146,6 +148,27 @@ Test (executors, that_are_none_are_told)
     cluster_add (&cluster, &options);
     expect_no_executor (cluster.peers[0], "the executor ended by exit code 0 before it was ready");
     cluster_end (&cluster);
+    TEST_NO_LEAKS ();
+}
+
+Test (executors, that_speak_nonsense_are_ended)
+{
+    char path[] = "/tmp/peerexec-executor-XXXXXX";
+    int fd = mkstemp (path);
+    static const char script[] = "#!/bin/sh\n"
+                                 "head -c 100000 /dev/urandom >&3\n"
+                                 "exec sleep 1000\n";
+    cr_assert_eq (write (fd, script, sizeof script - 1), (ssize_t)sizeof script - 1);
+    cr_assert_eq (fchmod (fd, 0700), 0);
+    close (fd);
+    test_cluster cluster = {0};
+    px_peer_options options = cluster_options (APART);
+    options.log = NULL;
+    options.executor = path;
+    cluster_add (&cluster, &options);
+    expect_no_executor (cluster.peers[0], "the executor ended by signal 9 before it was ready");
+    cluster_end (&cluster);
+    unlink (path);
     TEST_NO_LEAKS ();
 }
 

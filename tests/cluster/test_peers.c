@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -431,6 +432,51 @@ Test (peers, keep_a_branch_of_number_0_at_home)
     cr_assert_eq (stats.subtasks_sent, 0);
     cr_assert_eq (stats.probes_sent, 0);
     cluster_end (&cluster);
+}
+
+/* In force, in this order: the call's number, the job's for the branch point, the submitter's default;
+ * the last two also where a subtask opens the branch at another peer. */
+Test (peers, obey_the_branch_numbers_of_the_job)
+{
+    static const cluster_kind kinds[] = {IN_PROCESS, APART};
+    const px_point_number none = {"work.many", 0}, other = {"work.tree", 0};
+    const struct {
+        int32_t call;
+        const px_point_number *job;
+        int32_t peer;
+        bool leaves;
+    } cases[] = {
+        {PX_NUMBER_DEFAULT, &none, PX_NUMBER_DEFAULT, false},
+        {PX_NUMBER_DEFAULT, &other, PX_NUMBER_DEFAULT, true},
+        {16, &none, 0, true},
+        {PX_NUMBER_DEFAULT, NULL, 0, false},
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        test_cluster cluster = {0};
+        px_outcome outcome;
+        px_job *job = NULL;
+        px_peer_options peer_options = cluster_options (kinds[i % 2]);
+        cluster_add (&cluster, &peer_options); /* whose own default is not asked */
+        peer_options.branch_number = cases[i / 2].peer;
+        cluster_add (&cluster, &peer_options);
+        px_job_options options = PX_JOB_OPTIONS_INIT;
+        options.numbers = cases[i / 2].job;
+        options.n_numbers = cases[i / 2].job != NULL;
+        struct {
+            work_many many;
+            uint64_t duration_ns;
+        } input = {{WORK_NAP, 30, cases[i / 2].call, 0}, MILLISECONDS (2)};
+        cr_assert_eq (
+            px_job_submit (cluster.peers[1], "work.many", &input, sizeof input, &options, &job),
+            PX_OK);
+        cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (20)), &outcome), PX_OK);
+        cr_assert_eq (outcome.code, PX_OK);
+        px_stats stats = cluster_stats (cluster.peers[1]);
+        cr_assert_eq (stats.results_received > 0, cases[i / 2].leaves, "case %zu", i);
+        cr_assert (cases[i / 2].leaves || stats.probes_sent == 0, "case %zu", i);
+        px_job_free (&job);
+        cluster_end (&cluster);
+    }
 }
 
 Test (peers, send_and_receive_large_payloads)

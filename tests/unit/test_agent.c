@@ -287,7 +287,8 @@ Test (pipe, is_closed_by_what_does_not_parse)
         const pxi_frame_header *header = i < 4 ? &cases[i] : &good;
         cr_assert_eq (write (pipes[0].fd, header, sizeof *header), (ssize_t)sizeof *header);
         cr_assert_eq (write (pipes[0].fd, &part_size, 8), 8); /* case 4: over the limit */
-        cr_assert_eq (pxi_pipe_receive (&pipes[1], &frame), PXI_PIPE_CLOSED, "case %d", i);
+        for (int again = 0; again < 2; again++)
+            cr_assert_eq (pxi_pipe_receive (&pipes[1], &frame), PXI_PIPE_CLOSED, "case %d", i);
         pxi_pipe_fini (&pipes[0]);
         pxi_pipe_fini (&pipes[1]);
     }
