@@ -235,8 +235,17 @@ static void wait_readable (int a, int b, bool *a_ready)
     *a_ready = fds[0].revents != 0;
 }
 
+static void say_where (const px_peer *peer, px_log_level level)
+{
+    char text[256];
+    snprintf (text, sizeof text, "%s at %s", px_peer_name (peer), px_peer_address (peer));
+    if (level >= PX_LOG_NOTICE)
+        log_line (NULL, PX_LOG_NOTICE, "peerd", text);
+}
+
 /* Until the first signal; then leave, unless a second one comes. */
-static int serve (px_peer *peer, int signals, uint64_t drain_ms, struct beacon *beacon)
+static int serve (px_peer *peer, int signals, uint64_t drain_ms, struct beacon *beacon,
+                  px_log_level level)
 {
     struct signalfd_siginfo info;
     bool signalled, done_first;
@@ -246,7 +255,8 @@ static int serve (px_peer *peer, int signals, uint64_t drain_ms, struct beacon *
     if (read (signals, &info, sizeof info) < 0)
         return EXIT_RUN;
     beacon_stop (&beacon);
-    log_line (NULL, PX_LOG_NOTICE, "peerd", "leaves; a second signal ends at once");
+    if (level >= PX_LOG_NOTICE)
+        log_line (NULL, PX_LOG_NOTICE, "peerd", "leaves; a second signal ends at once");
     leaving.deadline_ns = px_deadline_ns (drain_ms * 1000000);
     if (leaving.done < 0 || pthread_create (&thread, NULL, leave, &leaving) != 0)
         return EXIT_RUN;
@@ -291,8 +301,8 @@ int main (int argc, char **argv)
     struct beacon *beacon = settings.beacon ? beacon_start (peer, (int)settings.beacon) : NULL;
     code = EXIT_RUN;
     if (!settings.ready_file || write_ready_file (settings.ready_file, px_peer_address (peer))) {
-        fprintf (stderr, "peerd: %s at %s\n", px_peer_name (peer), px_peer_address (peer));
-        code = serve (peer, signals, settings.drain_ms, beacon);
+        say_where (peer, options.log_level);
+        code = serve (peer, signals, settings.drain_ms, beacon, options.log_level);
     } else {
         beacon_stop (&beacon);
         px_peer_close (&peer, 0);

@@ -5,148 +5,33 @@
  *
  * T1 is grown with UTS's own granularity -g (each child's hash is computed GRANULARITY times: the
  * same tree, more work per node), so that there is time for two faults on a fast machine. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <peerexec/peerexec.h>
 
 #include "agent/status.h"
-#include "common/executor.h"
+#include "common/local.h"
 
-enum { PEERS = 4, ADDRESS_SIZE = 64, GRANULARITY = 16, SHARES = 16 };
+enum { PEERS = 4, GRANULARITY = 16, SHARES = 16 };
 #define SECOND UINT64_C (1000000000)
-#define START_NS (10 * SECOND)
+#define JOIN_NS (10 * SECOND)
 #define JOB_NS (60 * SECOND)
 #define ASK_NS (SECOND / 2)
 
 static const uint64_t PUBLISHED[] = {4130071, 3305118, 10};
 static const char *const COUNTS[] = {"nodes", "leaves", "depth"};
 
-struct host {
-    char name[8], ready[PATH_MAX], address[ADDRESS_SIZE];
-    pid_t pid;
-    const char *fault; /* what was done to it; NULL = nothing */
-};
-
 struct quickstart {
-    char directory[PATH_MAX]; /* for ready files; gone at the end */
-    struct host hosts[PEERS];
+    struct local_cluster cluster;
     px_peer *peer;
     px_job *job;
     uint64_t began_ns;
 };
-
-static void step (const char *what)
-{
-    printf ("  %s\n", what);
-    fflush (stdout);
-}
-
-/* ---- four peerd -------------------------------------------------------------------------------
- */
-
-static bool start_peerd (struct quickstart *run, const char *module, uint32_t number)
-{
-    struct host *host = &run->hosts[number];
-    char program[PATH_MAX];
-    if (!sibling_find ("peerd", program)) {
-        fprintf (stderr, "quickstart: %s: not built\n", program);
-        return false;
-    }
-    snprintf (host->name, sizeof host->name, "w%u", number + 1);
-    if (snprintf (host->ready, sizeof host->ready, "%s/%s", run->directory, host->name) >= PATH_MAX)
-        return false;
-    const char *join = number ? run->hosts[0].address : NULL;
-    const char *arguments[] = {
-        program,     "--name",   host->name, "--slots",     "1",     "--ready-file",
-        host->ready, "--module", module,     "--log-level", "error", join ? "--join" : NULL,
-        join,        NULL};
-    pid_t parent = getpid ();
-    host->pid = fork ();
-    if (host->pid == 0) {
-        prctl (PR_SET_PDEATHSIG, SIGKILL);
-        int null = open ("/dev/null", O_WRONLY);
-        if (getppid () != parent || dup2 (null, STDERR_FILENO) < 0)
-            _exit (127);
-        execv (program, (char *const *)arguments);
-        _exit (127);
-    }
-    return host->pid > 0;
-}
-
-static bool read_ready (struct host *host)
-{
-    FILE *file = fopen (host->ready, "r");
-    if (!file)
-        return false;
-    bool read = fgets (host->address, sizeof host->address, file) != NULL;
-    fclose (file);
-    host->address[strcspn (host->address, "\n")] = 0;
-    return read;
-}
-
-/* A rename in the directory says that somebody is ready. */
-static bool wait_ready (struct host *host, int watch)
-{
-    uint64_t deadline_ns = px_deadline_ns (START_NS);
-    while (!read_ready (host)) {
-        char events[4096];
-        struct pollfd fd = {.fd = watch, .events = POLLIN};
-        uint64_t now_ns = px_now_ns ();
-        if (now_ns >= deadline_ns || waitpid (host->pid, NULL, WNOHANG) == host->pid)
-            return false;
-        if (poll (&fd, 1, 100) > 0 && read (watch, events, sizeof events) < 0)
-            return false;
-    }
-    return true;
-}
-
-static bool start_all (struct quickstart *run, const char *module)
-{
-    int watch = inotify_init1 (IN_CLOEXEC);
-    if (watch < 0 || inotify_add_watch (watch, run->directory, IN_MOVED_TO) < 0)
-        return false;
-    bool started = true;
-    for (uint32_t i = 0; started && i < PEERS; i++) {
-        started = start_peerd (run, module, i) && wait_ready (&run->hosts[i], watch);
-        if (started)
-            printf ("  peerd %s at %s\n", run->hosts[i].name, run->hosts[i].address);
-    }
-    close (watch);
-    if (!started)
-        fprintf (stderr, "quickstart: a peerd does not start\n");
-    return started;
-}
-
-static void end_all (struct quickstart *run)
-{
-    for (uint32_t i = 0; i < PEERS; i++) {
-        if (run->hosts[i].pid > 0)
-            kill (run->hosts[i].pid, run->hosts[i].fault ? SIGKILL : SIGTERM);
-    }
-    for (uint32_t i = 0; i < PEERS; i++) {
-        if (run->hosts[i].pid > 0)
-            waitpid (run->hosts[i].pid, NULL, 0);
-        unlink (run->hosts[i].ready);
-    }
-    /* Executors of the peers that died came to us: they end by themselves, having lost their peer.
-     */
-    while (wait (NULL) > 0)
-        ;
-    rmdir (run->directory);
-}
 
 /* ---- the job ----------------------------------------------------------------------------------
  */
@@ -154,7 +39,7 @@ static void end_all (struct quickstart *run)
 static bool open_and_submit (struct quickstart *run, const char *module)
 {
     char why[PX_WHY_SIZE] = "", text[128];
-    const char *modules[] = {module, NULL}, *join[] = {run->hosts[0].address, NULL};
+    const char *modules[] = {module, NULL}, *join[] = {run->cluster.peers[0].address, NULL};
     px_peer_options options = PX_PEER_OPTIONS_INIT;
     options.name = "app";
     options.join = join;
@@ -162,7 +47,7 @@ static bool open_and_submit (struct quickstart *run, const char *module)
     options.slots = 1;
     px_err err = px_peer_open (&options, &run->peer, why);
     if (err == PX_OK)
-        err = px_peer_wait (run->peer, PEERS, px_deadline_ns (START_NS));
+        err = px_peer_wait (run->peer, PEERS, px_deadline_ns (JOIN_NS));
     snprintf (text, sizeof text, "-t 1 -a 3 -d 10 -b 4 -r 19 -g %d --chunk 512", GRANULARITY);
     run->began_ns = px_now_ns ();
     px_job_options job_options = PX_JOB_OPTIONS_INIT;
@@ -196,7 +81,7 @@ static void print_progress (const struct quickstart *run)
  */
 
 /* Attempts in its hands now, by its own word. */
-static size_t attempts_at (const struct host *host)
+static size_t attempts_at (const struct local_peer *host)
 {
     char *json = NULL;
     if (pxi_status_ask (host->address, ASK_NS, &json, NULL) != PX_OK)
@@ -209,11 +94,11 @@ static size_t attempts_at (const struct host *host)
 }
 
 /* To the first peer that has work in its hands; NULL = the job was over before. */
-static const struct host *fault (struct quickstart *run, int signal, const char *name)
+static const struct local_peer *fault (struct quickstart *run, int signal, const char *name)
 {
     while (!job_is_over (run)) {
         for (uint32_t i = 0; i < PEERS; i++) {
-            struct host *host = &run->hosts[i];
+            struct local_peer *host = &run->cluster.peers[i];
             size_t n = host->fault ? 0 : attempts_at (host);
             if (!n || kill (host->pid, signal) != 0)
                 continue;
@@ -264,8 +149,8 @@ static bool check_counts (const px_outcome *outcome)
 static const char *fault_of (const struct quickstart *run, const char *name)
 {
     for (uint32_t i = 0; i < PEERS; i++) {
-        if (!strcmp (run->hosts[i].name, name))
-            return run->hosts[i].fault;
+        if (!strcmp (run->cluster.peers[i].name, name))
+            return run->cluster.peers[i].fault;
     }
     return NULL;
 }
@@ -319,18 +204,20 @@ static bool finish (struct quickstart *run)
     return exact;
 }
 
-static bool play (struct quickstart *run, const char *module)
+static bool play (struct quickstart *run, const char *module, const char *directory)
 {
     printf ("\nfour peers on loopback\n");
-    if (!start_all (run, module))
+    if (!local_start (&run->cluster, PEERS, module, directory))
         return false;
+    for (uint32_t i = 0; i < PEERS; i++)
+        printf ("  peerd %s at %s\n", run->cluster.peers[i].name, run->cluster.peers[i].address);
     printf ("\nUTS tree T1 (-g %d) from this process, one slot of its own\n", GRANULARITY);
     if (!open_and_submit (run, module))
         return false;
     go_on (run, SECOND / 4);
-    const struct host *frozen = fault (run, SIGSTOP, "frozen");
+    const struct local_peer *frozen = fault (run, SIGSTOP, "frozen");
     go_on (run, SECOND / 10);
-    const struct host *killed = fault (run, SIGKILL, "killed");
+    const struct local_peer *killed = fault (run, SIGKILL, "killed");
     bool exact = finish (run);
     if (!frozen || !killed)
         fprintf (stderr,
@@ -340,22 +227,16 @@ static bool play (struct quickstart *run, const char *module)
 
 int main (int argc, char **argv)
 {
-    struct quickstart run = {0};
+    static struct quickstart run;
     if (argc != 3) {
         fprintf (stderr, "usage: quickstart MODULE.so DIRECTORY (see quickstart.sh)\n");
         return 2;
     }
-    prctl (PR_SET_CHILD_SUBREAPER, 1);
-    snprintf (run.directory, sizeof run.directory, "%s/quickstart-XXXXXX", argv[2]);
-    if (!mkdtemp (run.directory)) {
-        fprintf (stderr, "quickstart: %s: %s\n", run.directory, strerror (errno));
-        return 1;
-    }
-    bool good = play (&run, argv[1]);
+    bool good = play (&run, argv[1], argv[2]);
     px_job_free (&run.job);
     px_peer_close (&run.peer, 0);
-    end_all (&run);
-    step (good ? "\nall counts exact, both faults fell on work under way"
-               : "\nNOT as it should be");
+    local_end (&run.cluster);
+    printf ("\n%s\n",
+            good ? "all counts exact, both faults fell on work under way" : "NOT as it should be");
     return good ? 0 : 1;
 }
