@@ -256,7 +256,7 @@ px_err px_peer_open (const px_peer_options *given, px_peer **peer_p, char why[PX
     err = open_agent (&options, &peer->agent, why);
     if (err != PX_OK) {
         free (peer);
-        return err;
+        return why && why[0] ? err : pxi_fail (err, why, "%s", px_err_text (err));
     }
     *peer_p = peer;
     return PX_OK;
