@@ -1,0 +1,190 @@
+"""The tools as people use them: peerd, peer-run, peer-top, quickstart; and every kind of wrong input with its
+own message and exit code.
+
+    tools.py BUILD_DIRECTORY      writes TAP
+
+Waits for events only: files renamed, lines printed, processes ended."""
+
+import json
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+TIMEOUT_S = 60
+BUILD = pathlib.Path(sys.argv[1]).resolve()
+TOOLS, MODULE = BUILD / 'tools', BUILD / 'examples/uts.so'
+MARK = f'PX_TEST_TOOLS={os.getpid()}'  # inherited by everything that this test starts
+ENVIRONMENT = dict(os.environ, PX_TEST_TOOLS=str(os.getpid()))
+COUNTS = 'nodes 4130071\nleaves 3305118\ndepth 10\n'
+
+
+def run(tool, *arguments, **more):
+    return subprocess.run([str(TOOLS / tool), *map(str, arguments)], capture_output=True, text=True,
+                          timeout=TIMEOUT_S, env=ENVIRONMENT, **{'stdin': subprocess.DEVNULL, **more})
+
+
+def start(tool, *arguments):
+    return subprocess.Popen([str(TOOLS / tool), *map(str, arguments)], stdout=subprocess.PIPE, text=True,
+                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=ENVIRONMENT)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError('nothing happened')
+        select.select([], [], [], 0.005)
+
+
+class Peerd:
+    def __init__(self, directory, name, *arguments):
+        self.ready = pathlib.Path(directory) / name
+        self.process = start('peerd', '--name', name, '--module', MODULE, '--slots', 1, '--ready-file', self.ready,
+                             *arguments)
+        wait_for(lambda: self.ready.exists() or self.process.poll() is not None)
+        self.address = self.ready.read_text().strip()
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=TIMEOUT_S)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def says(done, code, *words):
+    output = done.stdout + done.stderr
+    return done.returncode == code and all(word in output for word in words), f'{done.returncode}: {output[-300:]}'
+
+
+def wrong_inputs(scratch):
+    bad_config, bad_hosts = scratch / 'bad.cfg', scratch / 'bad.hosts'
+    bad_hosts.write_text('# ours\n127.0.0.1:5555\nno port here\n')
+    for text, words in (('slots = 2\nsluts = 3\n', (':2: sluts', 'no such key')),
+                        ('slots = 2\n\nslots = 3\n', (':3: slots', 'given twice')),
+                        ('slots = many\n', (':1: --slots', 'whole number')),
+                        ('slots\n', (':1: slots', 'key = value'))):
+        bad_config.write_text(text)
+        done = run('peerd', '--config', bad_config)
+        yield says(done, 2, str(bad_config), words[0].replace('--', ''), words[1]), f'peerd --config: {words[1]}'
+    yield says(run('peerd', '--config', scratch / 'none'), 2, 'No such file'), 'peerd --config: no such file'
+    yield says(run('peerd', '--hosts', bad_hosts), 2, 'bad.hosts:3:', 'want an address'), 'peerd --hosts: bad line'
+    yield says(run('peerd', '--slots', '0'), 2, '--slots', '1 to 1024'), 'peerd --slots 0'
+    yield says(run('peerd', '--nonsense'), 2, '--nonsense', 'no such option'), 'peerd: unknown option'
+    yield says(run('peerd', '--slots'), 2, '--slots', 'a value must follow'), 'peerd: missing value'
+    yield says(run('peerd', 'word'), 2, 'word', 'unexpected'), 'peerd: unexpected argument'
+    yield says(run('peerd', '--log-level', 'loud'), 2, 'loud'), 'peerd: unknown log level'
+    yield says(run('peerd', '--module', scratch / 'none.so'), 1, 'none.so'), 'peerd: no such module'
+    yield says(run('peerd', '--module', '/bin/true'), 1, '/bin/true'), 'peerd: a module that is none'
+    yield says(run('peerd', '--module', BUILD / 'tests/unit/modules/other_abi.so'), 1, 'other_abi.so'), \
+        'peerd: a module of another ABI'
+    yield says(run('peerd', '--listen', 'nowhere'), 1, 'nowhere'), 'peerd: bad address to listen at'
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        address = f'tcp://127.0.0.1:{taken.getsockname()[1]}'
+        yield says(run('peerd', '--listen', address), 1, address, 'in use'), 'peerd: port in use'
+    for done, code, words, what in (
+            (run('peer-run'), 2, ('MODULE.so TASK',), 'no arguments'),
+            (run('peer-run', scratch / 'none.so', 'tree'), 2, ('none.so',), 'no such module'),
+            (run('peer-run', MODULE, 'nosuch'), 2, ('uts.nosuch', 'no such task'), 'no such task'),
+            (run('peer-run', '--join', '127.0.0.1:1', MODULE, 'tree'), 5, ('no answer',),
+             'an address that is no peer'),
+            (run('peer-run', '--join', '127.0.0.1:1', '--local', '2', MODULE, 'tree'), 2, ('does not go with',),
+             '--join with --local'),
+            (run('peer-run', '--branch-number', 'uts.children', MODULE, 'tree'), 2, ('POINT=N',), 'branch number'),
+            (run('peer-run', MODULE, 'tree', '-t 9'), 1, ('uts.tree',), 'a task that fails'),
+            (run('peer-run', '--slots', '1', '--timeout', '0.2', MODULE, 'tree', '-g 100'), 4, ('deadline',),
+             'timeout'),
+            (run('peer-top', '--once'), 2, ('--join',), 'peer-top without address'),
+            (run('peer-top', '--once', '--join', '127.0.0.1:1'), 1, ('127.0.0.1:1',), 'peer-top: nobody answers')):
+        yield says(done, code, *words), f'{what}: {code}'
+
+
+def names(scratch):
+    with Peerd(scratch, 'w1') as first:
+        done = run('peerd', '--name', 'w1', '--join', first.address)
+        yield says(done, 1, 'w1'), 'a second peer of the same name is refused'
+        port = first.address.rsplit(':', 1)[1]
+        yield (first.process.poll() is None, ''), 'the first one goes on'
+        yield (first.end() == 0, ''), 'and leaves well when told'
+        done = run('peerd', '--listen', f'tcp://127.0.0.1:{port}', '--join', f'127.0.0.1:{port}')
+        yield says(done, 1, 'own'), 'joining oneself is told'
+
+
+def cluster(scratch):
+    with Peerd(scratch, 'a') as first, Peerd(scratch, 'b', '--join', first.address):
+        summary, trace = scratch / 'summary.json', scratch / 'trace.json'
+        done = run('peer-run', '--join', first.address, '--json', summary, '--trace', trace, MODULE, 'tree', '-g 2')
+        yield (done.returncode == 0 and done.stdout == COUNTS, done.stderr), 'peer-run --join: exact'
+        told = json.loads(summary.read_text())
+        yield (told['code'] == 'PX_OK' and told['stats']['subtasks_sent'] > 0, str(told)), 'its summary is JSON'
+        yield (len(json.loads(trace.read_text())['traceEvents']) > 0, ''), 'its trace has events'
+        done = run('peer-run', '--join', first.address, MODULE, 'uts.tree', '-', stdin=None, input='-d 5')
+        yield (done.returncode == 0 and done.stdout.startswith('nodes '), done.stderr), 'input from standard input'
+        done = run('peer-top', '--once', '--json', '--join', first.address)
+        yield (sorted(peer['name'] for peer in json.loads(done.stdout)) == ['a', 'b'], done.stdout), \
+            'peer-top finds every peer in reach'
+        done = run('peer-top', '--once', '--join', first.address)
+        yield (all(f'\n{name} ' in done.stdout for name in 'ab'), done.stdout), 'and prints them as a table'
+
+
+def interrupted():
+    job = start('peer-run', '--local', 2, '--json', '-', MODULE, 'tree', '-g 200')
+    wait_for(lambda: len(marked()) >= 4 or job.poll() is not None)  # peer-run, two peerd, an executor
+    job.send_signal(signal.SIGINT)
+    output, errors = job.communicate(timeout=TIMEOUT_S)
+    yield (job.returncode == 130, errors), 'Ctrl-C cancels: 130'
+
+
+def local_and_quickstart(scratch):
+    done = run('peer-run', '--local', 2, '--quiet', MODULE, 'tree')
+    yield (done.returncode == 0 and done.stdout == COUNTS and not done.stderr, done.stderr), 'peer-run --local'
+    done = run('quickstart', MODULE, scratch)
+    yield says(done, 0, 'frozen', 'killed', '4130071', 'exact'), 'quickstart: exact with a frozen and a killed peer'
+
+
+def marked():
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/environ'):
+        try:
+            if int(path.parent.name) != os.getpid() and MARK.encode() in path.read_bytes().split(b'\0'):
+                found.append((path.parent / 'cmdline').read_bytes().replace(b'\0', b' ').decode())
+        except OSError:
+            pass
+    return found
+
+
+def main():
+    n, failed = 0, 0
+    with tempfile.TemporaryDirectory() as directory:
+        scratch = pathlib.Path(directory)
+        for part in (wrong_inputs(scratch), names(scratch), cluster(scratch), interrupted(),
+                     local_and_quickstart(scratch)):
+            for (good, detail), what in part:
+                n += 1
+                failed += not good
+                print(f'{"" if good else "not "}ok {n} - {what}', flush=True)
+                if not good:
+                    print('\n'.join(f'# {line}' for line in str(detail).splitlines()), flush=True)
+        left = [name for name in os.listdir(scratch) if name.startswith(('peerexec-', 'quickstart-'))]
+    wait_for(lambda: not marked())
+    n += 1
+    failed += bool(left)
+    print(f'{"not " if left else ""}ok {n} - nothing is left behind {left}')
+    print(f'1..{n}')
+    return 1 if failed else 0
+
+
+sys.exit(main())
