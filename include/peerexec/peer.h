@@ -70,7 +70,8 @@ typedef struct px_peer_options {
 PX_API px_err px_peer_open (const px_peer_options *options, px_peer **peer, char why[PX_WHY_SIZE]);
 
 /** Leave the cluster and close: hands back what has not started, finishes the rest until the deadline,
- *  then ends. Jobs still running here are cancelled.
+ *  then ends. Jobs still running here are cancelled. A task in this process that does not look
+ *  whether it is cancelled is waited for: nothing can end it.
  *  Units:     deadline_ns absolute, px_now_ns (); 0 = at once
  *  Ownership: *peer is taken and nulled; NULL is fine
  *  Threads:   any but a task's

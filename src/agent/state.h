@@ -202,6 +202,8 @@ struct pxi_agent {
 /* ---- loop.c -----------------------------------------------------------------------------------
  */
 
+/* The thread: runs until agent->stop. */
+void *pxi_agent_loop (void *agent);
 /* One event for the core, and then what it decides, and what arises from that. */
 void pxi_agent_step (pxi_agent *agent, pxi_event *event);
 /* From within an action: the event comes after all actions of this step. */
@@ -215,7 +217,7 @@ void pxi_agent_notify (void *context, pxi_notice *notice);
 void pxi_agent_call (pxi_agent *agent, pxi_call_fn *call, void *argument);
 /* The same without waiting. */
 bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument);
-/* On the loop's own thread: into a px_stats. */
+/* open.c; on the loop's own thread: into a px_stats. */
 void pxi_agent_read_stats (pxi_agent *agent, void *stats);
 
 /* ---- apply.c ----------------------------------------------------------------------------------
