@@ -47,7 +47,7 @@ static px_err call_once (px_task *task, uint64_t *duration_ns)
 {
     char input[64] = {0};
     px_branch branch;
-    px_outcome outcome;
+    px_outcome outcome = {0};
     uint64_t begin_ns = px_now_ns ();
     px_err err = px_branch_open (task, "call.remote", NULL, &branch);
     if (err != PX_OK)

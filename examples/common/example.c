@@ -211,9 +211,9 @@ int example_write (const example_answer *answer, const char *path)
         return -1;
     }
     int failed = answer->size && fwrite (answer->bytes, 1, answer->size, file) != answer->size;
-    /* cppcheck-suppress useClosedFile ; it takes both arms of the condition */
-    if (path ? fclose (file) : fflush (file))
-        failed = 1;
+    failed |= fflush (file) != 0;
+    if (path)
+        failed |= fclose (file) != 0;
     if (failed)
         fprintf (stderr, "cannot write %s: %s\n", path ? path : "the answer", strerror (errno));
     return failed ? -1 : 0;
