@@ -28,6 +28,7 @@ typedef struct options {
     uint32_t faults[PXI_FAULT_KINDS];
     const char *trace;
     bool swarm, json, verbose, unchecked, messages;
+    bool no_speculation, no_inlining, no_reservations, no_volunteers, no_backoff;
 } options_t;
 
 static void usage (FILE *to)
@@ -56,6 +57,7 @@ static void usage (FILE *to)
         fprintf (to, "%s%s", kind ? " " : "", pxi_fault_name ((pxi_fault_kind)kind));
     fputs (
         "\n"
+        "  --without LIST      of speculation, inlining, reservations, volunteers, backoff\n"
         "  --seed S            what everything is drawn from (1)\n"
         "  --seeds A..B        one world after the other\n"
         "  --swarm             the seed draws the world too: size, tree, limits, faults\n"
@@ -199,6 +201,30 @@ static void parse_faults (options_t *options, const char *text)
     }
 }
 
+static void parse_without (options_t *options, const char *text)
+{
+    const struct {
+        const char *name;
+        bool *off;
+    } features[] = {{"speculation", &options->no_speculation},
+                    {"inlining", &options->no_inlining},
+                    {"reservations", &options->no_reservations},
+                    {"volunteers", &options->no_volunteers},
+                    {"backoff", &options->no_backoff}};
+    char copy[256];
+    if (strlen (text) >= sizeof copy)
+        wrong ("--without", text, "short enough");
+    strcpy (copy, text);
+    for (char *rest = copy, *name; (name = strsep (&rest, ","));) {
+        size_t i = 0;
+        while (i < sizeof features / sizeof *features && strcmp (name, features[i].name) != 0)
+            i++;
+        if (i == sizeof features / sizeof *features)
+            wrong ("--without", name, "a feature: see --help");
+        *features[i].off = true;
+    }
+}
+
 static void parse_seeds (options_t *options, const char *text)
 {
     char *end;
@@ -219,6 +245,7 @@ enum {
     OPT_DUPLICATE,
     OPT_REORDER,
     OPT_FAULTS,
+    OPT_WITHOUT,
     OPT_SEED,
     OPT_SEEDS,
     OPT_SWARM,
@@ -242,6 +269,7 @@ static const struct option long_options[] = {
     {"duplicate-ppm", 1, NULL, OPT_DUPLICATE},
     {"reorder-ppm", 1, NULL, OPT_REORDER},
     {"faults", 1, NULL, OPT_FAULTS},
+    {"without", 1, NULL, OPT_WITHOUT},
     {"seed", 1, NULL, OPT_SEED},
     {"seeds", 1, NULL, OPT_SEEDS},
     {"swarm", 0, NULL, OPT_SWARM},
@@ -290,6 +318,9 @@ static void set_option (options_t *options, int option, const char *value)
         break;
     case OPT_SEEDS:
         parse_seeds (options, value);
+        break;
+    case OPT_WITHOUT:
+        parse_without (options, value);
         break;
     case OPT_SWARM:
         options->swarm = true;
@@ -401,6 +432,11 @@ static void describe (described_t *world, const options_t *options, uint64_t see
         config->core.view_max = VIEW_LARGE;
         config->sweep_ns = PXI_SECOND;
     }
+    config->core.speculation = !options->no_speculation;
+    config->core.inlining = !options->no_inlining;
+    config->core.reservations = !options->no_reservations;
+    config->core.volunteers = !options->no_volunteers;
+    config->core.backoff = !options->no_backoff;
     config->known = options->peers - 1 < KNOWN_MAX ? options->peers - 1 : KNOWN_MAX;
     pxi_fault_rates rates = {.until_ns = faults_until_ns (options, world->jobs),
                              .pause_max_ns = 8 * PXI_SECOND,

@@ -128,7 +128,7 @@ pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi
     attempt->subtask = subtask;
     attempt->number = ++subtask->spec.key.attempt;
     attempt->peer = peer;
-    attempt->sent_ns = core->now_ns;
+    attempt->sent_ns = attempt->progressed_ns = core->now_ns;
     attempt->speculative = speculative;
     pxi_list_init (&attempt->at_peer);
     pxi_list_add_last (&subtask->attempts, &attempt->in_subtask);

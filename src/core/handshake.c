@@ -138,8 +138,8 @@ static void on_handshake (pxi_core *core, pxi_peer *master, const pxi_message *m
     {
         const pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
         if (n < PXI_KEYS_MAX && !run->stopped)
-            reports[n++] =
-                (pxi_report){run->spec.key, core->now_ns - run->started_ns, run->progress};
+            reports[n++] = (pxi_report){run->spec.key, core->now_ns - run->started_ns,
+                                        run->progress + run->job->moved};
     }
     for (uint32_t i = 0; i < message->n_keys && n < PXI_KEYS_MAX; i++) {
         if (pxi_worker_resend (core, master, message->keys[i]))
@@ -154,21 +154,27 @@ static void on_handshake (pxi_core *core, pxi_peer *master, const pxi_message *m
 /* ---- master's side ----------------------------------------------------------------------------
  */
 
-static bool reported (const pxi_message *message, const pxi_attempt_state *attempt)
+static const pxi_report *report_of (const pxi_message *message, const pxi_attempt_state *attempt)
 {
     for (uint32_t i = 0; i < message->n_reports; i++) {
         const pxi_key *key = &message->reports[i].key;
         if (key->subtask == attempt->subtask->id && key->attempt == attempt->number)
-            return true;
+            return &message->reports[i];
     }
-    return false;
+    return NULL;
 }
 
 /* The worker took an attempt and its answer was lost: what counts is that it has it. */
-static void confirm (pxi_attempt_state *attempt)
+static void confirm (pxi_core *core, pxi_attempt_state *attempt, const pxi_report *report)
 {
     attempt->missing = 0;
     attempt->confirmed = true;
+    attempt->reported_ns = core->now_ns;
+    if (report->progress > attempt->progress) {
+        attempt->subtask->job->moved += report->progress - attempt->progress;
+        attempt->progress = report->progress;
+        attempt->progressed_ns = core->now_ns;
+    }
 }
 
 static void on_ack (pxi_core *core, pxi_peer *worker, const pxi_message *message)
@@ -178,8 +184,9 @@ static void on_ack (pxi_core *core, pxi_peer *worker, const pxi_message *message
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);
         if (!attempt->handshake || attempt->handshake > message->sequence)
             continue;
-        if (reported (message, attempt)) {
-            confirm (attempt);
+        const pxi_report *report = report_of (message, attempt);
+        if (report) {
+            confirm (core, attempt, report);
             continue;
         }
         if (++attempt->missing < MISSING_LOST)

@@ -19,6 +19,7 @@ enum {
     JUDGED_MIN = 8, /* extra attempts before their rate of winning counts */
 };
 #define WATCH_NS (50 * PXI_MS)
+#define STILL_NS (200 * PXI_MS)  /* progress is told ten times a second */
 #define AGE_MIN_NS (20 * PXI_MS) /* below, a new attempt costs more than it can win */
 
 void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns)
@@ -91,9 +92,12 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
         PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
     if (!only->peer || only->peer == target)
         return false;
+    if (!only->reported_ns)
+        return false;
     uint64_t limit_ns = late_after_ns (subtask->job, subtask->spec.task);
-    return limit_ns != UINT64_MAX &&
-           core->now_ns - only->sent_ns > limit_ns + 2 * only->peer->rtt_ns;
+    uint64_t silent_ns = only->reported_ns - only->progressed_ns;
+    return limit_ns != UINT64_MAX && silent_ns > STILL_NS &&
+           silent_ns > limit_ns + 2 * only->peer->rtt_ns;
 }
 
 /* The oldest first: it is what everybody waits for. */

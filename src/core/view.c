@@ -580,7 +580,9 @@ bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module)
         if (peer->record.modules[i] == module)
             return true;
     }
-    return (peer->record.flags & PXI_PEER_MORE_MODULES) != 0;
+    /* Of one that only its own message told of (no record: no slots) nothing is known yet; it says
+       CANNOT where it cannot. */
+    return (peer->record.flags & PXI_PEER_MORE_MODULES) != 0 || !peer->record.slots;
 }
 
 static bool reserved_at (const pxi_job *job, const pxi_peer *peer)

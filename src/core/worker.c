@@ -19,8 +19,8 @@
 
 enum {
     CLAIMANTS_MAX = PXI_JOBS_MAX + PXI_RESERVATIONS_MAX,
-    VOLUNTEER_TRIES = 12, /* without success before it waits for new evidence of work */
-    VOLUNTEER_STEPS = 6,  /* 1 ms << 6 = 64 ms */
+    VOLUNTEER_TRIES = 40, /* without success before it waits for new evidence of work */
+    VOLUNTEER_STEPS = 4,  /* 1 ms << 4 = 16 ms (SCIENCE.md 1.3) */
     VOLUNTEER_SLOTS = 4,
 };
 #define CANNOT_NS (30 * PXI_SECOND)
@@ -302,6 +302,7 @@ void pxi_worker_share (pxi_core *core)
     } while (serve_reservation (core, all, n));
     if (core->n_jobs)
         allow_all (core, all, n, n_left);
+    pxi_worker_volunteer_soon (core, false); /* also when a job or a lease has just gone */
     if (contended && n > 1 && !pxi_timer_is_set (&core->quantum))
         pxi_timer_set (core, &core->quantum, PXI_TIMER_QUANTUM, core,
                        core->now_ns + core->config.quantum_ns);

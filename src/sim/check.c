@@ -61,7 +61,9 @@ void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *actio
     }
     bool has_answer = payload && !payload->cancelled && action->result <= PXI_RESULT_FAILED;
     if (!has_answer) {
-        bool full = action->err == PX_EFULL && world->config.core.attempts_max < PXI_ATTEMPTS_MAX;
+        /* A peer that is full cannot start a root, nor start it again. */
+        bool full = world->config.core.attempts_max < PXI_ATTEMPTS_MAX &&
+                    (action->err == PX_EFULL || job->config->crash_times);
         bool may = job->cancelled || peer->leaving || full ||
                    job->config->crash_times >= PXI_CRASHES_MAX;
         if (!may)

@@ -229,7 +229,7 @@ Test (core, nothing_starts_under_a_lapsed_lease)
     cr_assert_eq (sent (&rig, PXI_RESULT)->result, PXI_RESULT_RETURNED);
     pxi_core_sizes sizes;
     pxi_core_sizes_read (rig.core, &sizes);
-    cr_assert_eq (sizes.slots_leased, 0);
+    cr_assert_eq (sizes.runs, 0); /* its slots may be leased again by now: a free peer volunteers */
     rig_free (&rig);
 }
 
