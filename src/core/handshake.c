@@ -169,11 +169,12 @@ static void confirm (pxi_core *core, pxi_attempt_state *attempt, const pxi_repor
 {
     attempt->missing = 0;
     attempt->confirmed = true;
-    attempt->reported_ns = core->now_ns;
+    attempt->subtask->job->heard_of = true;
     if (report->progress > attempt->progress) {
         attempt->subtask->job->moved += report->progress - attempt->progress;
         attempt->progress = report->progress;
         attempt->progressed_ns = core->now_ns;
+        attempt->subtask->job->nests = true;
     }
 }
 

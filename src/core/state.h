@@ -91,6 +91,8 @@ typedef struct pxi_job {
         uint64_t run_ns;
         uint32_t task;
     } samples[32];
+    bool heard_of;  /* an attempt of it away has been reported on */
+    bool nests;     /* attempts of it have reported subtasks of their own */
     uint64_t moved; /* progress heard of attempts away: what waits for them moves with them */
     uint32_t n_attempts, n_extra;      /* under way: all, speculative */
     uint32_t extra_started, extra_won; /* in all */
@@ -137,12 +139,11 @@ typedef struct pxi_attempt_state {
     uint64_t local; /* run id of a redo here */
     uint64_t sent_ns;
     uint64_t handshake; /* sequence of the first handshake that listed it; 0 = none yet */
-    uint32_t missing;               /* acks that should have had it and did not */
+    uint32_t missing;   /* acks that should have had it and did not */
     bool speculative;
     bool confirmed;         /* its worker has said that it has it */
     uint64_t progress;      /* subtasks done below it, as last heard */
     uint64_t progressed_ns; /* when that was last more than before; at first when it was sent */
-    uint64_t reported_ns;   /* when it was last heard of; 0 = not yet */
 } pxi_attempt_state;
 
 /* A question under way. */

@@ -4,7 +4,8 @@
  * known, and the age is over the larger of their 95th percentile and a multiple of their median,
  * plus the round trip); a free resource (a slot here with nothing takeable, or an offer in hand:
  * never a reservation, so a saturated cluster duplicates nothing); and budget (redo_percent of the
- * attempts under way and 1/20 of the work done, at least one). When fewer than a quarter of the
+ * attempts under way and 1/20 of the work done, at least one). What has subtasks of its own is no
+ * straggler while they get done. When fewer than a quarter of the
  * extra attempts win, the multiple doubles: then these tasks are not late but large. (LATE: Zaharia
  * et al. 2008; budget as in SCIENCE.md 3.) */
 #include <stdlib.h>
@@ -16,10 +17,10 @@ enum {
     SAMPLES_KEPT = 32,
     SAMPLES_MIN = 5,
     MULTIPLE = 2,
+    ALIKE = 4,      /* 95th percentile over median, up to which tasks are of one size */
     JUDGED_MIN = 8, /* extra attempts before their rate of winning counts */
 };
 #define WATCH_NS (50 * PXI_MS)
-#define STILL_NS (200 * PXI_MS)  /* progress is told ten times a second */
 #define AGE_MIN_NS (20 * PXI_MS) /* below, a new attempt costs more than it can win */
 
 void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns)
@@ -73,13 +74,55 @@ static uint64_t late_after_ns (const pxi_job *job, uint32_t task)
     return late_ns > AGE_MIN_NS ? late_ns : AGE_MIN_NS;
 }
 
-static bool in_budget (const pxi_core *core, const pxi_job *job)
+/* What is lost if a new attempt wins: all that the first has done so far. */
+static uint64_t at_stake_ns (const pxi_core *core, const pxi_subtask *subtask)
+{
+    const pxi_attempt_state *first =
+        PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
+    return core->now_ns - first->sent_ns;
+}
+
+static uint64_t at_stake_now_ns (const pxi_core *core, const pxi_job *job)
+{
+    uint64_t sum_ns = 0;
+    PXI_LIST_EACH (link, &job->subtasks)
+    {
+        const pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
+        if (subtask->n_attempts > 1)
+            sum_ns += at_stake_ns (core, subtask);
+    }
+    return sum_ns;
+}
+
+static bool slots_in_budget (const pxi_core *core, const pxi_job *job)
 {
     uint32_t at_once = job->n_attempts * core->config.redo_percent / 100;
-    if (job->n_extra >= (at_once ? at_once : 1))
-        return false;
-    return job->extra_started == 0 || job->extra_ns <= job->work_ns / 20 + AGE_MIN_NS ||
-           4 * job->extra_won >= 3 * job->extra_started;
+    return job->n_extra < (at_once ? at_once : 1);
+}
+
+/* The first is always allowed; after it, what was wasted and what is at stake stays within a twentieth
+ * of the work done. */
+static bool work_in_budget (const pxi_core *core, const pxi_job *job, const pxi_subtask *subtask)
+{
+    uint64_t extra_ns = job->extra_ns + at_stake_now_ns (core, job) + at_stake_ns (core, subtask);
+    return job->extra_started == 0 || extra_ns <= job->work_ns / 20;
+}
+
+/* Sizes differ widely: it may be a tree, and nobody has reported yet whether it is. */
+static bool may_nest (const pxi_job *job, uint32_t task)
+{
+    uint64_t sorted[SAMPLES_KEPT];
+    uint32_t n = job->heard_of ? 0 : samples_of (job, task, sorted);
+    return n && sorted[(n * 95 + 99) / 100 - 1] > ALIKE * sorted[n / 2];
+}
+
+/* An attempt that has subtasks of its own is as large as they are: while they get done it is at work,
+ * however old it is. Flat ones report no progress, and are judged by their age alone: a frozen worker
+ * reports nothing at all. */
+static bool gets_on (const pxi_core *core, const pxi_attempt_state *attempt)
+{
+    return attempt->subtask->job->nests &&
+           core->now_ns - attempt->progressed_ns < 3 * core->handshake_ns;
 }
 
 static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi_peer *target)
@@ -90,27 +133,26 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
         return false;
     const pxi_attempt_state *only =
         PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
-    if (!only->peer || only->peer == target)
+    if (!only->peer || only->peer == target || gets_on (core, only))
         return false;
-    if (!only->reported_ns)
+    if (may_nest (subtask->job, subtask->spec.task))
         return false;
     uint64_t limit_ns = late_after_ns (subtask->job, subtask->spec.task);
-    uint64_t silent_ns = only->reported_ns - only->progressed_ns;
-    return limit_ns != UINT64_MAX && silent_ns > STILL_NS &&
-           silent_ns > limit_ns + 2 * only->peer->rtt_ns;
+    return limit_ns != UINT64_MAX &&
+           core->now_ns - only->sent_ns > limit_ns + 2 * only->peer->rtt_ns;
 }
 
 /* The oldest first: it is what everybody waits for. */
 pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer)
 {
-    if (!core->config.speculation || !in_budget (core, job))
+    if (!core->config.speculation || !slots_in_budget (core, job))
         return NULL;
     PXI_LIST_EACH (link, &job->subtasks)
     {
         pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
         if (subtask->crashes && !peer && !core->config.isolated)
             continue;
-        if (is_late (core, subtask, peer))
+        if (is_late (core, subtask, peer) && work_in_budget (core, job, subtask))
             return subtask;
     }
     return NULL;

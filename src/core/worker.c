@@ -595,8 +595,11 @@ void pxi_worker_finished (pxi_core *core, const pxi_event *event)
 void pxi_worker_progress (pxi_core *core, const pxi_event *event)
 {
     pxi_run *run = pxi_map_pointer (&core->runs, event->run);
-    if (run)
-        run->progress = event->progress;
+    if (!run)
+        return;
+    run->progress = event->progress;
+    if (run->master && event->progress) /* its like elsewhere will have subtasks too */
+        run->job->nests = run->job->heard_of = true;
 }
 
 void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id)
@@ -677,7 +680,8 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
 {
     core->stats.probes_received++;
     const pxi_attempt *inlined = message->has_inline ? &message->attempts[0] : NULL;
-    if (inlined && (in_hand (from, inlined->key) || sent_find (core, from, inlined->key))) { /* the probe came twice */
+    if (inlined && (in_hand (from, inlined->key) ||
+                    sent_find (core, from, inlined->key))) { /* the probe came twice */
         pxi_core_forget (core, inlined->blob);
         return;
     }
