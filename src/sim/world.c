@@ -651,6 +651,8 @@ void pxi_world_read (const pxi_world *world, pxi_world_report *report)
         report->critical_ns = job->serial.critical_ns > report->critical_ns ? job->serial.critical_ns
                                                                             : report->critical_ns;
         report->n_jobs_done += job->state == PXI_JOB_DONE;
+        if (i < PXI_WORLD_JOBS_TOLD && job->done_ns)
+            report->jobs_ns[i] = job->done_ns - job->config->at_ns;
         report->n_jobs_ended += job->state == PXI_JOB_ENDED;
         from_ns = job->config->at_ns < from_ns ? job->config->at_ns : from_ns;
         to_ns = job->done_ns > to_ns ? job->done_ns : to_ns;

@@ -80,7 +80,7 @@ typedef enum pxi_verdict {
     PXI_VERDICT_STUCK,  /* not done in time after all faults stopped */
 } pxi_verdict;
 
-enum { PXI_WORLD_WHY_SIZE = 4096 };
+enum { PXI_WORLD_WHY_SIZE = 4096, PXI_WORLD_JOBS_TOLD = 8 };
 
 typedef struct pxi_world_report {
     pxi_verdict verdict;
@@ -92,6 +92,7 @@ typedef struct pxi_world_report {
     uint32_t n_jobs_done, n_jobs_ended; /* ended: cancelled, or their root's peer crashed */
     uint32_t n_crashes;
     uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1], n_lost, n_duplicated;
+    uint64_t jobs_ns[PXI_WORLD_JOBS_TOLD]; /* from submission to end, of the first ones; 0 = not over */
     uint64_t memory_bytes; /* of all cores, now */
     px_stats stats;        /* sums over all peers and their former selves */
 } pxi_world_report;
