@@ -465,7 +465,7 @@ Test (peers, obey_the_branch_numbers_of_the_job)
         struct {
             work_many many;
             uint64_t duration_ns;
-        } input = {{WORK_NAP, 30, cases[i / 2].call, 0}, MILLISECONDS (2)};
+        } input = {{WORK_NAP, 30, cases[i / 2].call, 0}, MILLISECONDS (5)};
         cr_assert_eq (
             px_job_submit (cluster.peers[1], "work.many", &input, sizeof input, &options, &job),
             PX_OK);
@@ -492,9 +492,12 @@ Test (peers, send_and_receive_large_payloads)
         char *input = calloc (1, SIZE);
         memcpy (input, &many, sizeof many);
         memcpy (input + sizeof many, &size, sizeof size);
-        cr_assert_eq (cluster_number (cluster.peers[0], "work.many", input, SIZE),
-                      (uint64_t)SIZE * COUNT);
-        cr_assert_gt (cluster_stats (cluster.peers[0]).results_received, 0, "none went away");
+        /* On a loaded host the peer itself may be done before another has answered: again. */
+        uint64_t sum = 0;
+        CLUSTER_UNTIL ((sum = cluster_number (cluster.peers[0], "work.many", input, SIZE),
+                        sum != (uint64_t)SIZE * COUNT ||
+                            cluster_stats (cluster.peers[0]).results_received > 0));
+        cr_assert_eq (sum, (uint64_t)SIZE * COUNT);
         free (input);
         cluster_end (&cluster);
     }
@@ -650,7 +653,7 @@ Test (peers, write_a_trace_of_attempts_here_and_away)
     struct {
         work_many many;
         uint64_t duration_ns;
-    } input = {{WORK_NAP, 40, 16, 0}, MILLISECONDS (2)};
+    } input = {{WORK_NAP, 40, 16, 0}, MILLISECONDS (5)};
     cr_assert_eq (
         px_job_submit (cluster.peers[0], "work.many", &input, sizeof input, &options, &job), PX_OK);
     cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (20)), &outcome), PX_OK);
