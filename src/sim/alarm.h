@@ -34,8 +34,8 @@ static inline void pxi_alarm_clear (pxi_time *time, pxi_alarm *alarm)
     pxi_heap_remove (&time->heap, &alarm->node);
 }
 
-static inline void pxi_alarm_set (pxi_time *time, pxi_alarm *alarm, pxi_alarm_kind kind, void *owner,
-                                  uint64_t at_ns)
+static inline void pxi_alarm_set (pxi_time *time, pxi_alarm *alarm, pxi_alarm_kind kind,
+                                  void *owner, uint64_t at_ns)
 {
     pxi_alarm_clear (time, alarm);
     alarm->kind = kind;

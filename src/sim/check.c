@@ -26,7 +26,7 @@
 #include "sim/state.h"
 
 enum {
-    AWAY_MAX = 4096,     /* looked at: a peer with more attempts away is not checked for numbers */
+    AWAY_MAX = 4096, /* looked at: a peer with more attempts away is not checked for numbers */
     RUNS_MAX = 4096,
     ATTEMPTS_AT_ONCE = 2,
     REASONS_MAX = 24,
@@ -45,7 +45,7 @@ void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *f
     va_end (arguments);
     world->verdict = PXI_VERDICT_BROKEN;
     snprintf (world->why, sizeof world->why, "at %.6f s, %s: %s",
-              (double) world->time.now_ns / (double) PXI_SECOND, peer ? peer->name : "world", text);
+              (double)world->time.now_ns / (double)PXI_SECOND, peer ? peer->name : "world", text);
     pxi_world_say (world, "check", "%s", world->why);
 }
 
@@ -64,8 +64,8 @@ void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *actio
         /* A peer that is full cannot start a root, nor start it again. */
         bool full = world->config.core.attempts_max < PXI_ATTEMPTS_MAX &&
                     (action->err == PX_EFULL || job->config->crash_times);
-        bool may = job->cancelled || peer->leaving || full ||
-                   job->config->crash_times >= PXI_CRASHES_MAX;
+        bool may =
+            job->cancelled || peer->leaving || full || job->config->crash_times >= PXI_CRASHES_MAX;
         if (!may)
             pxi_check_broken (world, peer, "answer: job j%u ends without one (result %d, err %u)",
                               job->index + 1, action->result, action->err);
@@ -74,9 +74,10 @@ void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *actio
     }
     bool same = payload->hash == job->serial.hash && action->result == job->serial.result;
     if (!same && job->config->crash_times < PXI_CRASHES_MAX)
-        pxi_check_broken (world, peer, "answer: job j%u gives %016llx (%d), serial gives %016llx (%d)",
-                          job->index + 1, (unsigned long long) payload->hash, action->result,
-                          (unsigned long long) job->serial.hash, job->serial.result);
+        pxi_check_broken (world, peer,
+                          "answer: job j%u gives %016llx (%d), serial gives %016llx (%d)",
+                          job->index + 1, (unsigned long long)payload->hash, action->result,
+                          (unsigned long long)job->serial.hash, job->serial.result);
     pxi_world_job_over (world, job, PXI_JOB_DONE);
 }
 
@@ -107,7 +108,8 @@ static bool is_stale (const pxi_sim_peer *peer, const pxi_message *message)
 
 static void see_leases_lapse (pxi_sim_peer *peer)
 {
-    PXI_LIST_EACH_SAFE (link, &peer->leases) {
+    PXI_LIST_EACH_SAFE (link, &peer->leases)
+    {
         pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
         if (lease->until_ns > peer->world->time.now_ns)
             continue;
@@ -151,7 +153,7 @@ static void check_former (pxi_sim_peer *peer, const pxi_event *event, const pxi_
     if (!same)
         pxi_check_broken (peer->world, peer, "former: %s from w%llu changes something",
                           pxi_message_name (event->message->kind),
-                          (unsigned long long) event->message->from);
+                          (unsigned long long)event->message->from);
 }
 
 static void see_offers (pxi_sim_peer *peer, const pxi_actions *actions)
@@ -171,7 +173,8 @@ static void see_offers (pxi_sim_peer *peer, const pxi_actions *actions)
 
 static uint32_t lease_used (pxi_sim_peer *peer, uint64_t id)
 {
-    PXI_LIST_EACH (link, &peer->leases) {
+    PXI_LIST_EACH (link, &peer->leases)
+    {
         pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
         if (lease->lease != id)
             continue;
@@ -233,7 +236,7 @@ static void check_number (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n)
             pxi_virtual_number (executor->virtual, looks[from].branch, &number);
         if (n_workers > number)
             pxi_check_broken (peer->world, peer, "number: %u workers for branch b%llu, whose is %u",
-                              n_workers, (unsigned long long) looks[from].branch, number);
+                              n_workers, (unsigned long long)looks[from].branch, number);
     }
 }
 
@@ -247,11 +250,12 @@ static void check_attempts (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n
         n_extra += to - from - 1;
         if (to - from > ATTEMPTS_AT_ONCE)
             pxi_check_broken (peer->world, peer, "attempts: %u of s%llu at once", to - from,
-                              (unsigned long long) looks[from].key.subtask);
+                              (unsigned long long)looks[from].key.subtask);
     }
     /* The budget is per job, at least one each. */
     uint32_t n_jobs = 0;
-    PXI_LIST_EACH (link, &peer->executors) {
+    PXI_LIST_EACH (link, &peer->executors)
+    {
         n_jobs++;
     }
     uint32_t budget = n * peer->world->config.core.redo_percent / 100 + n_jobs;
@@ -291,7 +295,8 @@ static void check_raise (pxi_sim_peer *peer, const pxi_actions *actions)
     pxi_core_sizes sizes;
     uint32_t slots = peer->world->config.peers[peer->index].slots, n_held = 0;
     bool raise = false;
-    PXI_LIST_EACH (link, &peer->executors) {
+    PXI_LIST_EACH (link, &peer->executors)
+    {
         pxi_sim_executor *executor = PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer);
         pxi_virtual_look look;
         pxi_virtual_read (executor->virtual, &look);
@@ -305,8 +310,8 @@ static void check_raise (pxi_sim_peer *peer, const pxi_actions *actions)
     pxi_core_sizes_read (peer->core, &sizes);
     if (n_held + sizes.slots_leased > slots)
         pxi_check_broken (peer->world, peer,
-                          "slots: a job is allowed more while %u are held and %u leased of %u", n_held,
-                          sizes.slots_leased, slots);
+                          "slots: a job is allowed more while %u are held and %u leased of %u",
+                          n_held, sizes.slots_leased, slots);
 }
 
 static void hear_active (pxi_sim_peer *peer, const pxi_event *event)
@@ -338,8 +343,8 @@ static void check_runs (pxi_sim_peer *peer)
     for (uint32_t i = 1; i < n; i++) {
         if (looks[i].master && !by_key (&looks[i - 1], &looks[i]))
             pxi_check_broken (peer->world, peer, "attempts: s%llu.%u of w%llu runs twice here",
-                              (unsigned long long) looks[i].key.subtask, looks[i].key.attempt,
-                              (unsigned long long) looks[i].master);
+                              (unsigned long long)looks[i].key.subtask, looks[i].key.attempt,
+                              (unsigned long long)looks[i].master);
     }
 }
 
@@ -369,8 +374,9 @@ static void check_slots (pxi_sim_peer *peer, const pxi_core_sizes *sizes, uint32
 {
     uint32_t slots = peer->world->config.peers[peer->index].slots;
     if (n_allowed + sizes->slots_leased > slots)
-        pxi_check_broken (peer->world, peer, "slots: %u threads may execute and %u are leased of %u",
-                          n_allowed, sizes->slots_leased, slots);
+        pxi_check_broken (peer->world, peer,
+                          "slots: %u threads may execute and %u are leased of %u", n_allowed,
+                          sizes->slots_leased, slots);
 }
 
 static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
@@ -386,7 +392,7 @@ static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
                           config->attempts_max);
     if (sizes->memory_bytes > MEMORY_MAX_BYTES)
         pxi_check_broken (peer->world, peer, "bounded: %llu bytes",
-                          (unsigned long long) sizes->memory_bytes);
+                          (unsigned long long)sizes->memory_bytes);
 }
 
 void pxi_check_turn (pxi_sim_peer *peer)
@@ -394,7 +400,8 @@ void pxi_check_turn (pxi_sim_peer *peer)
     pxi_core_sizes sizes;
     uint32_t n_allowed = 0, n_away = 0, n_runs = 0;
     pxi_core_sizes_read (peer->core, &sizes);
-    PXI_LIST_EACH (link, &peer->executors) {
+    PXI_LIST_EACH (link, &peer->executors)
+    {
         pxi_virtual_look look;
         pxi_virtual_read (PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer)->virtual, &look);
         n_allowed += look.allowed;
@@ -416,7 +423,8 @@ void pxi_check_turn (pxi_sim_peer *peer)
 
 static uint64_t attempt_hash (uint64_t master, uint64_t worker, pxi_key key)
 {
-    return pxi_mix64 (master ^ pxi_mix64 (worker ^ pxi_mix64 (key.subtask ^ pxi_mix64 (key.attempt))));
+    return pxi_mix64 (master ^
+                      pxi_mix64 (worker ^ pxi_mix64 (key.subtask ^ pxi_mix64 (key.attempt))));
 }
 
 static void note_wanted (pxi_world *world, const pxi_sim_peer *peer)
@@ -439,10 +447,10 @@ static void check_unwanted (pxi_world *world, pxi_sim_peer *peer, const pxi_run_
     pxi_map_get (&peer->unwanted, look->run, &since_ns);
     pxi_map_put (still, look->run, since_ns);
     if (own_ns - since_ns > abandon_within_ns (world))
-        pxi_check_broken (world, peer, "abandoned: s%llu.%u runs on for w%llu, which gave it up %llu ms ago",
-                          (unsigned long long) look->key.subtask, look->key.attempt,
-                          (unsigned long long) look->master,
-                          (unsigned long long) ((own_ns - since_ns) / PXI_MS));
+        pxi_check_broken (
+            world, peer, "abandoned: s%llu.%u runs on for w%llu, which gave it up %llu ms ago",
+            (unsigned long long)look->key.subtask, look->key.attempt,
+            (unsigned long long)look->master, (unsigned long long)((own_ns - since_ns) / PXI_MS));
 }
 
 static void sweep_peer (pxi_world *world, pxi_sim_peer *peer)
@@ -503,11 +511,16 @@ static void check_peer_quiet (pxi_world *world, const pxi_sim_peer *peer)
         const char *what;
         uint64_t n;
     } left[] = {
-        {"runs", sizes.runs},         {"subtasks", sizes.subtasks},
-        {"attempts", sizes.attempts}, {"branches", sizes.branches},
-        {"leases", sizes.leases},     {"reservations", sizes.reservations},
-        {"probes", sizes.probes},     {"jobs", sizes.jobs},
-        {"takes", sizes.takes},       {"slots used", sizes.slots_used},
+        {"runs", sizes.runs},
+        {"subtasks", sizes.subtasks},
+        {"attempts", sizes.attempts},
+        {"branches", sizes.branches},
+        {"leases", sizes.leases},
+        {"reservations", sizes.reservations},
+        {"probes", sizes.probes},
+        {"jobs", sizes.jobs},
+        {"takes", sizes.takes},
+        {"slots used", sizes.slots_used},
         {"slots leased", sizes.slots_leased},
         {"executors", !pxi_list_is_empty (&peer->executors)},
         {"blobs", pxi_map_size (&peer->blobs)},
@@ -515,7 +528,7 @@ static void check_peer_quiet (pxi_world *world, const pxi_sim_peer *peer)
     for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
         if (left[i].n)
             pxi_check_broken (world, peer, "quiet: %llu %s left when all is over",
-                              (unsigned long long) left[i].n, left[i].what);
+                              (unsigned long long)left[i].n, left[i].what);
     }
 }
 
@@ -542,12 +555,13 @@ static void add_reason (pxi_reasons *reasons, const char *format, ...)
     int n = vsnprintf (reasons->world->why + reasons->at, room, format, arguments);
     va_end (arguments);
     if (n > 0)
-        reasons->at += (size_t) n < room ? (size_t) n : room - 1;
+        reasons->at += (size_t)n < room ? (size_t)n : room - 1;
 }
 
 static void add_subtask (void *context, uint64_t subtask, uint64_t branch)
 {
-    add_reason (context, " s%llu of b%llu", (unsigned long long) subtask, (unsigned long long) branch);
+    add_reason (context, " s%llu of b%llu", (unsigned long long)subtask,
+                (unsigned long long)branch);
 }
 
 static void add_peer (pxi_reasons *reasons, const pxi_sim_peer *peer)
@@ -555,7 +569,8 @@ static void add_peer (pxi_reasons *reasons, const pxi_sim_peer *peer)
     char why[256];
     pxi_core_why (peer->core, peer->world->time.now_ns, why, sizeof why);
     add_reason (reasons, "\n  %s: %s", peer->name, why);
-    PXI_LIST_EACH (link, &peer->executors) {
+    PXI_LIST_EACH (link, &peer->executors)
+    {
         pxi_sim_executor *executor = PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer);
         pxi_virtual_look look;
         pxi_virtual_read (executor->virtual, &look);
@@ -571,9 +586,9 @@ void pxi_check_stuck (pxi_world *world)
     pxi_reasons reasons = {world, 0};
     world->verdict = PXI_VERDICT_STUCK;
     add_reason (&reasons, "at %.3f s, %u of %u jobs not over though all was calm for %.3f s",
-                (double) world->time.now_ns / (double) PXI_SECOND,
+                (double)world->time.now_ns / (double)PXI_SECOND,
                 world->config.n_jobs - world->n_jobs_over, world->config.n_jobs,
-                (double) pxi_world_patience_ns (world) / (double) PXI_SECOND);
+                (double)pxi_world_patience_ns (world) / (double)PXI_SECOND);
     uint32_t n = 0;
     for (uint32_t i = 0; i < world->config.n_peers && n < REASONS_MAX; i++) {
         const pxi_sim_peer *peer = &world->peers[i];

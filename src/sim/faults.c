@@ -21,8 +21,8 @@ const char *pxi_fault_name (pxi_fault_kind kind)
 bool pxi_fault_by_name (const char *name, pxi_fault_kind *kind)
 {
     for (uint32_t i = 0; i < PXI_FAULT_KINDS; i++) {
-        if (!strcmp (name, pxi_fault_name ((pxi_fault_kind) i))) {
-            *kind = (pxi_fault_kind) i;
+        if (!strcmp (name, pxi_fault_name ((pxi_fault_kind)i))) {
+            *kind = (pxi_fault_kind)i;
             return true;
         }
     }
@@ -43,7 +43,7 @@ static uint64_t spread_ns (pxi_prng *prng, uint64_t low_ns, uint64_t high_ns)
 static uint32_t victim (pxi_prng *prng, uint32_t n_peers, const uint8_t *spared)
 {
     for (uint32_t draw = 0; draw < 64; draw++) {
-        uint32_t peer = (uint32_t) pxi_prng_below (prng, n_peers);
+        uint32_t peer = (uint32_t)pxi_prng_below (prng, n_peers);
         if (!spared[peer])
             return peer;
     }
@@ -59,14 +59,14 @@ static bool draw_one (const pxi_fault_rates *rates, pxi_fault_kind kind, uint32_
                       uint32_t n_jobs, const uint8_t *spared, pxi_prng *prng, pxi_fault *fault)
 {
     *fault = (pxi_fault){.kind = kind, .at_ns = pxi_prng_below (prng, rates->until_ns + 1)};
-    fault->way = (uint32_t) pxi_prng_below (prng, 3);
-    fault->factor = (uint32_t) pxi_prng_between (prng, 2, 20);
+    fault->way = (uint32_t)pxi_prng_below (prng, 3);
+    fault->factor = (uint32_t)pxi_prng_between (prng, 2, 20);
     if (kind == PXI_FAULT_CANCEL) {
-        fault->peer = (uint32_t) pxi_prng_below (prng, n_jobs);
+        fault->peer = (uint32_t)pxi_prng_below (prng, n_jobs);
         return true;
     }
-    fault->peer =
-        is_deadly (kind) ? victim (prng, n_peers, spared) : (uint32_t) pxi_prng_below (prng, n_peers);
+    fault->peer = is_deadly (kind) ? victim (prng, n_peers, spared)
+                                   : (uint32_t)pxi_prng_below (prng, n_peers);
     uint64_t max_ns = kind == PXI_FAULT_CRASH || kind == PXI_FAULT_DRAIN ? rates->down_max_ns
                                                                          : rates->pause_max_ns;
     fault->duration_ns = spread_ns (prng, 10 * PXI_MS, max_ns);
@@ -97,7 +97,7 @@ pxi_fault *pxi_faults_draw (const pxi_fault_rates *rates, uint32_t n_peers, uint
         pxi_prng prng; /* one per kind: leaving one out changes no other */
         pxi_prng_init (&prng, pxi_mix64 (seed + kind));
         for (uint32_t i = 0; i < rates->n[kind]; i++)
-            n += draw_one (rates, (pxi_fault_kind) kind, n_peers, n_jobs, spared, &prng, &faults[n]);
+            n += draw_one (rates, (pxi_fault_kind)kind, n_peers, n_jobs, spared, &prng, &faults[n]);
     }
     qsort (faults, n, sizeof *faults, by_time);
     *n_faults = n;

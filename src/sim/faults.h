@@ -9,23 +9,24 @@
 #include "base/prng.h"
 
 #define PXI_FAULTS(X)                                                                              \
-    X (CRASH, "crash")         /* of a peer: all is lost; back after duration_ns, 0 = never */      \
-    X (PAUSE, "pause")         /* of a peer: stands still for duration_ns, then acts on old state */ \
-    X (PARTITION, "partition") /* `peer` seeds the side that is cut off; way: 0 both, 1 out, 2 in */ \
-    X (ISOLATE, "isolate")     /* one peer is cut off; way as above */                              \
-    X (SLOW, "slow")           /* a peer's tasks take `factor` times as long */                     \
-    X (DIE, "die")             /* the executors of a peer die */                                    \
-    X (DRAIN, "drain")         /* a peer leaves; way 1: hands everything back at once */            \
-    X (HOST_BUSY, "host-busy") /* a peer's owner says "not now" */                                  \
-    X (CANCEL, "cancel")       /* job `peer` is cancelled */                                        \
-    X (SPIKE, "spike")         /* the whole network is slower by `factor` */                        \
+    X (CRASH, "crash") /* of a peer: all is lost; back after duration_ns, 0 = never */             \
+    X (PAUSE, "pause") /* of a peer: stands still for duration_ns, then acts on old state */       \
+    X (PARTITION,                                                                                  \
+       "partition")        /* `peer` seeds the side that is cut off; way: 0 both, 1 out, 2 in */   \
+    X (ISOLATE, "isolate") /* one peer is cut off; way as above */                                 \
+    X (SLOW, "slow")       /* a peer's tasks take `factor` times as long */                        \
+    X (DIE, "die")         /* the executors of a peer die */                                       \
+    X (DRAIN, "drain")     /* a peer leaves; way 1: hands everything back at once */               \
+    X (HOST_BUSY, "host-busy") /* a peer's owner says "not now" */                                 \
+    X (CANCEL, "cancel")       /* job `peer` is cancelled */                                       \
+    X (SPIKE, "spike")         /* the whole network is slower by `factor` */                       \
     X (START, "start")         /* a peer that was not there joins */
 
 typedef enum pxi_fault_kind {
 #define PXI_FAULTS_ENUM(name, text) PXI_FAULT_##name,
     PXI_FAULTS (PXI_FAULTS_ENUM)
 #undef PXI_FAULTS_ENUM
-    PXI_FAULT_KINDS
+        PXI_FAULT_KINDS
 } pxi_fault_kind;
 
 typedef struct pxi_fault {

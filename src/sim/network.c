@@ -54,7 +54,7 @@ static uint64_t in_order (pxi_network *network, uint32_t from, uint32_t to, uint
         return at_ns;
     if (pxi_prng_chance (&network->prng, config->reorder_ppm))
         return at_ns;
-    uint64_t link = (uint64_t) from << 32 | to, last_ns = 0;
+    uint64_t link = (uint64_t)from << 32 | to, last_ns = 0;
     pxi_map_get (&network->last_at, link, &last_ns);
     at_ns = at_ns > last_ns ? at_ns : last_ns;
     pxi_map_put (&network->last_at, link, at_ns);

@@ -16,9 +16,10 @@ typedef struct pxi_network_config {
     uint64_t min_ns; /* one way, always */
     pxi_law extra;   /* added to it */
     uint32_t loss_ppm, duplicate_ppm;
-    uint32_t reorder_ppm; /* messages that may overtake and be overtaken; the others keep the order of
+    uint32_t
+        reorder_ppm;    /* messages that may overtake and be overtaken; the others keep the order of
                              their link, as on a stream */
-    uint32_t spike_ppm;   /* messages that are late by up to spike_ns */
+    uint32_t spike_ppm; /* messages that are late by up to spike_ns */
     uint64_t spike_ns;
 } pxi_network_config;
 

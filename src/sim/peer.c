@@ -22,9 +22,9 @@ struct queued { /* a notice on its way to the core */
 pxi_address pxi_sim_peer_address (uint32_t index)
 {
     pxi_address address = {.kind = 4, .port = 7000, .ip = {10}};
-    address.ip[1] = (uint8_t) (index >> 16);
-    address.ip[2] = (uint8_t) (index >> 8);
-    address.ip[3] = (uint8_t) index;
+    address.ip[1] = (uint8_t)(index >> 16);
+    address.ip[2] = (uint8_t)(index >> 8);
+    address.ip[3] = (uint8_t)index;
     return address;
 }
 
@@ -52,7 +52,7 @@ static void blob_forget (pxi_sim_peer *peer, uint64_t blob)
     pxi_payload *payload = pxi_map_remove_pointer (&peer->blobs, blob);
     if (!payload)
         pxi_check_broken (peer->world, peer, "blob %llu forgotten, and not there",
-                          (unsigned long long) blob);
+                          (unsigned long long)blob);
     free (payload);
 }
 
@@ -127,7 +127,7 @@ static void port_burst_drop (void *context, pxi_burst *burst)
 
 static bool port_crashes (void *context, pxi_virtual *virtual, uint64_t state)
 {
-    (void) virtual;
+    (void)virtual;
     pxi_sim_executor *executor = context;
     pxi_sim_job *job = executor->job;
     executor->peer->world->n_tasks_run++;
@@ -153,7 +153,8 @@ static void port_broken (void *context, const char *format, ...)
 
 pxi_sim_executor *pxi_sim_peer_executor (const pxi_sim_peer *peer, pxi_job_id job)
 {
-    PXI_LIST_EACH (link, &peer->executors) {
+    PXI_LIST_EACH (link, &peer->executors)
+    {
         pxi_sim_executor *executor = PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer);
         if (executor->job->id.number == job.number && executor->job->id.origin == job.origin)
             return executor;
@@ -201,7 +202,8 @@ static void executor_free (pxi_sim_executor *executor)
 
 void pxi_sim_peer_die (pxi_sim_peer *peer)
 {
-    PXI_LIST_EACH (link, &peer->executors) {
+    PXI_LIST_EACH (link, &peer->executors)
+    {
         pxi_virtual_die (PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer)->virtual, 0);
     }
     pxi_sim_peer_notices_due (peer);
@@ -243,11 +245,10 @@ static void complete_root (pxi_sim_peer *peer, const pxi_action *action)
 
 static void do_complete (pxi_sim_peer *peer, pxi_virtual *virtual, const pxi_action *action)
 {
-    const pxi_payload *payload =
-        action->blob ? pxi_map_pointer (&peer->blobs, action->blob) : NULL;
+    const pxi_payload *payload = action->blob ? pxi_map_pointer (&peer->blobs, action->blob) : NULL;
     if (action->blob && !payload)
         pxi_check_broken (peer->world, peer, "outcome of s%llu: its blob is not there",
-                          (unsigned long long) action->subtask);
+                          (unsigned long long)action->subtask);
     pxi_virtual_complete (virtual, action->subtask, action->result, payload);
     if (payload)
         blob_forget (peer, action->blob);
@@ -258,8 +259,8 @@ static void close_job (pxi_sim_peer *peer, pxi_sim_executor *executor)
     pxi_virtual_look look;
     pxi_virtual_read (executor->virtual, &look);
     if (look.runs || look.away)
-        pxi_check_broken (peer->world, peer, "job closed with %u runs and %u subtasks away", look.runs,
-                          look.away);
+        pxi_check_broken (peer->world, peer, "job closed with %u runs and %u subtasks away",
+                          look.runs, look.away);
     executor_free (executor);
 }
 
@@ -373,16 +374,18 @@ void pxi_sim_peer_notices_due (pxi_sim_peer *peer)
             break;
         struct queued *queued = PXI_LIST_ENTRY (first, struct queued, in_peer);
         if (queued->at_ns > world->time.now_ns) {
-            pxi_alarm_set (&world->time, &peer->notice_alarm, PXI_ALARM_NOTICE, peer, queued->at_ns);
+            pxi_alarm_set (&world->time, &peer->notice_alarm, PXI_ALARM_NOTICE, peer,
+                           queued->at_ns);
             break;
         }
         pxi_list_remove (&queued->in_peer);
         step (peer, &queued->event);
-        free ((void *) queued->event.taken);
+        free ((void *)queued->event.taken);
         free (queued);
     }
     if (pxi_list_is_empty (&peer->notices)) {
-        PXI_LIST_EACH (link, &peer->executors) {
+        PXI_LIST_EACH (link, &peer->executors)
+        {
             pxi_virtual_heard (PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer)->virtual);
         }
         if (!world->config.unchecked && world->verdict == PXI_VERDICT_FINE)
@@ -469,7 +472,7 @@ void pxi_sim_peer_resume (pxi_sim_peer *peer)
 
 static void trace_line (void *context, uint64_t now_ns, const char *line)
 {
-    (void) now_ns;
+    (void)now_ns;
     pxi_sim_peer *peer = context;
     pxi_world_say (peer->world, peer->name, "%s", line);
 }
@@ -496,7 +499,7 @@ static pxi_peer_record record_of (const pxi_sim_peer *peer)
         .id = peer->id,
         .incarnation = peer->incarnation ? peer->incarnation : 1,
         .address = pxi_sim_peer_address (peer->index),
-        .slots = (uint16_t) peer->world->config.peers[peer->index].slots,
+        .slots = (uint16_t)peer->world->config.peers[peer->index].slots,
     };
     memcpy (record.name, peer->name, sizeof record.name);
     if (!peer->world->config.peers[peer->index].no_module) {
@@ -514,7 +517,7 @@ static void tell_known (pxi_sim_peer *peer)
     for (uint32_t told = 0; told < world->config.known;) {
         uint32_t n = 0;
         while (n < PXI_RECORDS_MAX && told++ < world->config.known) {
-            uint32_t index = (uint32_t) pxi_prng_below (&world->prng, world->config.n_peers);
+            uint32_t index = (uint32_t)pxi_prng_below (&world->prng, world->config.n_peers);
             if (index != peer->index && world->peers[index].up)
                 records[n++] = record_of (&world->peers[index]);
         }
@@ -536,7 +539,7 @@ static void join_somebody (pxi_sim_peer *peer)
 {
     pxi_world *world = peer->world;
     for (uint32_t draw = 0; draw < 64; draw++) {
-        uint32_t other = (uint32_t) pxi_prng_below (&world->prng, world->config.n_peers);
+        uint32_t other = (uint32_t)pxi_prng_below (&world->prng, world->config.n_peers);
         if (other == peer->index || !world->peers[other].up || world->peers[other].leaving)
             continue;
         pxi_event join = {.kind = PXI_EV_JOIN, .address = pxi_sim_peer_address (other)};
@@ -578,7 +581,7 @@ static void drop_queues (pxi_sim_peer *peer)
     for (pxi_list *link; (link = pxi_list_first (&peer->notices));) {
         struct queued *queued = PXI_LIST_ENTRY (link, struct queued, in_peer);
         pxi_list_remove (link);
-        free ((void *) queued->event.taken);
+        free ((void *)queued->event.taken);
         free (queued);
     }
 }

@@ -44,12 +44,17 @@ struct pxi_sim_peer {
     pxi_map blobs; /* -> pxi_payload */
     uint64_t next_blob, next_id;
     uint64_t paused_until_ns, frozen_ns; /* 0 = not paused; sum of all pauses */
-    pxi_list leases;   /* check */
-    pxi_map unwanted;  /* check: run -> own time when it was first seen to be unwanted */
-    px_stats former;   /* of former selves */
+    pxi_list leases;                     /* check */
+    pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
+    px_stats former;  /* of former selves */
 };
 
-typedef enum pxi_sim_job_state { PXI_JOB_WAITING, PXI_JOB_RUNS, PXI_JOB_DONE, PXI_JOB_ENDED } pxi_sim_job_state;
+typedef enum pxi_sim_job_state {
+    PXI_JOB_WAITING,
+    PXI_JOB_RUNS,
+    PXI_JOB_DONE,
+    PXI_JOB_ENDED
+} pxi_sim_job_state;
 
 struct pxi_sim_job {
     uint32_t index;
@@ -92,7 +97,7 @@ struct pxi_world {
     uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1];
     uint64_t n_tasks_run;
     uint32_t n_crashes;
-    pxi_map wanted; /* check: scratch of a sweep */
+    pxi_map wanted;            /* check: scratch of a sweep */
     pxi_away_look *away_looks; /* check: scratch, as are these */
     pxi_run_look *run_looks;
     pxi_peer_look *peer_looks;

@@ -8,8 +8,9 @@
 #include "base/assert.h"
 
 #define NODES_MAX 10000
-#define WORK_MAX_NS (300 * PXI_SECOND) /* of one job: what a tree may hold before it is made smaller */
-#define TASK_MAX_NS (4 * PXI_SECOND)   /* mean of a leaf */
+#define WORK_MAX_NS                                                                                \
+    (300 * PXI_SECOND) /* of one job: what a tree may hold before it is made smaller */
+#define TASK_MAX_NS (4 * PXI_SECOND) /* mean of a leaf */
 
 static uint64_t between (pxi_prng *prng, uint64_t low, uint64_t high)
 {
@@ -33,13 +34,13 @@ static uint64_t magnitude (pxi_prng *prng, uint32_t decades)
 static void draw_peers (pxi_swarm *swarm, pxi_prng *prng)
 {
     pxi_world_config *config = &swarm->config;
-    config->n_peers = (uint32_t) (one_in (prng, 20) ? 1 : between (prng, 2, PXI_SWARM_PEERS_MAX));
+    config->n_peers = (uint32_t)(one_in (prng, 20) ? 1 : between (prng, 2, PXI_SWARM_PEERS_MAX));
     bool uneven = one_in (prng, 3), some_cannot = one_in (prng, 6), late = one_in (prng, 4);
     uint64_t slots = between (prng, 1, 8);
     for (uint32_t i = 0; i < config->n_peers; i++) {
         swarm->peers[i] = (pxi_world_peer){
-            .slots = (uint32_t) (uneven ? between (prng, 1, 8) : slots),
-            .speed_permille = (uint32_t) (uneven ? between (prng, 100, 2000) : 1000),
+            .slots = (uint32_t)(uneven ? between (prng, 1, 8) : slots),
+            .speed_permille = (uint32_t)(uneven ? between (prng, 100, 2000) : 1000),
             .no_module = some_cannot && i > 0 && one_in (prng, 3),
             .absent = late && i > 0 && one_in (prng, 3),
         };
@@ -50,7 +51,7 @@ static void draw_peers (pxi_swarm *swarm, pxi_prng *prng)
 static void draw_numbers (pxi_tree *tree, pxi_prng *prng)
 {
     static const uint32_t numbers[] = {0, 1, 2, 3, 16, PXI_NUMBER_MAX};
-    tree->n_numbers = (uint32_t) between (prng, 1, PXI_TREE_NUMBERS_MAX);
+    tree->n_numbers = (uint32_t)between (prng, 1, PXI_TREE_NUMBERS_MAX);
     for (uint32_t i = 0; i < tree->n_numbers; i++)
         tree->numbers[i] = numbers[pxi_prng_below (prng, sizeof numbers / sizeof *numbers)];
     if (one_in (prng, 2))
@@ -62,28 +63,28 @@ static void draw_tree (pxi_tree *tree, pxi_prng *prng)
     *tree = (pxi_tree){
         .kind = one_in (prng, 4) ? PXI_TREE_SPLIT : PXI_TREE_RANDOM,
         .seed = pxi_prng_next (prng),
-        .depth_max = (uint32_t) between (prng, 1, 9),
-        .fan_min = (uint32_t) between (prng, 1, 2),
-        .fan_max = (uint32_t) between (prng, 2, 8),
-        .leaf_ppm = (uint32_t) between (prng, 0, 300000),
-        .rounds_max = (uint32_t) between (prng, 1, 3),
-        .leaf = {(pxi_law_kind) pxi_prng_below (prng, 4), PXI_MS / 10 * magnitude (prng, 2)},
-        .inner = {(pxi_law_kind) pxi_prng_below (prng, 4), PXI_MS / 100 * magnitude (prng, 2)},
+        .depth_max = (uint32_t)between (prng, 1, 9),
+        .fan_min = (uint32_t)between (prng, 1, 2),
+        .fan_max = (uint32_t)between (prng, 2, 8),
+        .leaf_ppm = (uint32_t)between (prng, 0, 300000),
+        .rounds_max = (uint32_t)between (prng, 1, 3),
+        .leaf = {(pxi_law_kind)pxi_prng_below (prng, 4), PXI_MS / 10 * magnitude (prng, 2)},
+        .inner = {(pxi_law_kind)pxi_prng_below (prng, 4), PXI_MS / 100 * magnitude (prng, 2)},
         .size_min = 16,
         .size_max = one_in (prng, 4) ? 100000 : 256,
     };
     if (one_in (prng, 3))
         tree->inner.mean_ns = 0;
     if (one_in (prng, 4))
-        tree->first_ppm = (uint32_t) between (prng, 10000, 300000);
+        tree->first_ppm = (uint32_t)between (prng, 10000, 300000);
     if (one_in (prng, 4))
-        tree->fail_ppm = (uint32_t) between (prng, 10000, 300000);
+        tree->fail_ppm = (uint32_t)between (prng, 10000, 300000);
     if (one_in (prng, 10)) { /* one flat loop */
         tree->depth_max = 1;
-        tree->fan_min = tree->fan_max = (uint32_t) between (prng, 10, 2000);
+        tree->fan_min = tree->fan_max = (uint32_t)between (prng, 10, 2000);
         tree->rounds_max = 1;
     } else if (one_in (prng, 10)) { /* a chain */
-        tree->depth_max = (uint32_t) between (prng, 10, 300);
+        tree->depth_max = (uint32_t)between (prng, 10, 300);
         tree->fan_min = tree->fan_max = 1;
         tree->leaf_ppm = 0;
         tree->rounds_max = 1;
@@ -128,11 +129,11 @@ static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, bool crashing)
     uint64_t n_slots = 0;
     for (uint32_t i = 0; i < config->n_peers; i++)
         n_slots += config->peers[i].slots;
-    config->n_jobs = (uint32_t) (one_in (prng, 2) ? 1 : between (prng, 1, PXI_SWARM_JOBS_MAX));
+    config->n_jobs = (uint32_t)(one_in (prng, 2) ? 1 : between (prng, 1, PXI_SWARM_JOBS_MAX));
     for (uint32_t i = 0; i < config->n_jobs; i++) {
         pxi_world_job *job = &swarm->jobs[i];
         pxi_serial serial;
-        uint32_t peer = (uint32_t) pxi_prng_below (prng, config->n_peers);
+        uint32_t peer = (uint32_t)pxi_prng_below (prng, config->n_peers);
         bool fit = !swarm->peers[peer].no_module && !swarm->peers[peer].absent;
         *job = (pxi_world_job){.peer = fit ? peer : 0, .at_ns = PXI_MS * between (prng, 0, 3000)};
         draw_tree (&job->tree, prng);
@@ -141,7 +142,7 @@ static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, bool crashing)
             make_last (&job->tree, n_slots * PXI_MS * between (prng, 100, 3000), &serial);
         swarm->work_ns += serial.work_ns / n_slots;
         if (crashing) {
-            job->crash_times = (uint32_t) between (prng, 1, 2);
+            job->crash_times = (uint32_t)between (prng, 1, 2);
             job->crash_pick = pxi_prng_below (prng, serial.n_nodes);
         }
     }
@@ -151,18 +152,18 @@ static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, bool crashing)
 static void draw_network (pxi_network_config *network, pxi_prng *prng, bool faults)
 {
     network->min_ns = 1000 * magnitude (prng, 4);
-    network->extra.kind = (pxi_law_kind) pxi_prng_below (prng, 3);
+    network->extra.kind = (pxi_law_kind)pxi_prng_below (prng, 3);
     network->extra.mean_ns = one_in (prng, 3) ? 0 : 1000 * magnitude (prng, 4);
     if (!faults)
         return;
     if (one_in (prng, 2))
-        network->loss_ppm = (uint32_t) between (prng, 1, 300000);
+        network->loss_ppm = (uint32_t)between (prng, 1, 300000);
     if (one_in (prng, 2))
-        network->duplicate_ppm = (uint32_t) between (prng, 1, 500000);
+        network->duplicate_ppm = (uint32_t)between (prng, 1, 500000);
     if (one_in (prng, 2))
-        network->reorder_ppm = (uint32_t) between (prng, 1, 1000000);
+        network->reorder_ppm = (uint32_t)between (prng, 1, 1000000);
     if (one_in (prng, 3)) {
-        network->spike_ppm = (uint32_t) between (prng, 1, 100000);
+        network->spike_ppm = (uint32_t)between (prng, 1, 100000);
         network->spike_ns = PXI_MS * magnitude (prng, 3);
     }
 }
@@ -177,11 +178,11 @@ static void draw_core (pxi_core_config *core, pxi_prng *prng)
     if (one_in (prng, 4))
         core->gossip_ns = PXI_MS * between (prng, 100, 3000);
     if (one_in (prng, 6))
-        core->view_max = (uint32_t) between (prng, 1, 8);
+        core->view_max = (uint32_t)between (prng, 1, 8);
     if (one_in (prng, 6))
-        core->attempts_max = (uint32_t) between (prng, 4, 64);
+        core->attempts_max = (uint32_t)between (prng, 4, 64);
     if (one_in (prng, 4))
-        core->redo_percent = (uint32_t) between (prng, 0, 50);
+        core->redo_percent = (uint32_t)between (prng, 0, 50);
     core->speculation = !one_in (prng, 4);
     core->inlining = !one_in (prng, 5);
     core->reservations = !one_in (prng, 5);
@@ -189,11 +190,11 @@ static void draw_core (pxi_core_config *core, pxi_prng *prng)
     core->backoff = !one_in (prng, 10);
 }
 
-static void count_of (pxi_fault_rates *rates, pxi_prng *prng, pxi_fault_kind kind, uint32_t chance_in,
-                      uint32_t max)
+static void count_of (pxi_fault_rates *rates, pxi_prng *prng, pxi_fault_kind kind,
+                      uint32_t chance_in, uint32_t max)
 {
     if (one_in (prng, chance_in))
-        rates->n[kind] = (uint32_t) between (prng, 1, max);
+        rates->n[kind] = (uint32_t)between (prng, 1, max);
 }
 
 static void draw_faults (pxi_swarm *swarm, pxi_prng *prng)
@@ -252,12 +253,13 @@ void pxi_swarm_fini (pxi_swarm *swarm)
 void pxi_swarm_print (const pxi_swarm *swarm, char *text, size_t text_size)
 {
     const pxi_world_config *config = &swarm->config;
-    snprintf (text, text_size,
-              "%u peers, %u jobs, %u faults until %.1f s, loss %u ppm, twice %u ppm, reorder %u ppm, "
-              "detect %llu ms, notices %llu us late",
-              config->n_peers, config->n_jobs, config->n_faults,
-              (double) config->calm_ns / (double) PXI_SECOND, config->network.loss_ppm,
-              config->network.duplicate_ppm, config->network.reorder_ppm,
-              (unsigned long long) (config->core.detect_ns / PXI_MS),
-              (unsigned long long) (config->notice_ns / 1000));
+    snprintf (
+        text, text_size,
+        "%u peers, %u jobs, %u faults until %.1f s, loss %u ppm, twice %u ppm, reorder %u ppm, "
+        "detect %llu ms, notices %llu us late",
+        config->n_peers, config->n_jobs, config->n_faults,
+        (double)config->calm_ns / (double)PXI_SECOND, config->network.loss_ppm,
+        config->network.duplicate_ppm, config->network.reorder_ppm,
+        (unsigned long long)(config->core.detect_ns / PXI_MS),
+        (unsigned long long)(config->notice_ns / 1000));
 }

@@ -87,7 +87,7 @@ struct pxi_virtual {
     uint32_t told_executing, told_wanted;
     uint64_t runs_received, told_runs, tasks_done, told_duration_ns;
     bool told_surplus;
-    bool silent; /* being freed */
+    bool silent;   /* being freed */
     vbranch *hint; /* where the thread that is looking for work comes from */
 };
 
@@ -109,18 +109,20 @@ static uint64_t now_ns (const pxi_virtual *executor)
 static uint32_t n_wanted (const pxi_virtual *executor)
 {
     uint64_t n = executor->n_waiting;
-    PXI_LIST_EACH (link, &executor->ready) {
+    PXI_LIST_EACH (link, &executor->ready)
+    {
         if (++n >= executor->config.slots)
             break;
     }
-    PXI_LIST_EACH (link, &executor->new_runs) {
+    PXI_LIST_EACH (link, &executor->new_runs)
+    {
         if (++n >= executor->config.slots)
             break;
     }
     uint32_t room = executor->config.slots > executor->n_executing
                         ? executor->config.slots - executor->n_executing
                         : 0;
-    return n < room ? (uint32_t) n : room;
+    return n < room ? (uint32_t)n : room;
 }
 
 static void tell_active (pxi_virtual *executor)
@@ -132,8 +134,10 @@ static void tell_active (pxi_virtual *executor)
     executor->told_executing = executor->n_executing;
     executor->told_wanted = wanted;
     executor->told_runs = executor->runs_received;
-    notice (executor, (pxi_event){.kind = PXI_EV_ACTIVE, .count = executor->n_executing,
-                                  .wanted = wanted, .runs = executor->runs_received});
+    notice (executor, (pxi_event){.kind = PXI_EV_ACTIVE,
+                                  .count = executor->n_executing,
+                                  .wanted = wanted,
+                                  .runs = executor->runs_received});
 }
 
 static void tell_surplus (pxi_virtual *executor)
@@ -154,8 +158,7 @@ static void tell_progress (pxi_virtual *executor, vrun *run)
         return;
     run->told_ns = now_ns (executor);
     run->told_done = run->done;
-    notice (executor,
-            (pxi_event){.kind = PXI_EV_PROGRESS, .run = run->id, .progress = run->done});
+    notice (executor, (pxi_event){.kind = PXI_EV_PROGRESS, .run = run->id, .progress = run->done});
 }
 
 static void tell_duration (pxi_virtual *executor, const struct frame *frame)
@@ -163,7 +166,8 @@ static void tell_duration (pxi_virtual *executor, const struct frame *frame)
     if (now_ns (executor) - executor->told_duration_ns < DURATIONS_EVERY_MS * PXI_MS)
         return;
     executor->told_duration_ns = now_ns (executor);
-    notice (executor, (pxi_event){.kind = PXI_EV_DURATION, .module = executor->config.module,
+    notice (executor, (pxi_event){.kind = PXI_EV_DURATION,
+                                  .module = executor->config.module,
                                   .run_ns = now_ns (executor) - frame->started_ns});
 }
 
@@ -171,7 +175,8 @@ static void tell_duration (pxi_virtual *executor, const struct frame *frame)
 
 static void free_runs_over (pxi_virtual *executor)
 {
-    PXI_LIST_EACH_SAFE (link, &executor->over) {
+    PXI_LIST_EACH_SAFE (link, &executor->over)
+    {
         vrun *run = PXI_LIST_ENTRY (link, vrun, in_runs);
         if (run->n_executing)
             continue;
@@ -192,8 +197,11 @@ static void run_finished (pxi_virtual *executor, vrun *run, pxi_result result,
     executor->n_runs--;
     uint64_t blob = payload ? executor->port->blob_new (executor->port->context, payload) : 0;
     uint64_t run_ns = run->started_ns ? now_ns (executor) - run->started_ns : 0;
-    notice (executor, (pxi_event){.kind = PXI_EV_FINISHED, .run = run->id, .result = result,
-                                  .run_ns = run_ns, .blob = blob,
+    notice (executor, (pxi_event){.kind = PXI_EV_FINISHED,
+                                  .run = run->id,
+                                  .result = result,
+                                  .run_ns = run_ns,
+                                  .blob = blob,
                                   .size_bytes = payload ? payload->size_bytes : 0});
 }
 
@@ -205,7 +213,8 @@ static void run_stopped (pxi_virtual *executor, vrun *run)
 
 static vrun *run_find (const pxi_virtual *executor, uint64_t id)
 {
-    PXI_LIST_EACH (link, &executor->runs) {
+    PXI_LIST_EACH (link, &executor->runs)
+    {
         vrun *run = PXI_LIST_ENTRY (link, vrun, in_runs);
         if (run->id == id)
             return run;
@@ -250,8 +259,8 @@ static void count_waiting (pxi_virtual *executor, vbranch *branch, int32_t chang
 {
     if (is_takeable (branch))
         executor->n_takeable -= branch->n_waiting;
-    branch->n_waiting = (uint32_t) ((int32_t) branch->n_waiting + change);
-    executor->n_waiting = (uint32_t) ((int32_t) executor->n_waiting + change);
+    branch->n_waiting = (uint32_t)((int32_t)branch->n_waiting + change);
+    executor->n_waiting = (uint32_t)((int32_t)executor->n_waiting + change);
     if (is_takeable (branch))
         executor->n_takeable += branch->n_waiting;
     relist (executor, branch);
@@ -279,7 +288,7 @@ static void branch_open (pxi_virtual *executor, struct frame *frame)
     }
     frame->branch = branch;
     executor->n_branches++;
-    count_waiting (executor, branch, (int32_t) n);
+    count_waiting (executor, branch, (int32_t)n);
     executor->hint = branch;
 }
 
@@ -321,7 +330,7 @@ static void frame_cancel (pxi_virtual *executor, struct frame *frame);
  * on to its next boundary, as a task of a real pool does. */
 static void branch_cancel (pxi_virtual *executor, vbranch *branch)
 {
-    count_waiting (executor, branch, -(int32_t) branch->n_waiting);
+    count_waiting (executor, branch, -(int32_t)branch->n_waiting);
     for (uint32_t i = 0; i < branch->n_subtasks; i++) {
         vsubtask *subtask = &branch->subtasks[i];
         if (subtask->state == STARTED) {
@@ -344,8 +353,8 @@ static void frame_cancel (pxi_virtual *executor, struct frame *frame)
         frame_free (frame);
 }
 
-static struct frame *frame_new (vrun *run, vsubtask *subtask, const pxi_node *node, const pxi_tree *tree,
-                         uint64_t started_ns)
+static struct frame *frame_new (vrun *run, vsubtask *subtask, const pxi_node *node,
+                                const pxi_tree *tree, uint64_t started_ns)
 {
     struct frame *frame = calloc (1, sizeof *frame);
     PXI_ASSERT (frame);
@@ -388,8 +397,8 @@ static void branch_joined (pxi_virtual *executor, vbranch *branch)
     struct frame *owner = branch->owner;
     uint32_t n = owner->shape.first_only ? 1 : branch->n_subtasks;
     for (uint32_t i = 0; i < n; i++)
-        owner->hash = pxi_workload_fold (owner->hash, branch->subtasks[i].hash,
-                                         branch->subtasks[i].result);
+        owner->hash =
+            pxi_workload_fold (owner->hash, branch->subtasks[i].hash, branch->subtasks[i].result);
     if (branch->n_done < branch->n_subtasks)
         branch_cancel (executor, branch);
     else
@@ -442,8 +451,7 @@ static struct frame *start_subtask (pxi_virtual *executor, vsubtask *subtask)
 {
     struct frame *owner = subtask->branch->owner;
     uint32_t index = owner->round * owner->shape.n_children + subtask->index;
-    pxi_node node =
-        pxi_workload_child (executor->config.tree, &owner->node, &owner->shape, index);
+    pxi_node node = pxi_workload_child (executor->config.tree, &owner->node, &owner->shape, index);
     subtask->state = STARTED;
     subtask->frame =
         frame_new (owner->run, subtask, &node, executor->config.tree, now_ns (executor));
@@ -552,7 +560,7 @@ void pxi_virtual_run (pxi_virtual *executor, uint64_t id, uint64_t blob)
 {
     const pxi_payload *input = executor->port->blob (executor->port->context, blob);
     if (!input || run_find (executor, id)) {
-        executor->port->broken (executor->port->context, "run %llu: %s", (unsigned long long) id,
+        executor->port->broken (executor->port->context, "run %llu: %s", (unsigned long long)id,
                                 input ? "started twice" : "its input is not here");
         return;
     }
@@ -573,7 +581,7 @@ void pxi_virtual_stop (pxi_virtual *executor, uint64_t id)
     if (!run || run->stopped) {
         if (run)
             executor->port->broken (executor->port->context, "run %llu stopped twice",
-                                    (unsigned long long) id);
+                                    (unsigned long long)id);
         return; /* finished, and the core has not heard of it yet */
     }
     run->stopped = true;
@@ -628,8 +636,8 @@ void pxi_virtual_take (pxi_virtual *executor, uint64_t token, uint32_t count)
     }
     if (n < count)
         executor->told_surplus = false;
-    notice (executor, (pxi_event){.kind = PXI_EV_TAKEN, .token = token, .taken = taken,
-                                  .n_taken = n});
+    notice (executor,
+            (pxi_event){.kind = PXI_EV_TAKEN, .token = token, .taken = taken, .n_taken = n});
     settle (executor, false);
 }
 
@@ -641,7 +649,7 @@ static vsubtask *away_find (pxi_virtual *executor, uint64_t id, const char *what
         return subtask;
     if (!pxi_map_remove (&executor->cancelled, id, NULL))
         executor->port->broken (executor->port->context, "%s for subtask s%llu, which is not away",
-                                what, (unsigned long long) id);
+                                what, (unsigned long long)id);
     return NULL;
 }
 
@@ -682,7 +690,7 @@ void pxi_virtual_complete (pxi_virtual *executor, uint64_t id, pxi_result result
     if (payload && payload->cancelled)
         executor->port->broken (executor->port->context,
                                 "subtask s%llu gets what a stopped attempt left",
-                                (unsigned long long) id);
+                                (unsigned long long)id);
     away_remove (executor, subtask);
     deliver (executor, subtask, payload ? payload->hash : 0, result);
     settle (executor, false);
@@ -706,8 +714,9 @@ pxi_virtual *pxi_virtual_new (const pxi_virtual_config *config)
         return NULL;
     executor->config = *config;
     executor->port = config->port;
-    pxi_list *lists[] = {&executor->runs,  &executor->new_runs, &executor->ready, &executor->executing,
-                         &executor->over, &executor->open, &executor->takeable, &executor->all_away};
+    pxi_list *lists[] = {&executor->runs,      &executor->new_runs, &executor->ready,
+                         &executor->executing, &executor->over,     &executor->open,
+                         &executor->takeable,  &executor->all_away};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         pxi_list_init (lists[i]);
     pxi_map_init (&executor->away, AWAY_MAX, 1);
@@ -816,7 +825,8 @@ void pxi_virtual_each_away (const pxi_virtual *executor, uint32_t max,
                             void *context)
 {
     uint32_t n = 0;
-    PXI_LIST_EACH (link, &executor->all_away) {
+    PXI_LIST_EACH (link, &executor->all_away)
+    {
         const vsubtask *subtask = PXI_LIST_ENTRY (link, vsubtask, in_away);
         if (n++ == max)
             break;

@@ -22,10 +22,10 @@ uint64_t pxi_law_draw (const pxi_law *law, pxi_prng *prng)
         drawn_ns = pxi_prng_between (prng, 0, 2 * law->mean_ns);
         break;
     case PXI_LAW_EXPONENTIAL:
-        drawn_ns = (uint64_t) pxi_prng_exponential (prng, (double) law->mean_ns);
+        drawn_ns = (uint64_t)pxi_prng_exponential (prng, (double)law->mean_ns);
         break;
     case PXI_LAW_PARETO:
-        drawn_ns = (uint64_t) ((double) law->mean_ns / 2 / sqrt (1 - pxi_prng_double (prng)));
+        drawn_ns = (uint64_t)((double)law->mean_ns / 2 / sqrt (1 - pxi_prng_double (prng)));
         break;
     }
     return drawn_ns < CUT_MEANS * law->mean_ns ? drawn_ns : CUT_MEANS * law->mean_ns;
@@ -68,7 +68,7 @@ void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *
     *shape = (pxi_shape){
         .number = tree->n_numbers ? tree->numbers[pxi_prng_below (&prng, tree->n_numbers)]
                                   : PXI_NUMBER_MAX,
-        .size_bytes = (uint32_t) pxi_prng_between (&prng, tree->size_min, tree->size_max),
+        .size_bytes = (uint32_t)pxi_prng_between (&prng, tree->size_min, tree->size_max),
         .fails = pxi_prng_chance (&prng, tree->fail_ppm) && node->depth > 0,
         .first_only = pxi_prng_chance (&prng, tree->first_ppm) && !leaf,
     };
@@ -85,8 +85,8 @@ void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *
         return;
     }
     uint64_t rounds_max = tree->rounds_max && !shape->first_only ? tree->rounds_max : 1;
-    shape->n_rounds = (uint32_t) pxi_prng_between (&prng, 1, rounds_max);
-    shape->n_children = (uint32_t) pxi_prng_between (&prng, tree->fan_min, tree->fan_max);
+    shape->n_rounds = (uint32_t)pxi_prng_between (&prng, 1, rounds_max);
+    shape->n_children = (uint32_t)pxi_prng_between (&prng, tree->fan_min, tree->fan_max);
 }
 
 static uint64_t child_state (const pxi_node *node, uint32_t index)
@@ -131,7 +131,7 @@ uint64_t pxi_workload_begin (const pxi_node *node)
 
 uint64_t pxi_workload_fold (uint64_t hash, uint64_t child_hash, pxi_result child_result)
 {
-    return pxi_mix64 (hash * 3 + child_hash) ^ (uint64_t) child_result;
+    return pxi_mix64 (hash * 3 + child_hash) ^ (uint64_t)child_result;
 }
 
 /* ---- the serial answer ------------------------------------------------------------------------ */

@@ -15,9 +15,9 @@
 
 typedef enum pxi_law_kind {
     PXI_LAW_CONSTANT,
-    PXI_LAW_UNIFORM,     /* [0, 2 mean] */
+    PXI_LAW_UNIFORM, /* [0, 2 mean] */
     PXI_LAW_EXPONENTIAL,
-    PXI_LAW_PARETO,      /* tail index 2: infinite variance, and exact with a square root */
+    PXI_LAW_PARETO, /* tail index 2: infinite variance, and exact with a square root */
 } pxi_law_kind;
 
 /* Of times. Draws are cut at 64 means, so that a world's length has a bound. */
@@ -39,14 +39,14 @@ typedef struct pxi_tree {
     pxi_tree_kind kind;
     uint64_t seed;
     uint32_t depth_max, fan_min, fan_max;
-    uint32_t leaf_ppm;   /* RANDOM: an interior node that is a leaf early */
-    uint32_t rounds_max; /* branches one after the other in one task */
-    uint32_t first_ppm;  /* tasks that want only their first subtask and cancel the others */
-    uint32_t fail_ppm;   /* tasks whose result is a failure */
-    pxi_law leaf, inner; /* run time; inner mean 0 = interior nodes take no time */
+    uint32_t leaf_ppm;         /* RANDOM: an interior node that is a leaf early */
+    uint32_t rounds_max;       /* branches one after the other in one task */
+    uint32_t first_ppm;        /* tasks that want only their first subtask and cancel the others */
+    uint32_t fail_ppm;         /* tasks whose result is a failure */
+    pxi_law leaf, inner;       /* run time; inner mean 0 = interior nodes take no time */
     uint64_t work_ns, leaf_ns; /* SPLIT */
     uint32_t numbers[PXI_TREE_NUMBERS_MAX], n_numbers; /* branch numbers, drawn per task */
-    uint32_t size_min, size_max; /* of an input */
+    uint32_t size_min, size_max;                       /* of an input */
 } pxi_tree;
 
 typedef struct pxi_node {
@@ -76,10 +76,12 @@ uint64_t pxi_workload_fold (uint64_t hash, uint64_t child_hash, pxi_result child
 typedef struct pxi_serial {
     uint64_t hash;
     pxi_result result;
-    uint64_t n_nodes, work_ns, critical_ns; /* critical: the longest chain of times that must follow */
-    uint64_t n_all, all_ns; /* with what a task that wants only its first subtask may start in vain */
+    uint64_t n_nodes, work_ns,
+        critical_ns; /* critical: the longest chain of times that must follow */
+    uint64_t n_all,
+        all_ns; /* with what a task that wants only its first subtask may start in vain */
     uint32_t depth;
-    uint64_t pick_state;                    /* of the node that `pick` names */
+    uint64_t pick_state; /* of the node that `pick` names */
 } pxi_serial;
 
 /* False: more than nodes_max. `pick`: number of a node, in order of visiting, whose state is wanted. */

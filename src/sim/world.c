@@ -51,7 +51,7 @@ bool pxi_world_hears (const pxi_world *world)
 static void add_to_hash (uint64_t *hash, const char *text)
 {
     for (; *text; text++)
-        *hash = (*hash ^ (uint8_t) *text) * UINT64_C (0x100000001b3); /* FNV-1a */
+        *hash = (*hash ^ (uint8_t)*text) * UINT64_C (0x100000001b3); /* FNV-1a */
 }
 
 void pxi_world_say (pxi_world *world, const char *who, const char *format, ...)
@@ -76,13 +76,13 @@ static pxi_sim_peer *peer_at (pxi_world *world, const pxi_action *send)
     const pxi_address *address = &send->address;
     uint64_t index = send->message.to - 1; /* by the link it came from */
     if (address->kind)
-        index = (uint64_t) address->ip[1] << 16 | (uint64_t) address->ip[2] << 8 | address->ip[3];
+        index = (uint64_t)address->ip[1] << 16 | (uint64_t)address->ip[2] << 8 | address->ip[3];
     return index < world->config.n_peers ? &world->peers[index] : NULL;
 }
 
 static size_t padded (size_t size)
 {
-    return (size + 15) & ~(size_t) 15;
+    return (size + 15) & ~(size_t)15;
 }
 
 static void *place (char **at, const void *array, size_t size)
@@ -124,13 +124,13 @@ static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_messag
     pxi_parcel *parcel = malloc (size);
     PXI_ASSERT (parcel);
     *parcel = (pxi_parcel){.from = from->index, .to = to, .message = *message};
-    char *at = (char *) parcel + padded (sizeof *parcel);
+    char *at = (char *)parcel + padded (sizeof *parcel);
     parcel->message.records = place (&at, message->records, records);
     parcel->attempts = place (&at, message->attempts, attempts);
     parcel->message.attempts = parcel->attempts;
     parcel->message.keys = place (&at, message->keys, keys);
     parcel->message.reports = place (&at, message->reports, reports);
-    parcel->payloads = (pxi_payload *) at;
+    parcel->payloads = (pxi_payload *)at;
     parcel->n_payloads = n_payloads;
     parcel->message.blob = 0;
     for (uint32_t i = 0; i < n_payloads; i++)
@@ -150,15 +150,18 @@ void pxi_world_send (pxi_world *world, pxi_sim_peer *from, const pxi_action *act
         pxi_check_broken (world, from, "%s to nobody", pxi_message_name (message->kind));
         return;
     }
-    pxi_route route = pxi_network_route (&world->network, from->index, to->index, world->time.now_ns);
+    pxi_route route =
+        pxi_network_route (&world->network, from->index, to->index, world->time.now_ns);
     if (world->config.network_lines)
-        pxi_world_say (world, "net", "%s %s -> %s%s%s", pxi_message_name (message->kind), from->name,
-                       to->name, fates[route.kind], route.n > 1 ? " (twice)" : "");
+        pxi_world_say (world, "net", "%s %s -> %s%s%s", pxi_message_name (message->kind),
+                       from->name, to->name, fates[route.kind], route.n > 1 ? " (twice)" : "");
     const pxi_message *carried = message;
     if (world->config.carry)
-        carried = world->config.carry (world->config.carry_context, message, n_payloads_of (message));
+        carried =
+            world->config.carry (world->config.carry_context, message, n_payloads_of (message));
     if (!carried) {
-        pxi_check_broken (world, from, "%s does not survive its way", pxi_message_name (message->kind));
+        pxi_check_broken (world, from, "%s does not survive its way",
+                          pxi_message_name (message->kind));
         return;
     }
     for (uint32_t i = 0; i < route.n; i++) {
@@ -188,7 +191,8 @@ void pxi_world_job_over (pxi_world *world, pxi_sim_job *job, pxi_sim_job_state s
     job->state = state;
     job->done_ns = world->time.now_ns;
     world->n_jobs_over++;
-    pxi_world_say (world, "job", "j%u %s", job->index + 1, state == PXI_JOB_DONE ? "done" : "ended");
+    pxi_world_say (world, "job", "j%u %s", job->index + 1,
+                   state == PXI_JOB_DONE ? "done" : "ended");
 }
 
 bool pxi_world_jobs_over (const pxi_world *world)
@@ -209,7 +213,7 @@ static void submit (pxi_world *world, pxi_sim_job *job)
         return;
     }
     job->state = PXI_JOB_RUNS;
-    job->id = (pxi_job_id){peer->id, (uint64_t) 1 << 32 | job->index};
+    job->id = (pxi_job_id){peer->id, (uint64_t)1 << 32 | job->index};
     pxi_payload input = {.node = pxi_workload_root (&job->config->tree), .size_bytes = 64};
     pxi_payload *copy = malloc (sizeof *copy);
     PXI_ASSERT (copy);
@@ -264,10 +268,9 @@ static void cut_off (pxi_world *world, const pxi_fault *fault, uint64_t seed)
     pxi_prng prng;
     pxi_prng_init (&prng, pxi_mix64 (seed + fault->peer));
     for (uint32_t i = 0; i < world->config.n_peers; i++)
-        side[i] = fault->kind == PXI_FAULT_ISOLATE ? i == fault->peer
-                                                   : pxi_prng_chance (&prng, 500000);
-    uint32_t number =
-        pxi_network_cut (&world->network, side, fault->way != 2, fault->way != 1);
+        side[i] =
+            fault->kind == PXI_FAULT_ISOLATE ? i == fault->peer : pxi_prng_chance (&prng, 500000);
+    uint32_t number = pxi_network_cut (&world->network, side, fault->way != 2, fault->way != 1);
     free (side);
     if (number < PXI_PARTITIONS_MAX)
         ending_set (world, fault, number);
@@ -353,7 +356,7 @@ void pxi_world_fault (pxi_world *world, const pxi_fault *fault)
     pxi_sim_peer *peer = of_job ? NULL : &world->peers[fault->peer];
     pxi_world_say (world, "fault", "%s %s%u for %llu ms", pxi_fault_name (fault->kind),
                    of_job ? "j" : "w", fault->peer + 1,
-                   (unsigned long long) (fault->duration_ns / PXI_MS));
+                   (unsigned long long)(fault->duration_ns / PXI_MS));
     begin (world, peer, fault);
 }
 
@@ -370,7 +373,7 @@ static void end (struct ending *ending)
     case PXI_FAULT_PARTITION:
     case PXI_FAULT_ISOLATE:
         if (!world->calm)
-            pxi_network_heal (&world->network, (uint32_t) ending->number);
+            pxi_network_heal (&world->network, (uint32_t)ending->number);
         break;
     case PXI_FAULT_SLOW:
         peer->speed_permille = world->config.peers[peer->index].speed_permille;
@@ -433,7 +436,8 @@ static void fire (pxi_world *world, pxi_alarm *alarm)
         break;
     case PXI_ALARM_BURST: {
         pxi_burst *burst = alarm->owner;
-        pxi_sim_peer_burst (((pxi_sim_executor *) pxi_virtual_context (burst->executor))->peer, burst);
+        pxi_sim_peer_burst (((pxi_sim_executor *)pxi_virtual_context (burst->executor))->peer,
+                            burst);
         break;
     }
     case PXI_ALARM_MESSAGE: {
@@ -508,7 +512,7 @@ static uint64_t longest_burst_ns (const pxi_world *world)
 
 static uint64_t speed_permille (const pxi_world_peer *peer)
 {
-    return (uint64_t) peer->slots * peer->speed_permille;
+    return (uint64_t)peer->slots * peer->speed_permille;
 }
 
 /* What can work for a job: whoever is up and has the module, or where a branch number may keep the work at
@@ -561,10 +565,10 @@ uint64_t pxi_world_patience_ns (const pxi_world *world)
  * message that a slow network still had. */
 bool pxi_world_settle (pxi_world *world)
 {
-    uint64_t lapse_ns = 3 * world->config.core.detect_ns + 2 * RESERVED_NS + PXI_SECOND +
-                        longest_burst_ns (world);
-    uint64_t from_ns = world->last_arrival_ns > world->time.now_ns ? world->last_arrival_ns
-                                                                   : world->time.now_ns;
+    uint64_t lapse_ns =
+        3 * world->config.core.detect_ns + 2 * RESERVED_NS + PXI_SECOND + longest_burst_ns (world);
+    uint64_t from_ns =
+        world->last_arrival_ns > world->time.now_ns ? world->last_arrival_ns : world->time.now_ns;
     if (pxi_world_run_until (world, from_ns + lapse_ns) && !world->config.unchecked)
         pxi_check_quiet (world);
     return world->verdict == PXI_VERDICT_FINE;
@@ -617,7 +621,7 @@ static void read_peer (const pxi_sim_peer *peer, pxi_world_report *report)
 {
     px_stats stats = {0};
     const pxi_world_peer *config = &peer->world->config.peers[peer->index];
-    report->slots_speed_permille += (uint64_t) config->slots * config->speed_permille;
+    report->slots_speed_permille += (uint64_t)config->slots * config->speed_permille;
     if (peer->up) {
         pxi_core_sizes sizes;
         pxi_core_sizes_read (peer->core, &sizes);
@@ -648,8 +652,9 @@ void pxi_world_read (const pxi_world *world, pxi_world_report *report)
         const pxi_sim_job *job = &world->jobs[i];
         report->n_tasks += job->serial.n_nodes;
         report->work_ns += job->serial.work_ns;
-        report->critical_ns = job->serial.critical_ns > report->critical_ns ? job->serial.critical_ns
-                                                                            : report->critical_ns;
+        report->critical_ns = job->serial.critical_ns > report->critical_ns
+                                  ? job->serial.critical_ns
+                                  : report->critical_ns;
         report->n_jobs_done += job->state == PXI_JOB_DONE;
         if (i < PXI_WORLD_JOBS_TOLD && job->done_ns)
             report->jobs_ns[i] = job->done_ns - job->config->at_ns;

@@ -28,8 +28,9 @@ typedef struct pxi_world_job {
     uint32_t peer; /* of the root */
     uint64_t at_ns;
     pxi_tree tree;
-    uint32_t crash_times; /* so often one of its tasks takes its executor with it; UINT32_MAX = always */
-    uint64_t crash_pick;  /* which task: its number in serial order */
+    uint32_t
+        crash_times; /* so often one of its tasks takes its executor with it; UINT32_MAX = always */
+    uint64_t crash_pick; /* which task: its number in serial order */
 } pxi_world_job;
 
 /* What an executor does wrong once, so that the checks are seen to go red. */
@@ -54,18 +55,18 @@ typedef struct pxi_world_config {
     const pxi_world_job *jobs;
     const pxi_fault *faults; /* sorted by time */
     pxi_network_config network;
-    pxi_core_config core;    /* self, seed and now_ns are filled in for each peer */
-    uint64_t notice_ns;      /* an executor's notices reach the core late by up to this; 0 = at once */
-    uint64_t calm_ns;        /* faults stop: everything is healed */
-    uint64_t nodes_max;      /* of one tree */
-    uint32_t known;          /* peers that each knows before it joins: a cluster that has been up */
-    uint64_t sweep_ns;       /* interval of the checks that look at all peers; 0 = 100 ms */
-    bool unchecked;          /* of one's own figures only: leaves the checks out */
-    pxi_wrong wrong;         /* for the test of the checks */
-    bool network_lines;      /* trace every message too */
-    pxi_world_carry *carry;  /* NULL = as it is */
+    pxi_core_config core; /* self, seed and now_ns are filled in for each peer */
+    uint64_t notice_ns;   /* an executor's notices reach the core late by up to this; 0 = at once */
+    uint64_t calm_ns;     /* faults stop: everything is healed */
+    uint64_t nodes_max;   /* of one tree */
+    uint32_t known;       /* peers that each knows before it joins: a cluster that has been up */
+    uint64_t sweep_ns;    /* interval of the checks that look at all peers; 0 = 100 ms */
+    bool unchecked;       /* of one's own figures only: leaves the checks out */
+    pxi_wrong wrong;      /* for the test of the checks */
+    bool network_lines;   /* trace every message too */
+    pxi_world_carry *carry; /* NULL = as it is */
     void *carry_context;
-    pxi_world_sink *sink;    /* NULL = no trace, and trace_hash is 0 */
+    pxi_world_sink *sink; /* NULL = no trace, and trace_hash is 0 */
     void *sink_context;
 } pxi_world_config;
 
@@ -87,14 +88,15 @@ typedef struct pxi_world_report {
     char why[PXI_WORLD_WHY_SIZE]; /* time, peer, invariant; or why each peer waits */
     uint64_t trace_hash;
     uint64_t now_ns, makespan_ns, work_ns, critical_ns;
-    uint64_t n_tasks, n_tasks_run; /* of the serial run; executed, repeats included */
-    uint64_t slots_speed_permille; /* sum over peers of slots x speed */
+    uint64_t n_tasks, n_tasks_run;      /* of the serial run; executed, repeats included */
+    uint64_t slots_speed_permille;      /* sum over peers of slots x speed */
     uint32_t n_jobs_done, n_jobs_ended; /* ended: cancelled, or their root's peer crashed */
     uint32_t n_crashes;
     uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1], n_lost, n_duplicated;
-    uint64_t jobs_ns[PXI_WORLD_JOBS_TOLD]; /* from submission to end, of the first ones; 0 = not over */
-    uint64_t memory_bytes; /* of all cores, now */
-    px_stats stats;        /* sums over all peers and their former selves */
+    uint64_t
+        jobs_ns[PXI_WORLD_JOBS_TOLD]; /* from submission to end, of the first ones; 0 = not over */
+    uint64_t memory_bytes;            /* of all cores, now */
+    px_stats stats;                   /* sums over all peers and their former selves */
 } pxi_world_report;
 
 /* NULL: out of memory, or a tree is larger than nodes_max. */

@@ -29,7 +29,8 @@ static void keep (void *context, uint64_t now_ns, const char *who, const char *l
         if (!memory->text)
             abort ();
     }
-    memory->size += (size_t) sprintf (memory->text + memory->size, "%" PRIu64 " %s %s\n", now_ns, who, line);
+    memory->size +=
+        (size_t)sprintf (memory->text + memory->size, "%" PRIu64 " %s %s\n", now_ns, who, line);
 }
 
 typedef struct carrier {
@@ -101,7 +102,8 @@ static bool play_twice (uint64_t seed)
     bool fine = play (seed, &first, false) && play (seed, &second, false);
     bool same = first.size == second.size && !memcmp (first.text, second.text, first.size);
     if (fine && !same)
-        printf ("# seed %" PRIu64 ": two traces, %zu and %zu bytes\n", seed, first.size, second.size);
+        printf ("# seed %" PRIu64 ": two traces, %zu and %zu bytes\n", seed, first.size,
+                second.size);
     free (first.text);
     free (second.text);
     return fine && same;
@@ -113,7 +115,8 @@ static bool test (uint64_t seed, const char *how, const char *why)
 {
     bool twice = !strcmp (how, "--twice"), wire = !strcmp (how, "--wire");
     bool fine = twice ? play_twice (seed) : play (seed, NULL, wire);
-    printf ("%sok %u - seed %" PRIu64 "%s%s\n", fine ? "" : "not ", ++n_tests, seed, *why ? ": " : "", why);
+    printf ("%sok %u - seed %" PRIu64 "%s%s\n", fine ? "" : "not ", ++n_tests, seed,
+            *why ? ": " : "", why);
     fflush (stdout);
     return fine;
 }
@@ -165,6 +168,7 @@ int main (int argc, char **argv)
         return 2;
     }
     const char *how = argc == 3 ? argv[1] : "";
-    bool fine = !strcmp (how, "--pinned") ? test_pinned (argv[2]) : test_range (how, argv[argc - 1]);
+    bool fine =
+        !strcmp (how, "--pinned") ? test_pinned (argv[2]) : test_range (how, argv[argc - 1]);
     return fine ? 0 : 1;
 }

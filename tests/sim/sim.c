@@ -24,7 +24,8 @@ static pxi_tree small_tree (void)
 }
 
 /* The answer by plain recursion: a second opinion on the traversal. */
-static uint64_t recurse (const pxi_tree *tree, const pxi_node *node, pxi_result *result, uint64_t *n)
+static uint64_t recurse (const pxi_tree *tree, const pxi_node *node, pxi_result *result,
+                         uint64_t *n)
 {
     pxi_shape shape;
     pxi_workload_shape (tree, node, &shape);
@@ -64,8 +65,10 @@ Test (workload, lost_doubled_or_swapped_results_change_the_hash)
 {
     pxi_node node = {.state = 1};
     uint64_t own = pxi_workload_begin (&node);
-    uint64_t a = pxi_workload_fold (own, 10, PXI_RESULT_OK), ab = pxi_workload_fold (a, 11, PXI_RESULT_OK);
-    uint64_t b = pxi_workload_fold (own, 11, PXI_RESULT_OK), ba = pxi_workload_fold (b, 10, PXI_RESULT_OK);
+    uint64_t a = pxi_workload_fold (own, 10, PXI_RESULT_OK),
+             ab = pxi_workload_fold (a, 11, PXI_RESULT_OK);
+    uint64_t b = pxi_workload_fold (own, 11, PXI_RESULT_OK),
+             ba = pxi_workload_fold (b, 10, PXI_RESULT_OK);
     cr_assert_neq (ab, ba);
     cr_assert_neq (ab, a);
     cr_assert_neq (ab, pxi_workload_fold (ab, 11, PXI_RESULT_OK));
@@ -74,8 +77,8 @@ Test (workload, lost_doubled_or_swapped_results_change_the_hash)
 
 Test (workload, divisible_work_is_cut_without_loss)
 {
-    pxi_tree tree = {.kind = PXI_TREE_SPLIT, .seed = 3, .fan_max = 5, .work_ns = 1000000007,
-                     .leaf_ns = 12345};
+    pxi_tree tree = {
+        .kind = PXI_TREE_SPLIT, .seed = 3, .fan_max = 5, .work_ns = 1000000007, .leaf_ns = 12345};
     pxi_serial serial;
     cr_assert (pxi_workload_serial (&tree, 10000000, 0, &serial));
     cr_assert_eq (serial.work_ns, tree.work_ns);
@@ -93,8 +96,8 @@ Test (workload, a_tree_over_the_limit_is_refused)
 
 Test (network, without_reordering_a_link_keeps_its_order)
 {
-    pxi_network_config config = {.min_ns = 1000, .extra = {PXI_LAW_EXPONENTIAL, PXI_MS},
-                                 .duplicate_ppm = 200000};
+    pxi_network_config config = {
+        .min_ns = 1000, .extra = {PXI_LAW_EXPONENTIAL, PXI_MS}, .duplicate_ppm = 200000};
     pxi_network network;
     pxi_network_init (&network, &config, 2, 1);
     uint64_t last_ns = 0;
@@ -160,19 +163,19 @@ static struct bench {
 
 static void bench_notice (void *context, const pxi_event *event)
 {
-    (void) context;
+    (void)context;
     bench.notices[bench.n_notices++ % NOTICES_MAX] = *event;
 }
 
 static void bench_burst (void *context, pxi_burst *burst)
 {
-    (void) context;
+    (void)context;
     bench.bursts[bench.n_bursts++] = burst;
 }
 
 static void bench_burst_drop (void *context, pxi_burst *burst)
 {
-    (void) context;
+    (void)context;
     for (uint32_t i = 0; i < bench.n_bursts; i++) {
         if (bench.bursts[i] == burst)
             bench.bursts[i] = bench.bursts[--bench.n_bursts];
@@ -181,35 +184,35 @@ static void bench_burst_drop (void *context, pxi_burst *burst)
 
 static uint64_t bench_blob_new (void *context, const pxi_payload *payload)
 {
-    (void) context;
+    (void)context;
     bench.blobs[++bench.n_blobs % BLOBS_MAX] = *payload;
     return bench.n_blobs;
 }
 
 static const pxi_payload *bench_blob (void *context, uint64_t blob)
 {
-    (void) context;
+    (void)context;
     return &bench.blobs[blob % BLOBS_MAX];
 }
 
 static uint64_t bench_now_ns (void *context)
 {
-    (void) context;
+    (void)context;
     return bench.now_ns;
 }
 
 static bool bench_crashes (void *context, pxi_virtual *executor, uint64_t state)
 {
-    (void) context;
-    (void) executor;
-    (void) state;
+    (void)context;
+    (void)executor;
+    (void)state;
     return false;
 }
 
 static void bench_broken (void *context, const char *format, ...)
 {
-    (void) context;
-    (void) format;
+    (void)context;
+    (void)format;
     bench.n_broken++;
 }
 
@@ -222,9 +225,9 @@ static pxi_virtual *bench_new (uint32_t n_subtasks, uint32_t slots)
                             .fan_min = n_subtasks,
                             .fan_max = n_subtasks,
                             .leaf = {PXI_LAW_CONSTANT, PXI_MS}};
-    bench.port = (pxi_virtual_port){&bench,         bench_notice, bench_burst,   bench_burst_drop,
-                                    bench_blob_new, bench_blob,   bench_now_ns, bench_crashes,
-                                    bench_broken};
+    bench.port = (pxi_virtual_port){&bench,           bench_notice,   bench_burst,
+                                    bench_burst_drop, bench_blob_new, bench_blob,
+                                    bench_now_ns,     bench_crashes,  bench_broken};
     pxi_virtual_config config = {
         .tree = &bench.tree, .slots = slots, .next_id = &bench.next_id, .port = &bench.port};
     return pxi_virtual_new (&config);
@@ -304,7 +307,7 @@ Test (virtual, hands_over_the_oldest_and_never_what_a_cap_or_zero_forbids)
     cr_assert_eq (told (PXI_EV_TAKEN)->taken[0].attempts, 4);
     cr_assert_eq (bench.n_broken, 0);
     for (uint32_t i = 0; i < bench.n_notices; i++)
-        free ((void *) bench.notices[i].taken);
+        free ((void *)bench.notices[i].taken);
     pxi_virtual_free (&executor);
     TEST_NO_LEAKS ();
 }
@@ -316,7 +319,7 @@ Test (virtual, an_outcome_that_comes_twice_or_for_nothing_is_a_broken_contract)
     bench_start (executor, 1);
     pxi_virtual_take (executor, 1, 1);
     uint64_t subtask = told (PXI_EV_TAKEN)->taken[0].subtask;
-    free ((void *) told (PXI_EV_TAKEN)->taken);
+    free ((void *)told (PXI_EV_TAKEN)->taken);
     pxi_virtual_complete (executor, subtask, PXI_RESULT_OK, &outcome);
     cr_assert_eq (bench.n_broken, 0);
     pxi_virtual_complete (executor, subtask, PXI_RESULT_OK, &outcome);
@@ -335,7 +338,7 @@ Test (virtual, a_stopped_run_ends_at_its_next_boundary_and_says_so_once)
     pxi_virtual *executor = bench_new (4, 1);
     bench_start (executor, 1);
     pxi_virtual_take (executor, 1, 1);
-    free ((void *) told (PXI_EV_TAKEN)->taken);
+    free ((void *)told (PXI_EV_TAKEN)->taken);
     pxi_virtual_stop (executor, 1);
     cr_assert_eq (times_told (PXI_EV_BRANCH_CLOSED), 1);
     cr_assert_eq (times_told (PXI_EV_FINISHED), 0);
@@ -402,11 +405,12 @@ Test (check, one_falsified_result_is_seen_at_the_root)
     TEST_NO_LEAKS ();
 }
 
-static const pxi_message *lose_results (void *context, const pxi_message *message, uint32_t n_payloads)
+static const pxi_message *lose_results (void *context, const pxi_message *message,
+                                        uint32_t n_payloads)
 {
     static pxi_message nothing;
-    (void) context;
-    (void) n_payloads;
+    (void)context;
+    (void)n_payloads;
     if (message->kind != PXI_RESULT)
         return message;
     nothing = *message;
@@ -420,7 +424,10 @@ Test (check, results_of_unknown_attempts_are_dropped_and_the_work_is_redone)
     pxi_world_config config = four_peers (&job);
     config.carry = lose_results;
     config.core.speculation = false;
-    job.tree = (pxi_tree){.seed = 1, .depth_max = 1, .fan_min = 40, .fan_max = 40,
+    job.tree = (pxi_tree){.seed = 1,
+                          .depth_max = 1,
+                          .fan_min = 40,
+                          .fan_max = 40,
                           .leaf = {PXI_LAW_CONSTANT, 20 * PXI_MS}};
     pxi_world_report report;
     pxi_world *world = pxi_world_new (&config);
@@ -448,11 +455,12 @@ Test (check, a_world_that_cannot_finish_is_stuck_and_says_who_waits_for_what)
     TEST_NO_LEAKS ();
 }
 
-static const pxi_message *miss_lease (void *context, const pxi_message *message, uint32_t n_payloads)
+static const pxi_message *miss_lease (void *context, const pxi_message *message,
+                                      uint32_t n_payloads)
 {
     static pxi_message short_lease;
-    (void) context;
-    (void) n_payloads;
+    (void)context;
+    (void)n_payloads;
     if (message->kind != PXI_DISPATCH)
         return message;
     short_lease = *message;
@@ -479,8 +487,13 @@ Test (check, what_is_sent_under_no_lease_is_handed_back)
 
 static pxi_tree divisible (uint64_t seed, uint64_t work_ns, uint64_t leaf_ns)
 {
-    return (pxi_tree){.kind = PXI_TREE_SPLIT, .seed = seed, .fan_max = 2, .work_ns = work_ns,
-                      .leaf_ns = leaf_ns, .size_min = 64, .size_max = 64};
+    return (pxi_tree){.kind = PXI_TREE_SPLIT,
+                      .seed = seed,
+                      .fan_max = 2,
+                      .work_ns = work_ns,
+                      .leaf_ns = leaf_ns,
+                      .size_min = 64,
+                      .size_max = 64};
 }
 
 static pxi_world_report played (pxi_world_config *config)
@@ -497,9 +510,12 @@ Test (figures, two_jobs_at_once_share_the_slots)
 {
     for (uint64_t seed = 1; seed <= 5; seed++) {
         pxi_world_config config = pxi_world_config_default ();
-        pxi_world_job jobs[2] = {
-            {.peer = 0, .at_ns = PXI_SECOND, .tree = divisible (seed, 32 * PXI_SECOND, 20 * PXI_MS)},
-            {.peer = 1, .at_ns = PXI_SECOND, .tree = divisible (seed + 9, 32 * PXI_SECOND, 20 * PXI_MS)}};
+        pxi_world_job jobs[2] = {{.peer = 0,
+                                  .at_ns = PXI_SECOND,
+                                  .tree = divisible (seed, 32 * PXI_SECOND, 20 * PXI_MS)},
+                                 {.peer = 1,
+                                  .at_ns = PXI_SECOND,
+                                  .tree = divisible (seed + 9, 32 * PXI_SECOND, 20 * PXI_MS)}};
         config.seed = seed;
         config.jobs = jobs;
         config.n_jobs = 2;
@@ -511,8 +527,9 @@ Test (figures, two_jobs_at_once_share_the_slots)
             first_ns = report.jobs_ns[1];
             last_ns = report.jobs_ns[0];
         }
-        cr_assert (last_ns * 10 <= first_ns * 12, "seed %llu: %llu and %llu ms", (unsigned long long) seed,
-                   (unsigned long long) (first_ns / PXI_MS), (unsigned long long) (last_ns / PXI_MS));
+        cr_assert (last_ns * 10 <= first_ns * 12, "seed %llu: %llu and %llu ms",
+                   (unsigned long long)seed, (unsigned long long)(first_ns / PXI_MS),
+                   (unsigned long long)(last_ns / PXI_MS));
     }
 }
 
@@ -520,9 +537,12 @@ Test (figures, a_short_job_beside_a_long_one_takes_less_than_two_and_a_half_time
 {
     for (uint64_t seed = 1; seed <= 5; seed++) {
         pxi_world_config config = pxi_world_config_default ();
-        pxi_world_job jobs[2] = {
-            {.peer = 1, .at_ns = 3 * PXI_SECOND, .tree = divisible (seed, 8 * PXI_SECOND, 20 * PXI_MS)},
-            {.peer = 0, .at_ns = PXI_SECOND, .tree = divisible (seed + 9, 64 * PXI_SECOND, 20 * PXI_MS)}};
+        pxi_world_job jobs[2] = {{.peer = 1,
+                                  .at_ns = 3 * PXI_SECOND,
+                                  .tree = divisible (seed, 8 * PXI_SECOND, 20 * PXI_MS)},
+                                 {.peer = 0,
+                                  .at_ns = PXI_SECOND,
+                                  .tree = divisible (seed + 9, 64 * PXI_SECOND, 20 * PXI_MS)}};
         config.seed = seed;
         config.jobs = jobs;
         config.n_jobs = 1;
@@ -530,8 +550,8 @@ Test (figures, a_short_job_beside_a_long_one_takes_less_than_two_and_a_half_time
         config.n_jobs = 2;
         uint64_t beside_ns = played (&config).jobs_ns[0];
         cr_assert (beside_ns * 10 < alone_ns * 25, "seed %llu: alone %llu ms, beside %llu ms",
-                   (unsigned long long) seed, (unsigned long long) (alone_ns / PXI_MS),
-                   (unsigned long long) (beside_ns / PXI_MS));
+                   (unsigned long long)seed, (unsigned long long)(alone_ns / PXI_MS),
+                   (unsigned long long)(beside_ns / PXI_MS));
     }
 }
 
@@ -550,7 +570,8 @@ Test (figures, a_tree_of_small_tasks_keeps_64_peers_busy_and_does_nothing_twice)
     pxi_world_report report = played (&config);
     uint64_t ideal_ns = 256 * PXI_SECOND / 64;
     cr_assert (report.makespan_ns * 93 <= ideal_ns * 100, "%llu ms, ideal %llu ms",
-               (unsigned long long) (report.makespan_ns / PXI_MS), (unsigned long long) (ideal_ns / PXI_MS));
+               (unsigned long long)(report.makespan_ns / PXI_MS),
+               (unsigned long long)(ideal_ns / PXI_MS));
     cr_assert (report.stats.extra_ns * 50 < report.work_ns);
 }
 
@@ -577,7 +598,8 @@ Test (swarm, a_seed_draws_one_world_and_another_seed_another)
 Test (swarm, leaving_one_kind_of_fault_out_changes_no_other)
 {
     const uint8_t spared[4] = {1};
-    pxi_fault_rates rates = {.until_ns = PXI_SECOND, .pause_max_ns = PXI_SECOND, .down_max_ns = PXI_SECOND};
+    pxi_fault_rates rates = {
+        .until_ns = PXI_SECOND, .pause_max_ns = PXI_SECOND, .down_max_ns = PXI_SECOND};
     rates.n[PXI_FAULT_PAUSE] = 3;
     uint32_t n_alone, n_both;
     pxi_fault *alone = pxi_faults_draw (&rates, 4, 1, spared, 5, &n_alone);

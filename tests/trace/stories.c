@@ -31,13 +31,13 @@ struct story {
 
 #define TREE(n, time, size, ...)                                                                   \
     {                                                                                              \
-        .depth_max = 1, .fan_min = n, .fan_max = n, .leaf = {PXI_LAW_CONSTANT, time}, .seed = 1,    \
+        .depth_max = 1, .fan_min = n, .fan_max = n, .leaf = {PXI_LAW_CONSTANT, time}, .seed = 1,   \
         .size_min = size, .size_max = size, __VA_ARGS__                                            \
     }
 #define LOOP(n, time) TREE (n, time, 64, .n_numbers = 0)
 #define LARGE(n, time) TREE (n, time, 100000, .n_numbers = 0)
 #define NUMBERED(n, time, number) TREE (n, time, 64, .n_numbers = 1, .numbers = {number})
-#define AT(ms) (START_NS + (ms) * PXI_MS)
+#define AT(ms) (START_NS + (ms)*PXI_MS)
 
 static const struct story stories[] = {
     {.name = "free",
@@ -62,13 +62,15 @@ static const struct story stories[] = {
      .what = "The worker stands still past the limit; its late result is dropped when it resumes.",
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (2, 500 * PXI_MS)}},
-     .faults = {{.kind = PXI_FAULT_PAUSE, .at_ns = AT (200), .peer = 1, .duration_ns = 4 * PXI_SECOND}},
+     .faults =
+         {{.kind = PXI_FAULT_PAUSE, .at_ns = AT (200), .peer = 1, .duration_ns = 4 * PXI_SECOND}},
      .last_ns = 3 * PXI_SECOND},
     {.name = "hiccup",
      .what = "The worker stands still for less than the limit: nothing is lost, nothing redone.",
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (2, 500 * PXI_MS)}},
-     .faults = {{.kind = PXI_FAULT_PAUSE, .at_ns = AT (200), .peer = 1, .duration_ns = PXI_SECOND}}},
+     .faults =
+         {{.kind = PXI_FAULT_PAUSE, .at_ns = AT (200), .peer = 1, .duration_ns = PXI_SECOND}}},
     {.name = "cancelled",
      .what = "The job is cancelled: what is away is cancelled there as well.",
      .slots = {1, 1, 1},
@@ -107,7 +109,8 @@ static const struct story stories[] = {
      .what = "A worker crashes and is back before the limit: its new incarnation says so at once.",
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (2, 800 * PXI_MS)}},
-     .faults = {{.kind = PXI_FAULT_CRASH, .at_ns = AT (200), .peer = 1, .duration_ns = 300 * PXI_MS}}},
+     .faults =
+         {{.kind = PXI_FAULT_CRASH, .at_ns = AT (200), .peer = 1, .duration_ns = 300 * PXI_MS}}},
     {.name = "orphaned",
      .what = "The master crashes for ever: its worker abandons the attempt within the limit.",
      .slots = {1, 1},
@@ -135,25 +138,39 @@ static const struct story stories[] = {
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (10, 100 * PXI_MS)},
               {.peer = 1, .at_ns = AT (0), .tree = NUMBERED (20, 100 * PXI_MS, 0)}},
-     .faults = {{.kind = PXI_FAULT_SLOW, .at_ns = AT (10), .peer = 1, .factor = 3, .duration_ns = 10 * PXI_SECOND}},
+     .faults = {{.kind = PXI_FAULT_SLOW,
+                 .at_ns = AT (10),
+                 .peer = 1,
+                 .factor = 3,
+                 .duration_ns = 10 * PXI_SECOND}},
      .speculation = true},
     {.name = "straggler",
-     .what = "A slow peer holds the last subtask: it is done again where a slot is free, and wins there.",
+     .what = "A slow peer holds the last subtask: it is done again where a slot is free, and wins "
+             "there.",
      .slots = {1, 1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (9, 100 * PXI_MS)}},
-     .faults = {{.kind = PXI_FAULT_SLOW, .at_ns = AT (150), .peer = 1, .factor = 20, .duration_ns = 20 * PXI_SECOND}},
+     .faults = {{.kind = PXI_FAULT_SLOW,
+                 .at_ns = AT (150),
+                 .peer = 1,
+                 .factor = 20,
+                 .duration_ns = 20 * PXI_SECOND}},
      .speculation = true,
      .last_ns = PXI_SECOND / 2},
     {.name = "result-lost",
      .what = "The result is lost on its way: the next handshake has it sent again.",
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (2, 300 * PXI_MS)}},
-     .faults = {{.kind = PXI_FAULT_ISOLATE, .at_ns = AT (290), .peer = 1, .way = 1, .duration_ns = 50 * PXI_MS}}},
+     .faults = {{.kind = PXI_FAULT_ISOLATE,
+                 .at_ns = AT (290),
+                 .peer = 1,
+                 .way = 1,
+                 .duration_ns = 50 * PXI_MS}}},
     {.name = "owner",
      .what = "The owner of a host says \"not now\": it is busy until he says otherwise.",
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (100), .tree = LOOP (30, 100 * PXI_MS)}},
-     .faults = {{.kind = PXI_FAULT_HOST_BUSY, .at_ns = AT (50), .peer = 1, .duration_ns = PXI_SECOND}}},
+     .faults =
+         {{.kind = PXI_FAULT_HOST_BUSY, .at_ns = AT (50), .peer = 1, .duration_ns = PXI_SECOND}}},
 };
 
 enum { N_STORIES = sizeof stories / sizeof stories[0] };
@@ -163,8 +180,9 @@ static void tell (void *context, uint64_t now_ns, const char *who, const char *l
     told_t *told = context;
     if (now_ns < told->from_ns || told->size + 600 > TEXT_MAX)
         return;
-    told->size += (size_t) snprintf (told->text + told->size, TEXT_MAX - told->size, "%6llu  %-5s  %s\n",
-                                     (unsigned long long) ((now_ns - told->from_ns) / PXI_MS), who, line);
+    told->size +=
+        (size_t)snprintf (told->text + told->size, TEXT_MAX - told->size, "%6llu  %-5s  %s\n",
+                          (unsigned long long)((now_ns - told->from_ns) / PXI_MS), who, line);
 }
 
 static void describe (const struct story *story, pxi_world_config *config, pxi_world_peer *peers)
@@ -194,7 +212,7 @@ static const char *play (const struct story *story, told_t *told)
     pxi_world_report report;
     describe (story, &config, peers);
     told->from_ns = START_NS;
-    told->size = (size_t) snprintf (told->text, TEXT_MAX, "# %s\n", story->what);
+    told->size = (size_t)snprintf (told->text, TEXT_MAX, "# %s\n", story->what);
     config.sink = tell;
     config.sink_context = told;
     pxi_world *world = pxi_world_new (&config);
@@ -245,11 +263,13 @@ static void print_difference (const char *expected, const char *told)
         start = told + 1;
         expected_start = expected + 1;
     }
-    printf ("# line %u: expected \"%.*s\"\n", line, (int) strcspn (expected_start, "\n"), expected_start);
-    printf ("# line %u: got      \"%.*s\"\n", line, (int) strcspn (start, "\n"), start);
+    printf ("# line %u: expected \"%.*s\"\n", line, (int)strcspn (expected_start, "\n"),
+            expected_start);
+    printf ("# line %u: got      \"%.*s\"\n", line, (int)strcspn (start, "\n"), start);
 }
 
-static bool test_story (const struct story *story, const char *directory, told_t *told, char *expected)
+static bool test_story (const struct story *story, const char *directory, told_t *told,
+                        char *expected)
 {
     char path[1024];
     snprintf (path, sizeof path, "%s/%s.txt", directory, story->name);
@@ -289,7 +309,8 @@ int main (int argc, char **argv)
             continue;
         }
         bool passed = test_story (&stories[i], argv[1], &told, expected);
-        printf ("%sok %u - %s: %s\n", passed ? "" : "not ", i + 1, stories[i].name, stories[i].what);
+        printf ("%sok %u - %s: %s\n", passed ? "" : "not ", i + 1, stories[i].name,
+                stories[i].what);
         fine = fine && passed;
     }
     free (told.text);
