@@ -98,6 +98,7 @@ static uint64_t child_state (const pxi_node *node, uint32_t index)
 static uint64_t share_ns (uint64_t work_ns, uint64_t part, uint64_t sum)
 {
     PXI_ASSERT (sum > 0);
+    PXI_ASSERT (sum > 0);
     return work_ns / sum * part + work_ns % sum * part / sum;
 }
 

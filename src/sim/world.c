@@ -21,6 +21,7 @@ enum { ALARMS_MAX = 1 << 28 };
 enum { PATIENCE_WORK = 3, PATIENCE_WAITS = 10 };
 #define BACKOFF_CAP_NS (250 * PXI_MS)
 #define RESERVED_NS (2000 * PXI_MS)
+#define VOLUNTEERS_NS(world) (64 * (hop_ns (world) + 20 * PXI_MS)) /* an idle peer's last tries */
 
 pxi_world_config pxi_world_config_default (void)
 {
@@ -565,8 +566,8 @@ uint64_t pxi_world_patience_ns (const pxi_world *world)
  * message that a slow network still had. */
 bool pxi_world_settle (pxi_world *world)
 {
-    uint64_t lapse_ns =
-        3 * world->config.core.detect_ns + 2 * RESERVED_NS + PXI_SECOND + longest_burst_ns (world);
+    uint64_t lapse_ns = 3 * world->config.core.detect_ns + 2 * RESERVED_NS + PXI_SECOND +
+                        VOLUNTEERS_NS (world) + longest_burst_ns (world);
     uint64_t from_ns =
         world->last_arrival_ns > world->time.now_ns ? world->last_arrival_ns : world->time.now_ns;
     if (pxi_world_run_until (world, from_ns + lapse_ns) && !world->config.unchecked)
