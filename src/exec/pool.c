@@ -315,6 +315,15 @@ static void maybe_closed (pxi_pool *pool)
     pxi_pool_notify (pool, &notice);
 }
 
+/* A run that was stopped, or whose pool closed under it, has not failed: whoever still wants it does it
+ * again elsewhere. */
+static pxi_result result_of (const pxi_item *item)
+{
+    if (item->code == PX_OK)
+        return PXI_RESULT_OK;
+    return atomic_load (&item->run->stopped) ? PXI_RESULT_LOST : PXI_RESULT_FAILED;
+}
+
 static void run_finished (pxi_pool *pool, pxi_item *item)
 {
     pxi_pool_run *run = item->run;
@@ -322,7 +331,7 @@ static void run_finished (pxi_pool *pool, pxi_item *item)
     pxi_notice notice = {.kind = PXI_NOTE_FINISHED,
                          .run = run->id,
                          .run_ns = atomic_load (&run->slot_ns),
-                         .result = item->code == PX_OK ? PXI_RESULT_OK : PXI_RESULT_FAILED};
+                         .result = result_of (item)};
     notice.outcome.code = item->code;
     notice.outcome.value = result_bytes (item);
     notice.outcome.chain = encode_chain (pool, run, &item->failures);
