@@ -1,0 +1,479 @@
+/* The pool, with the test as its agent: commands go in, notices are waited for. */
+#include <criterion/criterion.h>
+#include <peerexec/branch.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "exec/port.h"
+#include "leak.h"
+#include "wire/chain.h"
+
+enum { NOTICES_MAX = 4096, DEADLINE_S = 30 };
+
+/* ---- tasks ------------------------------------------------------------------------------------ */
+
+static uint64_t number_in (const void *input)
+{
+    uint64_t number;
+    memcpy (&number, input, sizeof number);
+    return number;
+}
+
+static px_err double_it (px_task *task, const void *input, size_t input_size)
+{
+    uint64_t doubled = 2 * number_in (input);
+    return px_task_return (task, &doubled, sizeof doubled);
+}
+
+/* n levels of one subtask each; returns n. */
+static px_err chain (px_task *task, const void *input, size_t input_size)
+{
+    uint64_t n = number_in (input), below = n - 1;
+    px_branch branch;
+    px_outcome outcome;
+    if (n == 0)
+        return px_task_return (task, &n, sizeof n);
+    px_err err = px_branch_open (task, "test.chain", NULL, &branch);
+    if (err == PX_OK)
+        err = px_branch_add (branch, chain, &below, sizeof below);
+    if (err == PX_OK)
+        err = px_branch_join (branch);
+    if (err == PX_OK)
+        err = px_branch_result (branch, 0, &outcome);
+    if (err != PX_OK)
+        return err;
+    n = number_in (outcome.bytes) + 1;
+    return px_task_return (task, &n, sizeof n);
+}
+
+/* The root holds its slot, and so its subtasks, until the test lets go. */
+static _Atomic bool let_go = true;
+
+/* Adds n subtasks, joins, returns the sum of the results if they come in order. */
+static px_err loop (px_task *task, const void *input, size_t input_size)
+{
+    uint64_t n = number_in (input), sum = 0;
+    px_branch branch;
+    px_outcome outcome;
+    px_branch_open (task, "test.loop", NULL, &branch);
+    for (uint64_t i = 0; i < n; i++)
+        px_branch_add (branch, double_it, &i, sizeof i);
+    while (!atomic_load (&let_go))
+        sched_yield ();
+    px_err err = px_branch_join (branch);
+    for (uint64_t i = 0; err == PX_OK && i < n; i++) {
+        err = px_branch_result (branch, i, &outcome);
+        if (err == PX_OK && number_in (outcome.bytes) != 2 * i)
+            return px_task_fail (task, "result %llu is out of order", (unsigned long long)i);
+        sum += err == PX_OK ? number_in (outcome.bytes) : 0;
+    }
+    px_branch_close (branch);
+    if (px_branch_join (branch) != PX_ESTALE)
+        return px_task_fail (task, "a closed branch is stale");
+    return err != PX_OK ? err : px_task_return (task, &sum, sizeof sum);
+}
+
+static px_err local_loop (px_task *task, const void *input, size_t input_size)
+{
+    px_branch branch;
+    px_branch_options options = PX_BRANCH_OPTIONS_INIT;
+    options.number = 0;
+    px_branch_open (task, "test.local", &options, &branch);
+    for (uint64_t i = 0; i < 100; i++)
+        px_branch_add (branch, double_it, &i, sizeof i);
+    while (!atomic_load (&let_go))
+        sched_yield ();
+    return px_branch_join (branch);
+}
+
+struct fold {
+    uint64_t n, sum;
+    bool busy, nested;
+};
+
+static px_err fold_one (void *context, uint64_t index, const px_outcome *outcome)
+{
+    struct fold *fold = context;
+    fold->nested |= fold->busy;
+    fold->busy = true;
+    fold->n++;
+    fold->sum += number_in (outcome->bytes);
+    fold->busy = false;
+    return PX_OK;
+}
+
+static px_err folds (px_task *task, const void *input, size_t input_size)
+{
+    uint64_t n = number_in (input);
+    struct fold fold = {0};
+    px_branch branch;
+    px_branch_options options = PX_BRANCH_OPTIONS_INIT;
+    options.react = fold_one;
+    options.react_context = &fold;
+    px_branch_open (task, "test.fold", &options, &branch);
+    for (uint64_t i = 0; i < n; i++)
+        px_branch_add (branch, double_it, &i, sizeof i);
+    px_err err = px_branch_join (branch);
+    if (err != PX_OK || fold.nested || fold.n != n)
+        return px_task_fail (task, "%llu of %llu reactions", (unsigned long long)fold.n,
+                             (unsigned long long)n);
+    return px_task_return (task, &fold.sum, sizeof fold.sum);
+}
+
+/* Takes outcomes as they come; each index once. */
+static px_err nexts (px_task *task, const void *input, size_t input_size)
+{
+    uint64_t n = number_in (input), sum = 0, seen = 0, index;
+    px_branch branch;
+    px_outcome outcome;
+    px_branch_open (task, "test.next", NULL, &branch);
+    for (uint64_t i = 0; i < n; i++)
+        px_branch_add (branch, double_it, &i, sizeof i);
+    px_err err;
+    while ((err = px_branch_next (branch, &index, &outcome)) == PX_OK) {
+        if (number_in (outcome.bytes) != 2 * index)
+            return px_task_fail (task, "another's result");
+        sum += number_in (outcome.bytes);
+        seen++;
+    }
+    if (err != PX_EEND || seen != n)
+        return px_task_fail (task, "%llu seen", (unsigned long long)seen);
+    return px_task_return (task, &sum, sizeof sum);
+}
+
+static px_err bad (px_task *task, const void *input, size_t input_size)
+{
+    return px_task_fail (task, "bad %d", 7);
+}
+
+static px_err fails (px_task *task, const void *input, size_t input_size)
+{
+    px_branch branch;
+    px_branch_open (task, "test.fails", NULL, &branch);
+    for (int i = 0; i < 3; i++)
+        px_branch_add (branch, i == 1 ? double_it : bad, "12345678", 8);
+    return px_branch_join (branch);
+}
+
+static px_err sleeps (px_task *task, const void *input, size_t input_size)
+{
+    return px_task_sleep (task, UINT64_C (3600000000000));
+}
+
+static px_err nap (px_task *task, const void *input, size_t input_size)
+{
+    return px_task_sleep (task, 20000000);
+}
+
+static px_err naps (px_task *task, const void *input, size_t input_size)
+{
+    px_branch branch;
+    px_branch_open (task, "test.naps", NULL, &branch);
+    for (int i = 0; i < 50; i++)
+        px_branch_add (branch, nap, NULL, 0);
+    return px_branch_join (branch);
+}
+
+static px_err stray (px_task *task, const void *input, size_t input_size)
+{
+    return PX_OK;
+}
+
+static px_err misuse (px_task *task, const void *input, size_t input_size)
+{
+    px_branch branch, none = {0};
+    px_outcome outcome;
+    px_branch_open (task, "test.misuse", NULL, &branch);
+    bool right = px_branch_add (branch, stray, NULL, 0) == PX_ENOTASK;
+    right = right && px_branch_add (branch, bad, NULL, 8) == PX_EINVAL;
+    right = right && px_branch_result (branch, 0, &outcome) == PX_EINVAL;
+    right = right && px_branch_next (branch, NULL, &outcome) == PX_EEND;
+    right = right && px_branch_join (none) == PX_ESTALE && px_branch_join (branch) == PX_OK;
+    right = right && px_branch_add (branch, nap, NULL, 0) == PX_OK; /* left open: cancelled */
+    return right ? PX_OK : px_task_fail (task, "a misuse was not told");
+}
+
+static const char *const NAMES[] = {"double_it", "chain", "loop", "local_loop",
+                                    "folds",     "nexts", "bad",  "fails",
+                                    "sleeps",    "nap",   "naps", "misuse"};
+static px_task_fn *const FUNCTIONS[] = {double_it, chain, loop,   local_loop, folds, nexts,
+                                        bad,       fails, sleeps, nap,        naps,  misuse};
+enum { DOUBLE_IT, CHAIN, LOOP, LOCAL_LOOP, FOLDS, NEXTS, BAD, FAILS, SLEEPS, NAP, NAPS, MISUSE, N };
+
+/* ---- the test as an agent --------------------------------------------------------------------- */
+
+struct rig {
+    pxi_executor *pool;
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    pxi_notice notices[NOTICES_MAX];
+    uint32_t n, read;
+    uint64_t runs;
+};
+
+static void notified (void *context, pxi_notice *notice)
+{
+    struct rig *rig = context;
+    pthread_mutex_lock (&rig->lock);
+    cr_assert_lt (rig->n, NOTICES_MAX);
+    rig->notices[rig->n++] = *notice;
+    pthread_cond_signal (&rig->came);
+    pthread_mutex_unlock (&rig->lock);
+}
+
+static struct rig *rig_new (uint32_t slots, size_t stack_size)
+{
+    struct rig *rig = calloc (1, sizeof *rig);
+    pthread_mutex_init (&rig->lock, NULL);
+    pthread_cond_init (&rig->came, NULL);
+    const void *functions[N];
+    for (uint32_t i = 0; i < N; i++)
+        functions[i] = (const void *)(uintptr_t)FUNCTIONS[i];
+    pxi_executor_config config = {.peer_name = "here",
+                                  .peer_id = 9,
+                                  .module_name = "test",
+                                  .task_names = NAMES,
+                                  .task_functions = functions,
+                                  .n_tasks = N,
+                                  .id_base = 1000,
+                                  .slots = slots ? slots : 1,
+                                  .stack_size = stack_size,
+                                  .input_size_max = 1 << 20,
+                                  .result_size_max = 1 << 20,
+                                  .branch_number = 16,
+                                  .notify = notified,
+                                  .notify_context = rig};
+    cr_assert_eq (pxi_pool_new (&config, &rig->pool), PX_OK);
+    pxi_command command = {.kind = PXI_CMD_SLOTS, .count = slots};
+    rig->pool->ops->submit (rig->pool, &command);
+    return rig;
+}
+
+static void release (pxi_notice *notice)
+{
+    for (uint32_t i = 0; i < notice->n_taken; i++)
+        pxi_bytes_release (notice->inputs[i]);
+    free (notice->taken);
+    free (notice->inputs);
+    pxi_bytes_release (notice->outcome.value);
+    pxi_bytes_release (notice->outcome.chain);
+}
+
+/* The next notice of this kind; others before it are dropped. */
+static pxi_notice wait_notice (struct rig *rig, pxi_notice_kind kind)
+{
+    struct timespec until;
+    clock_gettime (CLOCK_REALTIME, &until);
+    until.tv_sec += DEADLINE_S;
+    for (;;) {
+        pthread_mutex_lock (&rig->lock);
+        int late = 0;
+        while (rig->read == rig->n && !late)
+            late = pthread_cond_timedwait (&rig->came, &rig->lock, &until);
+        cr_assert (!late, "no notice of kind %d came", kind);
+        pxi_notice notice = rig->notices[rig->read++];
+        if (rig->read == rig->n)
+            rig->read = rig->n = 0;
+        pthread_mutex_unlock (&rig->lock);
+        if (notice.kind == kind)
+            return notice;
+        cr_assert_neq (notice.kind, PXI_NOTE_FINISHED, "it finished instead");
+        release (&notice);
+    }
+}
+
+static void submit (struct rig *rig, pxi_command command)
+{
+    rig->pool->ops->submit (rig->pool, &command);
+}
+
+static void start (struct rig *rig, uint32_t task, uint64_t number)
+{
+    submit (rig, (pxi_command){.kind = PXI_CMD_RUN,
+                               .run = ++rig->runs,
+                               .attempt = 1,
+                               .task = task,
+                               .input = pxi_bytes_copy (&number, sizeof number)});
+}
+
+static uint64_t run (struct rig *rig, uint32_t task, uint64_t number)
+{
+    start (rig, task, number);
+    pxi_notice notice = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (notice.run, rig->runs);
+    cr_assert_eq (notice.outcome.code, PX_OK, "task %s: %s", NAMES[task],
+                  px_err_name (notice.outcome.code));
+    uint64_t result = notice.outcome.value ? number_in (pxi_bytes_data (notice.outcome.value)) : 0;
+    release (&notice);
+    return result;
+}
+
+static void rig_free (struct rig *rig)
+{
+    submit (rig, (pxi_command){.kind = PXI_CMD_CLOSE});
+    pxi_notice notice = wait_notice (rig, PXI_NOTE_CLOSED);
+    release (&notice);
+    rig->pool->ops->destroy (&rig->pool);
+    free (rig);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- what it must do -------------------------------------------------------------------------- */
+
+Test (exec, a_chain_of_10000_nested_branches_ends_on_one_slot)
+{
+    static const size_t stacks[] = {65536, 262144};
+    for (size_t i = 0; i < 2; i++) {
+        struct rig *rig = rig_new (1, stacks[i]);
+        cr_assert_eq (run (rig, CHAIN, 10000), 10000);
+        rig_free (rig);
+    }
+}
+
+Test (exec, every_way_to_take_results_gives_each_once)
+{
+    for (uint32_t slots = 1; slots <= 3; slots++) {
+        struct rig *rig = rig_new (slots, 65536);
+        cr_assert_eq (run (rig, LOOP, 1000), 999000);
+        cr_assert_eq (run (rig, NEXTS, 1000), 999000);
+        cr_assert_eq (run (rig, FOLDS, 100000), UINT64_C (9999900000));
+        cr_assert_eq (run (rig, MISUSE, 0), 0);
+        rig_free (rig);
+    }
+}
+
+Test (exec, a_failure_comes_with_all_its_causes_and_their_lines)
+{
+    struct rig *rig = rig_new (2, 65536);
+    start (rig, FAILS, 0);
+    pxi_notice notice = wait_notice (rig, PXI_NOTE_FINISHED);
+    pxi_chain chain;
+    cr_assert_eq (notice.result, PXI_RESULT_FAILED);
+    cr_assert_eq (pxi_chain_decode (notice.outcome.chain, &chain), PX_OK);
+    cr_assert_eq (chain.n_failures, 3);
+    cr_assert_str_eq (chain.failures[0].task, "test.fails");
+    for (size_t i = 1; i < 3; i++) {
+        cr_assert_eq (chain.failures[i].level, 1);
+        cr_assert_str_eq (chain.failures[i].message, "bad 7");
+        cr_assert_gt (chain.failures[i].line, 0);
+    }
+    cr_assert_eq (chain.failures[1].index + chain.failures[2].index, 2);
+    pxi_chain_fini (&chain);
+    release (&notice);
+    rig_free (rig);
+}
+
+Test (exec, sleepers_hold_no_slot)
+{
+    struct rig *rig = rig_new (1, 65536);
+    uint64_t began_ns = pxi_clock_ns ();
+    run (rig, NAPS, 0);
+    cr_assert_lt (pxi_clock_ns () - began_ns, UINT64_C (1000000000), "50 naps of 20 ms, one slot");
+    rig_free (rig);
+}
+
+Test (exec, a_stopped_run_ends_and_is_lost_not_failed)
+{
+    struct rig *rig = rig_new (1, 65536);
+    start (rig, SLEEPS, 0);
+    submit (rig, (pxi_command){.kind = PXI_CMD_STOP, .run = rig->runs});
+    pxi_notice notice = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (notice.result, PXI_RESULT_LOST);
+    release (&notice);
+    rig_free (rig);
+}
+
+Test (exec, closing_ends_what_runs)
+{
+    struct rig *rig = rig_new (2, 65536);
+    start (rig, SLEEPS, 0);
+    submit (rig, (pxi_command){.kind = PXI_CMD_CLOSE});
+    pxi_notice notice = wait_notice (rig, PXI_NOTE_FINISHED);
+    release (&notice);
+    notice = wait_notice (rig, PXI_NOTE_CLOSED);
+    rig->pool->ops->destroy (&rig->pool);
+    free (rig);
+    TEST_NO_LEAKS ();
+}
+
+/* While the root holds the only slot nobody else takes its subtasks. */
+static pxi_notice take_from_loop (struct rig *rig, uint32_t count)
+{
+    atomic_store (&let_go, false);
+    start (rig, LOOP, 3000);
+    pxi_notice surplus = wait_notice (rig, PXI_NOTE_SURPLUS);
+    release (&surplus);
+    submit (rig, (pxi_command){.kind = PXI_CMD_TAKE, .token = 5, .count = count});
+    pxi_notice taken = wait_notice (rig, PXI_NOTE_TAKEN);
+    atomic_store (&let_go, true);
+    return taken;
+}
+
+Test (exec, what_is_taken_comes_back_or_is_completed_once)
+{
+    struct rig *rig = rig_new (1, 65536);
+    pxi_notice taken = take_from_loop (rig, 4);
+    cr_assert_eq (taken.token, 5);
+    cr_assert_geq (taken.n_taken, 1);
+    uint64_t oldest = number_in (pxi_bytes_data (taken.inputs[0]));
+    cr_assert_eq (oldest, 0, "the oldest first");
+    for (uint32_t i = 0; i < taken.n_taken; i++) {
+        uint64_t doubled = 2 * number_in (pxi_bytes_data (taken.inputs[i]));
+        pxi_command command = {.kind = i % 2 ? PXI_CMD_GIVE_BACK : PXI_CMD_COMPLETE,
+                               .subtask = taken.taken[i].subtask,
+                               .attempts = 1};
+        if (i % 2 == 0)
+            command.outcome.value = pxi_bytes_copy (&doubled, sizeof doubled);
+        submit (rig, command);
+        /* The second outcome of the same subtask is dropped, whatever it says. */
+        submit (rig, (pxi_command){.kind = PXI_CMD_COMPLETE,
+                                   .subtask = taken.taken[0].subtask,
+                                   .outcome = {.code = PX_EFAILED}});
+    }
+    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (finished.outcome.code, PX_OK);
+    cr_assert_eq (number_in (pxi_bytes_data (finished.outcome.value)), UINT64_C (8997000));
+    release (&taken);
+    release (&finished);
+    rig_free (rig);
+}
+
+Test (exec, a_branch_of_number_0_is_never_handed_over)
+{
+    struct rig *rig = rig_new (1, 65536);
+    atomic_store (&let_go, false);
+    start (rig, LOCAL_LOOP, 0);
+    pxi_notice surplus = wait_notice (rig, PXI_NOTE_SURPLUS);
+    release (&surplus);
+    for (uint64_t token = 1; token <= 3; token++) {
+        submit (rig, (pxi_command){.kind = PXI_CMD_TAKE, .token = token, .count = 32});
+        pxi_notice taken = wait_notice (rig, PXI_NOTE_TAKEN);
+        cr_assert_eq (taken.n_taken, 0);
+        release (&taken);
+    }
+    atomic_store (&let_go, true);
+    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (finished.outcome.code, PX_OK);
+    release (&finished);
+    rig_free (rig);
+}
+
+Test (exec, nothing_executes_without_a_slot)
+{
+    struct rig *rig = rig_new (0, 65536);
+    start (rig, LOOP, 10);
+    pxi_notice active = wait_notice (rig, PXI_NOTE_ACTIVE);
+    cr_assert_eq (active.count, 0);
+    cr_assert_gt (active.wanted, 0, "it says that it could use one");
+    submit (rig, (pxi_command){.kind = PXI_CMD_SLOTS, .count = 1});
+    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (finished.outcome.code, PX_OK);
+    release (&finished);
+    rig_free (rig);
+}
