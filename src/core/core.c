@@ -394,7 +394,7 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         pxi_place_taken (core, event);
         break;
     case PXI_EV_ACTIVE:
-        pxi_worker_active (core, event);
+        pxi_share_active (core, event);
         break;
     case PXI_EV_FINISHED:
         pxi_worker_finished (core, event);
@@ -433,7 +433,7 @@ static void finish_step (pxi_core *core)
     if (core->close_pending)
         pxi_worker_close_jobs (core);
     if (core->share_pending)
-        pxi_worker_share (core);
+        pxi_share (core);
     if (core->seek_pending)
         pxi_place_seek_all (core);
     pxi_core_check_drained (core);

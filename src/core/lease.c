@@ -6,7 +6,7 @@
  * collapses near saturation).
  *
  * Invariants: slots_leased is the sum over leases; the ring is in order of arrival, one entry per
- * job of a master; job->claims counts its entries. */
+ * job of a master, which is kept known by it; job->claims counts its entries. */
 #include <string.h>
 
 #include "core/state.h"
@@ -29,7 +29,7 @@ uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master)
 pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
 {
     PXI_ASSERT (n_slots > 0);
-    PXI_ASSERT (n_slots <= pxi_worker_free (core));
+    PXI_ASSERT (n_slots <= pxi_share_free (core));
     pxi_lease *lease =
         core->n_leases < PXI_LEASES_MAX ? pxi_core_alloc (core, sizeof *lease) : NULL;
     if (!lease)
@@ -48,6 +48,17 @@ pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
     pxi_timer_set (core, &lease->timer, PXI_TIMER_LEASE, lease,
                    core->now_ns + pxi_lease_ttl_ns (core, master));
     return lease;
+}
+
+/* Offer the lease's slots to its master. */
+void pxi_lease_offer (pxi_core *core, const pxi_lease *lease, uint64_t probe, pxi_job_id job)
+{
+    pxi_message *message = pxi_core_send (core, lease->master, PXI_OFFER);
+    message->probe = probe;
+    message->job = job;
+    message->lease = lease->id;
+    message->n_slots = lease->n_slots;
+    message->duration_ns = pxi_lease_ttl_ns (core, lease->master);
 }
 
 pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id)
@@ -75,11 +86,6 @@ void pxi_lease_end (pxi_core *core, pxi_lease *lease)
 /* ---- reservations -----------------------------------------------------------------------------
  */
 
-static bool same_job (pxi_job_id a, pxi_job_id b)
-{
-    return a.origin == b.origin && a.number == b.number;
-}
-
 static void claim (pxi_core *core, pxi_job_id id, int32_t change)
 {
     pxi_job *job = pxi_worker_find_job (core, id);
@@ -90,9 +96,13 @@ static void claim (pxi_core *core, pxi_job_id id, int32_t change)
 void pxi_lease_unreserve (pxi_core *core, uint32_t at)
 {
     PXI_ASSERT (at < core->n_ring);
+    pxi_peer *master = pxi_view_find (core, core->ring[at].peer);
     claim (core, core->ring[at].job, -1);
     core->n_ring--;
     memmove (&core->ring[at], &core->ring[at + 1], (core->n_ring - at) * sizeof core->ring[0]);
+    PXI_ASSERT (master && master->n_reservations);
+    master->n_reservations--;
+    pxi_view_unref (core, master);
 }
 
 static void lapse_timer (pxi_core *core)
@@ -111,12 +121,12 @@ static void drop_lapsed (pxi_core *core)
 }
 
 /* False: the ring is full. A second probe of the same job of the same master renews its place. */
-bool pxi_lease_reserve (pxi_core *core, const pxi_peer *master, const pxi_message *probe)
+bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *probe)
 {
     drop_lapsed (core);
     for (uint32_t i = 0; i < core->n_ring; i++) {
         pxi_reservation *held = &core->ring[i];
-        if (held->peer == master->record.id && same_job (held->job, probe->job)) {
+        if (held->peer == master->record.id && pxi_same_job (held->job, probe->job)) {
             held->probe = probe->probe;
             lapse_timer (core);
             return true;
@@ -131,6 +141,7 @@ bool pxi_lease_reserve (pxi_core *core, const pxi_peer *master, const pxi_messag
         .until_ns = core->now_ns + RESERVATION_NS,
         .job = probe->job,
     };
+    master->n_reservations++; /* it may be in no view of ours: without this it would be forgotten */
     claim (core, probe->job, 1);
     core->stats.reservations_made++;
     lapse_timer (core);

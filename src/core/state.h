@@ -52,8 +52,9 @@ typedef struct pxi_peer {
     uint64_t busy_until_ns;
     uint64_t cannot_until_ns; /* for the module in cannot_module */
     uint64_t cannot_module;
-    uint32_t n_away, n_runs, n_probes, n_leases; /* relations: attempts there, theirs here, ... */
-    uint32_t pins;                               /* held by a step in progress */
+    /* relations: attempts there, theirs here, questions, leases and reservations of theirs */
+    uint32_t n_away, n_runs, n_probes, n_leases, n_reservations;
+    uint32_t pins;        /* held by a step in progress */
     uint64_t mastered_ns; /* last handshake of it as a master, or first run for it */
     uint64_t relation_ns; /* when the present relation began */
     uint64_t sequence;    /* of the last handshake sent to it */
@@ -70,6 +71,7 @@ typedef struct pxi_job {
     /* serving side (core/worker.c) */
     uint32_t n_runs, active, wanted, allowed;
     uint64_t runs_sent, runs_echoed;
+    uint64_t had_ns; /* slot time here */
     uint32_t claims; /* reservations of this job in our ring */
     uint64_t root;   /* run of the root, when it is ours; 0 = none */
     /* asking side (core/place.c) */
@@ -183,6 +185,12 @@ typedef struct pxi_reservation {
     pxi_job_id job;
 } pxi_reservation;
 
+/* Slot time of a job that was here and may come back. */
+typedef struct pxi_former {
+    pxi_job_id id;
+    uint64_t had_ns;
+} pxi_former;
+
 /* An execution here: for a master, a root, or a redo of one of our own subtasks. */
 typedef struct pxi_run {
     uint64_t id;
@@ -208,10 +216,16 @@ typedef struct pxi_sent_result {
 } pxi_sent_result;
 
 enum {
+    FORMER_MAX = 16,       /* jobs that were here and whose slot time is remembered */
     JOINS_MAX = 64,        /* addresses being joined at once */
     SENT_MAX = 4096,       /* results kept for sending again */
     SENT_SIZE_MAX = 65536, /* bytes of one that is kept: a larger one is rather computed again */
 };
+
+static inline bool pxi_same_job (pxi_job_id a, pxi_job_id b)
+{
+    return a.origin == b.origin && a.number == b.number;
+}
 
 struct pxi_core {
     pxi_core_config config;
@@ -237,7 +251,10 @@ struct pxi_core {
     pxi_reservation ring[PXI_RESERVATIONS_MAX];
     uint32_t n_ring;
     uint32_t slots_leased;
-    uint32_t turn; /* whose turn the odd slot is, when jobs contend */
+    uint64_t charged_ns;   /* slot time of jobs is counted up to here */
+    uint64_t had_floor_ns; /* least that a job which wants slots has had; never falls */
+    pxi_former former[FORMER_MAX];
+    uint32_t n_former;
     uint32_t volunteer_failures;
     uint64_t volunteer_to; /* peer that is known to have surplus; 0 = none */
     bool host_busy, draining, drained;
@@ -371,14 +388,10 @@ pxi_job *pxi_worker_job (pxi_core *core, pxi_job_id id,
 pxi_job *pxi_worker_find_job (pxi_core *core, pxi_job_id id);
 pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec);
 void pxi_worker_submit (pxi_core *core, const pxi_event *event);
-void pxi_worker_active (pxi_core *core, const pxi_event *event);
 void pxi_worker_finished (pxi_core *core, const pxi_event *event);
 void pxi_worker_progress (pxi_core *core, const pxi_event *event);
 void pxi_worker_stop (pxi_core *core, pxi_run *run);
 void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
-void pxi_worker_share (
-    pxi_core *core); /* slots among jobs, leases, reservations; at the end of a step */
-uint32_t pxi_worker_free (const pxi_core *core);
 void pxi_worker_close_jobs (pxi_core *core); /* at the end of a step */
 void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id);
 void pxi_worker_volunteer_soon (pxi_core *core, bool evidence);
@@ -389,13 +402,24 @@ void pxi_worker_hand_back (pxi_core *core);
 bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key);
 bool pxi_worker_can (const pxi_core *core, uint64_t module);
 
+/* ---- share.c: slots among jobs ----------------------------------------------------------------
+ */
+
+void pxi_share (pxi_core *core); /* jobs, leases, reservations; at the end of a step */
+void pxi_share_active (pxi_core *core, const pxi_event *event);
+uint32_t pxi_share_free (const pxi_core *core);
+/* Slot time that a job which is not here has had: what was kept of it, or a newcomer's. */
+uint64_t pxi_share_had_before_ns (const pxi_core *core, pxi_job_id id);
+void pxi_share_keep (pxi_core *core, const pxi_job *job); /* it ends here */
+
 /* ---- lease.c ----------------------------------------------------------------------------------
  */
 
 pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots);
+void pxi_lease_offer (pxi_core *core, const pxi_lease *lease, uint64_t probe, pxi_job_id job);
 pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id);
 void pxi_lease_end (pxi_core *core, pxi_lease *lease);
-bool pxi_lease_reserve (pxi_core *core, const pxi_peer *master, const pxi_message *probe);
+bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *probe);
 void pxi_lease_unreserve (pxi_core *core, uint32_t at);
 uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master);
 

@@ -186,7 +186,7 @@ void pxi_straggler_watch (pxi_core *core, pxi_job *job)
 void pxi_straggler_timer (pxi_core *core, pxi_job *job)
 {
     pxi_branch_check_retry (core, job);
-    bool idle_here = !job->surplus && !job->wanted && pxi_worker_free (core) > 0;
+    bool idle_here = !job->surplus && !job->wanted && pxi_share_free (core) > 0;
     pxi_subtask *late = idle_here ? pxi_straggler_pick (core, job, NULL) : NULL;
     if (late)
         redo_here (core, job, late);

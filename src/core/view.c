@@ -18,9 +18,10 @@ enum {
     PICK_DRAWS = 8,          /* random draws before the walk: finds a fit one with 1 - q^8 */
 };
 #define JOIN_RETRY_NS (250 * PXI_MS)
-#define DEAD_AFTER_NS (30 * PXI_SECOND)    /* unresponsive this long: out of the view */
-#define GONE_FOR_NS (60 * PXI_SECOND)      /* evicted: hearsay is not believed this long */
-#define REFUSAL_COUNTS_NS (5 * PXI_SECOND) /* a name clash after this is the other side's problem  \
+#define DEAD_AFTER_NS (30 * PXI_SECOND) /* unresponsive this long: out of the view */
+#define GONE_FOR_NS (60 * PXI_SECOND)   /* evicted: hearsay is not believed this long */
+#define REFUSAL_COUNTS_NS                                                                          \
+    (5 * PXI_SECOND) /* a name clash after this is the other side's problem  \
                                             */
 #define RTT_FIRST_NS (1 * PXI_MS)
 
@@ -91,7 +92,8 @@ static void view_remove (pxi_core *core, pxi_peer *peer)
 
 static bool has_relations (const pxi_peer *peer)
 {
-    return peer->pins || peer->n_away || peer->n_runs || peer->n_probes || peer->n_leases;
+    return peer->pins || peer->n_away || peer->n_runs || peer->n_probes || peer->n_leases ||
+           peer->n_reservations;
 }
 
 void pxi_view_unref (pxi_core *core, pxi_peer *peer)

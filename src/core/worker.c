@@ -1,15 +1,4 @@
-/* Serving: busy or free, slots among jobs, runs for masters, volunteering.
- *
- * Slots are what a peer has to give. A job that is here may use `allowed` of them: its executor's
- * threads take and leave slots below that without asking, so local work costs no message. used =
- * threads that execute plus runs that were handed down and not yet taken up; free = slots - used -
- * leased.
- *
- * Sharing: every job here and every reservation of a job that is not (or wants more) is a claimant;
- * slots are dealt one at a time in turn until demands are met (max-min fairness); where the last
- * slots do not divide, the turn moves each quantum. An executor over its allowance yields at the
- * next task boundary. What is left over is lent to the jobs that are here, so that they can grow
- * without asking.
+/* Serving: jobs that are here, runs for masters, volunteering. Slots are shared in core/share.c.
  *
  * Invariants: n_runs of a job is the number of its runs; a job is freed when it has no run, no
  * subtask away and no take under way; a stopped run has no master any more. */
@@ -18,7 +7,6 @@
 #include "core/state.h"
 
 enum {
-    CLAIMANTS_MAX = PXI_JOBS_MAX + PXI_RESERVATIONS_MAX,
     VOLUNTEER_TRIES = 40, /* without success before it waits for new evidence of work */
     VOLUNTEER_STEPS = 4,  /* 1 ms << 4 = 16 ms (SCIENCE.md 1.3) */
     VOLUNTEER_SLOTS = 4,
@@ -37,7 +25,7 @@ static uint64_t job_hash (pxi_job_id id)
 
 static bool job_is (const pxi_job *job, pxi_job_id id)
 {
-    return job->id.origin == id.origin && job->id.number == id.number;
+    return pxi_same_job (job->id, id);
 }
 
 pxi_job *pxi_worker_find_job (pxi_core *core, pxi_job_id id)
@@ -52,7 +40,7 @@ static uint32_t claims_of (const pxi_core *core, pxi_job_id id)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < core->n_ring; i++)
-        n += core->ring[i].job.origin == id.origin && core->ring[i].job.number == id.number;
+        n += pxi_same_job (core->ring[i].job, id);
     return n;
 }
 
@@ -67,6 +55,7 @@ static pxi_job *job_new (pxi_core *core, pxi_job_id id, uint64_t module)
     job->module = module;
     job->allowed = UINT32_MAX; /* not told yet */
     job->claims = claims_of (core, id);
+    job->had_ns = pxi_share_had_before_ns (core, id);
     job->same_hash = pxi_map_pointer (&core->jobs, job_hash (id));
     pxi_list_init (&job->subtasks);
     pxi_list_init (&job->branches);
@@ -103,6 +92,7 @@ static void job_close (pxi_core *core, pxi_job *job)
     pxi_place_end (core, job);
     pxi_timer_clear (core, &job->seek);
     pxi_timer_clear (core, &job->straggler);
+    pxi_share_keep (core, job);
     job_unmap (core, job);
     pxi_list_remove (&job->in_core);
     core->n_jobs--;
@@ -122,31 +112,6 @@ void pxi_worker_close_jobs (pxi_core *core)
     }
 }
 
-/* ---- slots ------------------------------------------------------------------------------------
- */
-
-static uint32_t busy_of (const pxi_job *job)
-{
-    uint64_t not_taken_up = job->runs_sent - job->runs_echoed;
-    return job->active + (uint32_t)(not_taken_up < job->n_runs ? not_taken_up : job->n_runs);
-}
-
-static uint32_t slots_used (const pxi_core *core)
-{
-    uint32_t used = 0;
-    PXI_LIST_EACH (link, &core->all_jobs)
-    {
-        used += busy_of (PXI_LIST_ENTRY (link, pxi_job, in_core));
-    }
-    return used;
-}
-
-uint32_t pxi_worker_free (const pxi_core *core)
-{
-    uint32_t taken = slots_used (core) + core->slots_leased;
-    return taken < core->self.slots ? core->self.slots - taken : 0;
-}
-
 bool pxi_worker_can (const pxi_core *core, uint64_t module)
 {
     for (uint32_t i = 0; i < core->self.n_modules; i++) {
@@ -156,170 +121,6 @@ bool pxi_worker_can (const pxi_core *core, uint64_t module)
     /* More modules than the record holds: the driver answers with PXI_RESULT_CANNOT when it has
      * none. */
     return (core->self.flags & PXI_PEER_MORE_MODULES) != 0;
-}
-
-/* One who wants slots: a job that is here, or the job of a reservation. */
-typedef struct claimant {
-    pxi_job *job; /* NULL: not here */
-    pxi_job_id id;
-    uint32_t demand, claims, fill;
-} claimant;
-
-static uint32_t claimants (pxi_core *core, claimant *all)
-{
-    uint32_t n = 0;
-    PXI_LIST_EACH (link, &core->all_jobs)
-    {
-        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
-        if (n < PXI_JOBS_MAX)
-            all[n++] = (claimant){job, job->id, busy_of (job) + job->wanted, job->claims, 0};
-    }
-    for (uint32_t i = 0; i < core->n_ring; i++) {
-        if (!pxi_worker_find_job (core, core->ring[i].job))
-            all[n++] = (claimant){NULL, core->ring[i].job, 0, 1, 0};
-    }
-    return n;
-}
-
-/* Deal `n_slots` in turn. True when not all demands could be met. */
-static bool deal (const pxi_core *core, claimant *all, uint32_t n, uint32_t *n_slots)
-{
-    bool dealt = true;
-    while (dealt && *n_slots) {
-        dealt = false;
-        for (uint32_t i = 0; i < n && *n_slots; i++) {
-            claimant *one = &all[(core->turn + i) % n];
-            if (one->fill >= one->demand + one->claims)
-                continue;
-            one->fill++;
-            --*n_slots;
-            dealt = true;
-        }
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        if (all[i].fill < all[i].demand + all[i].claims)
-            return true;
-    }
-    return false;
-}
-
-static void offer (pxi_core *core, pxi_peer *master, pxi_lease *lease, uint64_t probe,
-                   pxi_job_id job)
-{
-    pxi_message *message = pxi_core_send (core, master, PXI_OFFER);
-    message->probe = probe;
-    message->job = job;
-    message->lease = lease->id;
-    message->n_slots = lease->n_slots;
-    message->duration_ns = pxi_lease_ttl_ns (core, master);
-}
-
-static bool granted (const claimant *all, uint32_t n, pxi_job_id id)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (all[i].id.origin == id.origin && all[i].id.number == id.number)
-            return all[i].fill > all[i].demand;
-    }
-    return false;
-}
-
-/* A slot came free and somebody waits for it: the oldest reservation whose job has its turn. */
-static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
-{
-    if (!pxi_worker_free (core) || core->draining || core->host_busy)
-        return false;
-    for (uint32_t i = 0; i < core->n_ring; i++) {
-        if (!granted (all, n, core->ring[i].job))
-            continue;
-        pxi_reservation due = core->ring[i];
-        pxi_peer *master = pxi_view_find (core, due.peer);
-        pxi_lease_unreserve (core, i);
-        if (!master || master->unresponsive)
-            return true; /* look again without it */
-        uint32_t n_slots = core->n_ring ? 1 : pxi_worker_free (core);
-        pxi_lease *lease = pxi_lease_give (core, master, n_slots);
-        if (!lease)
-            return false;
-        SAY (core, "slot free -> offered to %s, who reserved", pxi_core_name (master));
-        offer (core, master, lease, due.probe, due.job);
-        return true;
-    }
-    return false;
-}
-
-static void allow (pxi_core *core, pxi_job *job, uint32_t allowed)
-{
-    if (job->allowed == allowed)
-        return;
-    job->allowed = allowed;
-    pxi_action *action = pxi_core_act (core, PXI_DO_SLOTS);
-    action->job = job->id;
-    action->count = allowed;
-}
-
-/* A job whose share fell keeps its threads until their next task boundary: what it still holds
- * cannot be given to another yet. Its ACTIVE event brings the rest. */
-static uint32_t what_nobody_holds (const pxi_core *core)
-{
-    uint32_t held = core->slots_leased;
-    PXI_LIST_EACH (link, &core->all_jobs)
-    {
-        held += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
-    }
-    return held < core->self.slots ? core->self.slots - held : 0;
-}
-
-static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_left)
-{
-    uint32_t unheld = what_nobody_holds (core);
-    for (uint32_t i = 0; i < n; i++) {
-        if (!all[i].job)
-            continue;
-        uint32_t own = all[i].fill < all[i].demand ? all[i].fill : all[i].demand;
-        uint32_t lent = (n_left + core->n_jobs - 1) / core->n_jobs;
-        lent = lent < n_left ? lent : n_left;
-        n_left -= lent;
-        uint32_t target = own + lent, active = all[i].job->active;
-        if (target > active) {
-            uint32_t more = target - active < unheld ? target - active : unheld;
-            unheld -= more;
-            target = active + more;
-        }
-        allow (core, all[i].job, target);
-    }
-}
-
-void pxi_worker_share (pxi_core *core)
-{
-    claimant all[CLAIMANTS_MAX];
-    uint32_t n, n_left;
-    bool contended;
-    core->share_pending = false;
-    do {
-        n = claimants (core, all);
-        n_left = core->self.slots - core->slots_leased;
-        contended = n && deal (core, all, n, &n_left);
-    } while (serve_reservation (core, all, n));
-    if (core->n_jobs)
-        allow_all (core, all, n, n_left);
-    pxi_worker_volunteer_soon (core, false); /* also when a job or a lease has just gone */
-    if (contended && n > 1 && !pxi_timer_is_set (&core->quantum))
-        pxi_timer_set (core, &core->quantum, PXI_TIMER_QUANTUM, core,
-                       core->now_ns + core->config.quantum_ns);
-}
-
-void pxi_worker_active (pxi_core *core, const pxi_event *event)
-{
-    pxi_job *job = pxi_worker_find_job (core, event->job);
-    if (!job)
-        return;
-    job->active = event->count;
-    job->wanted = event->wanted < core->self.slots ? event->wanted : core->self.slots;
-    if (event->runs > job->runs_echoed && event->runs <= job->runs_sent)
-        job->runs_echoed = event->runs;
-    core->share_pending = true;
-    if (pxi_worker_free (core))
-        pxi_worker_volunteer_soon (core, false);
 }
 
 /* ---- runs -------------------------------------------------------------------------------------
@@ -661,7 +462,7 @@ static bool start (pxi_core *core, pxi_peer *master, const pxi_attempt *spec)
 
 static void answer_free (pxi_core *core, pxi_peer *from, const pxi_message *probe, bool accepted)
 {
-    uint32_t free_slots = core->n_ring ? 0 : pxi_worker_free (core);
+    uint32_t free_slots = core->n_ring ? 0 : pxi_share_free (core);
     uint32_t useful = probe->n_slots > accepted ? probe->n_slots - accepted : 0;
     uint32_t n_slots = useful < free_slots ? useful : free_slots;
     pxi_lease *lease = n_slots ? pxi_lease_give (core, from, n_slots) : NULL;
@@ -692,7 +493,7 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
         answer_cannot (core, from, message, PX_ENOMODULE);
     } else if (core->host_busy) {
         answer_busy (core, from, message, false, HOST_BUSY_RETRY_NS);
-    } else if (!pxi_worker_free (core)) {
+    } else if (!pxi_share_free (core)) {
         bool reserved = message->reserve && pxi_lease_reserve (core, from, message);
         answer_busy (core, from, message, reserved, core->config.quantum_ns);
     } else {
@@ -827,7 +628,7 @@ void pxi_worker_hand_back (pxi_core *core)
 static bool idle (const pxi_core *core)
 {
     return core->config.volunteers && !core->draining && !core->host_busy && !core->n_ring &&
-           core->self.n_modules && core->n_responsive && pxi_worker_free (core);
+           core->self.n_modules && core->n_responsive && pxi_share_free (core);
 }
 
 void pxi_worker_volunteer_soon (pxi_core *core, bool evidence)
@@ -857,7 +658,7 @@ static void volunteer (pxi_core *core)
     pxi_peer *target = idle (core) ? volunteer_target (core) : NULL;
     if (!target)
         return;
-    uint32_t n_slots = pxi_worker_free (core);
+    uint32_t n_slots = pxi_share_free (core);
     pxi_lease *lease =
         pxi_lease_give (core, target, n_slots < VOLUNTEER_SLOTS ? n_slots : VOLUNTEER_SLOTS);
     if (!lease)
@@ -865,7 +666,7 @@ static void volunteer (pxi_core *core)
     SAY (core, "idle -> %s offered %u slots unasked", pxi_core_name (target), lease->n_slots);
     core->stats.volunteered++;
     core->volunteer_failures++;
-    offer (core, target, lease, 0, (pxi_job_id){0, 0});
+    pxi_lease_offer (core, lease, 0, (pxi_job_id){0, 0});
     core->share_pending = true;
     pxi_worker_volunteer_soon (core, false);
 }
@@ -874,7 +675,6 @@ void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind)
 {
     switch (kind) {
     case PXI_TIMER_QUANTUM:
-        core->turn++;
         core->share_pending = true;
         break;
     case PXI_TIMER_VOLUNTEER:

@@ -269,15 +269,14 @@ Test (core, a_silent_master_is_given_up_and_the_slot_is_free_again)
 }
 
 /* Threads stop and start as the last step said. */
-static void obey_slots (struct rig *rig, uint32_t turns[2])
+static void obey_slots (struct rig *rig, bool runs[2])
 {
     const pxi_action *slots = did (rig, PXI_DO_SLOTS);
     if (!slots)
         return;
     uint64_t job = slots->job.number;
-    bool runs = slots->count > 0;
-    turns[job - 1] += runs;
-    active (rig, THEM, job, runs, !runs, 1);
+    runs[job - 1] = slots->count > 0;
+    active (rig, THEM, job, runs[job - 1], !runs[job - 1], 1);
 }
 
 static void handshake (struct rig *rig, uint64_t master, uint64_t subtask)
@@ -312,18 +311,45 @@ Test (core, two_jobs_on_one_slot_take_turns)
     hear (&rig, dispatch);
     cr_assert_not_null (did (&rig, PXI_DO_RUN));
     active (&rig, THEM, 2, 1, 0, 1);
-    uint32_t turns[2] = {0, 0};
-    for (uint32_t quantum = 0; quantum < 40; quantum++) {
+    bool runs[2] = {false, true};
+    uint32_t had[2] = {0, 0}, changes = 0;
+    for (uint32_t tick = 0; tick < 400; tick++) {
+        bool before = runs[0];
         for (uint32_t change = 0; change < 2; change++)
-            obey_slots (&rig, turns);
+            obey_slots (&rig, runs);
+        cr_assert (runs[0] != runs[1], "the one slot is one job's");
+        had[0] += runs[0];
+        had[1] += runs[1];
+        changes += runs[0] != before;
         meet (&rig, 11); /* the masters are alive, and still masters */
         meet (&rig, 12);
         handshake (&rig, 11, 3);
         handshake (&rig, 12, 4);
-        advance (&rig, 50 * PXI_MS);
+        advance (&rig, 5 * PXI_MS);
     }
-    cr_assert_geq (turns[0], 12);
-    cr_assert_geq (turns[1], 12);
+    cr_assert_geq (had[0], 180, "%u and %u", had[0], had[1]);
+    cr_assert_geq (had[1], 180, "%u and %u", had[0], had[1]);
+    cr_assert_geq (changes, 20, "a turn is about a quantum");
+    cr_assert_leq (changes, 60, "and not shorter: %u", changes);
+    rig_free (&rig);
+}
+
+/* Who asks for the first time is in no view yet. */
+Test (core, a_reservation_of_a_stranger_is_kept_and_a_new_job_comes_first)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    pxi_attempt first = attempt_of (3, 1);
+    hear (&rig, probe_from (11, 7, &first, 1));
+    active (&rig, THEM, 1, 1, 0, 1);
+    advance (&rig, 1000 * PXI_MS);
+    hear (&rig, probe_from (12, 8, NULL, 2));
+    cr_assert (sent (&rig, PXI_BUSY)->reserve);
+    const pxi_action *slots = did (&rig, PXI_DO_SLOTS);
+    cr_assert (slots && slots->count == 0, "the job that had all the time yields");
+    active (&rig, THEM, 1, 0, 1, 1);
+    const pxi_message *offer = sent (&rig, PXI_OFFER);
+    cr_assert (offer && offer->probe == 8);
     rig_free (&rig);
 }
 

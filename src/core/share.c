@@ -1,0 +1,305 @@
+/* Slots among jobs: what is busy, who gets what comes free.
+ *
+ * Slots are what a peer has to give. A job that is here may use `allowed` of them: its executor's
+ * threads take and leave slots below that without asking, so local work costs no message. used =
+ * threads that execute plus runs that were handed down and not yet taken up; free = slots - used -
+ * leased.
+ *
+ * Sharing: every job here and every reservation of a job that is not (or wants more) is a claimant;
+ * slots are dealt one at a time until demands are met (max-min fairness), and where the last ones do
+ * not divide, to who has had the least slot time here. Who holds such a slot keeps it until it is
+ * half a quantum ahead of the next; who is new, or wanted nothing, comes first but with a credit of
+ * one quantum at most (as the virtual run time of Linux' CFS, and start-time fair queueing, Goyal
+ * and others, SIGCOMM 1996). An executor over its allowance yields at the next task boundary. What
+ * is left over is lent to the jobs that are here, so that they can grow without asking.
+ *
+ * Invariants: no more slots are allowed or leased than there are; had_floor_ns never falls. */
+#include "core/state.h"
+
+enum {
+    CLAIMANTS_MAX = PXI_JOBS_MAX + PXI_RESERVATIONS_MAX,
+    CHARGE_QUANTA = 4, /* longest time charged at once: a peer that was paused served nobody */
+};
+
+/* ---- slot time ---------------------------------------------------------------------------------
+ */
+
+/* Slot time up to now, before anything of it changes. */
+static void charge (pxi_core *core)
+{
+    uint64_t passed_ns = core->now_ns - core->charged_ns;
+    uint64_t most_ns = CHARGE_QUANTA * core->config.quantum_ns;
+    passed_ns = passed_ns < most_ns ? passed_ns : most_ns;
+    core->charged_ns = core->now_ns;
+    if (!passed_ns)
+        return;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        job->had_ns += job->active * passed_ns;
+    }
+}
+
+static uint64_t newcomer_ns (const pxi_core *core)
+{
+    uint64_t credit_ns = core->config.quantum_ns;
+    return core->had_floor_ns > credit_ns ? core->had_floor_ns - credit_ns : 0;
+}
+
+/* Slot time that a job which is not here has had: what was kept of it, or a newcomer's. */
+uint64_t pxi_share_had_before_ns (const pxi_core *core, pxi_job_id id)
+{
+    uint64_t had_ns = newcomer_ns (core);
+    for (uint32_t i = 0; i < FORMER_MAX; i++) {
+        const pxi_former *former = &core->former[i];
+        if (pxi_same_job (former->id, id))
+            return former->had_ns > had_ns ? former->had_ns : had_ns;
+    }
+    return had_ns;
+}
+
+/* One entry per job: what it had before is in had_ns already. */
+void pxi_share_keep (pxi_core *core, const pxi_job *job)
+{
+    charge (core);
+    uint32_t at = core->n_former % FORMER_MAX;
+    for (uint32_t i = 0; i < FORMER_MAX; i++) {
+        if (pxi_same_job (job->id, core->former[i].id))
+            at = i;
+    }
+    core->n_former += at == core->n_former % FORMER_MAX;
+    core->former[at] = (pxi_former){job->id, job->had_ns};
+}
+
+/* ---- busy or free ------------------------------------------------------------------------------
+ */
+
+static uint32_t busy_of (const pxi_job *job)
+{
+    uint64_t not_taken_up = job->runs_sent - job->runs_echoed;
+    return job->active + (uint32_t)(not_taken_up < job->n_runs ? not_taken_up : job->n_runs);
+}
+
+static uint32_t slots_used (const pxi_core *core)
+{
+    uint32_t used = 0;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        used += busy_of (PXI_LIST_ENTRY (link, pxi_job, in_core));
+    }
+    return used;
+}
+
+uint32_t pxi_share_free (const pxi_core *core)
+{
+    uint32_t taken = slots_used (core) + core->slots_leased;
+    return taken < core->self.slots ? core->self.slots - taken : 0;
+}
+
+/* One who wants slots: a job that is here, or the job of a reservation. */
+typedef struct claimant {
+    pxi_job *job; /* NULL: not here */
+    pxi_job_id id;
+    uint32_t demand, claims, fill;
+    uint64_t had_ns;
+} claimant;
+
+static bool wants (const claimant *one)
+{
+    return one->demand + one->claims > 0;
+}
+
+static uint32_t claimants (pxi_core *core, claimant *all)
+{
+    uint32_t n = 0;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (n < PXI_JOBS_MAX)
+            all[n++] =
+                (claimant){job, job->id, busy_of (job) + job->wanted, job->claims, 0, job->had_ns};
+    }
+    uint32_t n_here = n;
+    for (uint32_t i = 0; i < core->n_ring; i++) {
+        pxi_job_id id = core->ring[i].job;
+        if (pxi_worker_find_job (core, id))
+            continue; /* counted in its claims */
+        uint32_t at = n_here;
+        while (at < n && !pxi_same_job (all[at].id, id))
+            at++;
+        if (at == n)
+            all[n++] = (claimant){NULL, id, 0, 0, 0, pxi_share_had_before_ns (core, id)};
+        all[at].claims++;
+    }
+    return n;
+}
+
+/* Time that a job did not want is not owed to it: only a credit is. */
+static void raise_floor (pxi_core *core, const claimant *all, uint32_t n)
+{
+    uint64_t least_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < n; i++) {
+        if (all[i].job && wants (&all[i]) && all[i].had_ns < least_ns)
+            least_ns = all[i].had_ns;
+    }
+    if (least_ns != UINT64_MAX && least_ns > core->had_floor_ns)
+        core->had_floor_ns = least_ns;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (job->had_ns < newcomer_ns (core))
+            job->had_ns = newcomer_ns (core);
+    }
+}
+
+/* Least served first; who has a slot beyond the even share holds on to it for a while. */
+static uint64_t rank_ns (const pxi_core *core, const claimant *one, uint32_t n)
+{
+    bool holds = one->job && one->job->active > core->self.slots / n;
+    uint64_t hold_ns = core->config.quantum_ns / 2;
+    return one->had_ns + (holds ? 0 : hold_ns);
+}
+
+static void sort (const pxi_core *core, claimant *all, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        claimant one = all[i];
+        uint32_t at = i;
+        for (; at && rank_ns (core, &one, n) < rank_ns (core, &all[at - 1], n); at--)
+            all[at] = all[at - 1];
+        all[at] = one;
+    }
+}
+
+/* Deal `n_slots` in order. True when not all demands could be met. */
+static bool deal (claimant *all, uint32_t n, uint32_t *n_slots)
+{
+    bool dealt = true;
+    while (dealt && *n_slots) {
+        dealt = false;
+        for (uint32_t i = 0; i < n && *n_slots; i++) {
+            claimant *one = &all[i];
+            if (one->fill >= one->demand + one->claims)
+                continue;
+            one->fill++;
+            --*n_slots;
+            dealt = true;
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (all[i].fill < all[i].demand + all[i].claims)
+            return true;
+    }
+    return false;
+}
+
+static bool granted (const claimant *all, uint32_t n, pxi_job_id id)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (pxi_same_job (all[i].id, id))
+            return all[i].fill > all[i].demand;
+    }
+    return false;
+}
+
+/* A slot came free and somebody waits for it: the oldest reservation whose job is due. */
+static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
+{
+    if (!pxi_share_free (core) || core->draining || core->host_busy)
+        return false;
+    for (uint32_t i = 0; i < core->n_ring; i++) {
+        if (!granted (all, n, core->ring[i].job))
+            continue;
+        pxi_reservation due = core->ring[i];
+        pxi_peer *master = pxi_view_find (core, due.peer);
+        uint32_t n_slots = core->n_ring > 1 ? 1 : pxi_share_free (core);
+        bool there = !master->unresponsive;
+        pxi_lease *lease = there ? pxi_lease_give (core, master, n_slots) : NULL;
+        pxi_lease_unreserve (core, i);
+        if (!lease)
+            return !there; /* look again without it */
+        SAY (core, "slot free -> offered to %s, who reserved", pxi_core_name (master));
+        pxi_lease_offer (core, lease, due.probe, due.job);
+        return true;
+    }
+    return false;
+}
+
+static void allow (pxi_core *core, pxi_job *job, uint32_t allowed)
+{
+    if (job->allowed == allowed)
+        return;
+    job->allowed = allowed;
+    pxi_action *action = pxi_core_act (core, PXI_DO_SLOTS);
+    action->job = job->id;
+    action->count = allowed;
+}
+
+/* A job whose share fell keeps its threads until their next task boundary: what it still holds
+ * cannot be given to another yet. Its ACTIVE event brings the rest. */
+static uint32_t what_nobody_holds (const pxi_core *core)
+{
+    uint32_t held = core->slots_leased;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        held += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
+    }
+    return held < core->self.slots ? core->self.slots - held : 0;
+}
+
+static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_left)
+{
+    uint32_t unheld = what_nobody_holds (core);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!all[i].job)
+            continue;
+        uint32_t own = all[i].fill < all[i].demand ? all[i].fill : all[i].demand;
+        uint32_t lent = (n_left + core->n_jobs - 1) / core->n_jobs;
+        lent = lent < n_left ? lent : n_left;
+        n_left -= lent;
+        uint32_t target = own + lent, active = all[i].job->active;
+        if (target > active) {
+            uint32_t more = target - active < unheld ? target - active : unheld;
+            unheld -= more;
+            target = active + more;
+        }
+        allow (core, all[i].job, target);
+    }
+}
+
+void pxi_share (pxi_core *core)
+{
+    claimant all[CLAIMANTS_MAX];
+    uint32_t n, n_left;
+    bool contended;
+    core->share_pending = false;
+    charge (core);
+    do {
+        n = claimants (core, all);
+        raise_floor (core, all, n);
+        sort (core, all, n);
+        n_left = core->self.slots - core->slots_leased;
+        contended = n && deal (all, n, &n_left);
+    } while (serve_reservation (core, all, n));
+    if (core->n_jobs)
+        allow_all (core, all, n, n_left);
+    pxi_worker_volunteer_soon (core, false); /* also when a job or a lease has just gone */
+    if (contended && n > 1 && !pxi_timer_is_set (&core->quantum))
+        pxi_timer_set (core, &core->quantum, PXI_TIMER_QUANTUM, core,
+                       core->now_ns + core->config.quantum_ns / 2);
+}
+
+void pxi_share_active (pxi_core *core, const pxi_event *event)
+{
+    pxi_job *job = pxi_worker_find_job (core, event->job);
+    if (!job)
+        return;
+    charge (core);
+    job->active = event->count;
+    job->wanted = event->wanted < core->self.slots ? event->wanted : core->self.slots;
+    if (event->runs > job->runs_echoed && event->runs <= job->runs_sent)
+        job->runs_echoed = event->runs;
+    core->share_pending = true;
+    if (pxi_share_free (core))
+        pxi_worker_volunteer_soon (core, false);
+}
