@@ -94,8 +94,10 @@ static void log_changes (pxi_agent *agent, const pxi_peer_look *looks, uint32_t 
         if (record->address.kind)
             pxi_address_print (&record->address, address);
         pxi_log (&agent->log, answers ? PX_LOG_INFO : PX_LOG_NOTICE, "view",
-                 answers ? "peer %s at %s is here" : "peer %s at %s has gone silent", record->name,
-                 address);
+                 answers         ? "peer %s at %s is here"
+                 : looks[i].left ? "peer %s at %s has left"
+                                 : "peer %s at %s has gone silent",
+                 record->name, address);
     }
 }
 
@@ -137,13 +139,6 @@ static bool is_wildcard (const pxi_address *address)
     return memcmp (address->ip, zero, sizeof zero) == 0;
 }
 
-static bool is_loopback (const pxi_address *address)
-{
-    if (address->kind == 4)
-        return address->ip[0] == 127;
-    return address->ip[15] == 1 && memcmp (address->ip, (uint8_t[15]){0}, 15) == 0;
-}
-
 /* Bound to every interface: others are told the address of the first that is not loopback. */
 static void pick_interface (pxi_address *address)
 {
@@ -175,11 +170,6 @@ px_err pxi_mail_own_address (pxi_agent *agent, pxi_address *address, char *why)
     if (is_wildcard (address))
         pick_interface (address);
     pxi_address_print (address, agent->endpoint);
-    if (!is_loopback (address))
-        pxi_log (&agent->log, PX_LOG_WARNING, "peer",
-                 "listening at %s: whoever reaches this address can run the tasks of its modules "
-                 "here. Use it in networks that you trust",
-                 agent->endpoint);
     return PX_OK;
 }
 

@@ -80,7 +80,7 @@ static json_t *make_peer (const pxi_peer_look *look)
     json_object_set_new (object, "rtt_us", number (look->rtt_ns / 1000));
     json_object_set_new (object, "heard_ms_ago", number (heard_ms));
     json_object_set_new (object, "unresponsive", json_boolean (look->unresponsive));
-    json_object_set_new (object, "leaving", json_boolean (look->record.flags & PXI_PEER_LEAVING));
+    json_object_set_new (object, "leaving", json_boolean (look->leaving));
     json_object_set_new (object, "master", json_boolean (look->master));
     json_object_set_new (object, "worker", json_boolean (look->worker));
     return object;
@@ -91,8 +91,10 @@ static json_t *make_peers (const pxi_agent *agent)
     json_t *array = json_array ();
     pxi_peer_look *looks = malloc (PXI_VIEW_MAX * sizeof *looks);
     uint32_t n = looks ? pxi_core_peers (agent->core, pxi_clock_ns (), looks, PXI_VIEW_MAX) : 0;
-    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++)
-        json_array_append_new (array, make_peer (&looks[i]));
+    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++) {
+        if (!looks[i].left)
+            json_array_append_new (array, make_peer (&looks[i]));
+    }
     free (looks);
     return array;
 }

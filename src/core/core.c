@@ -470,12 +470,26 @@ void pxi_core_check_drained (pxi_core *core)
 /* ---- reading ----------------------------------------------------------------------------------
  */
 
+/* One that has said that it leaves is not missed, and no longer counted when it is silent. */
+static bool has_left (const pxi_peer *peer)
+{
+    return peer->leaving && peer->unresponsive && !peer->n_runs && !peer->n_away;
+}
+
+static void count_peers (const pxi_core *core, px_stats *stats)
+{
+    for (uint32_t i = 0; i < core->n_view; i++) {
+        const pxi_peer *peer = core->view[i];
+        stats->peers_known += !has_left (peer);
+        stats->peers_unresponsive += peer->unresponsive && !has_left (peer);
+    }
+}
+
 void pxi_core_stats (const pxi_core *core, px_stats *stats)
 {
     *stats = core->stats;
     stats->size = sizeof *stats;
-    stats->peers_known = core->n_view;
-    stats->peers_unresponsive = core->n_view - core->n_responsive;
+    count_peers (core, stats);
     stats->slots = core->self.slots;
     stats->leases = core->slots_leased;
     stats->attempts_away = core->n_attempts;
@@ -501,6 +515,8 @@ uint32_t pxi_core_peers (const pxi_core *core, uint64_t now_ns, pxi_peer_look *l
             .heard_ns_ago = peer->heard_ns ? now_ns - peer->heard_ns : UINT64_MAX,
             .rtt_ns = peer->rtt_ns,
             .unresponsive = peer->unresponsive,
+            .leaving = peer->leaving,
+            .left = has_left (peer),
             .master = peer->n_runs > 0,
             .worker = peer->n_away > 0,
         };

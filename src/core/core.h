@@ -57,7 +57,9 @@ typedef struct pxi_peer_look {
     pxi_peer_record record;
     uint64_t heard_ns_ago;
     uint64_t rtt_ns;
-    bool unresponsive, master, worker; /* relations now */
+    bool unresponsive, leaving;
+    bool left;           /* said that it leaves, and is gone: of no account */
+    bool master, worker; /* relations now */
 } pxi_peer_look;
 
 uint32_t pxi_core_peers (const pxi_core *core, uint64_t now_ns, pxi_peer_look *looks, uint32_t max);

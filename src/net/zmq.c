@@ -666,9 +666,8 @@ static void warn_open (pxi_transport *transport)
 {
     char text[PXI_ENDPOINT_SIZE + 160];
     snprintf (text, sizeof text,
-              "%s: others than this host can connect, and nothing is encrypted or authenticated "
-              "yet: only "
-              "for networks where everybody is trusted",
+              "%s: whoever reaches this address can run the tasks of its modules here, and nothing "
+              "is encrypted: only for networks where everybody is trusted",
               transport->endpoint);
     notify (transport, PX_LOG_WARNING, text);
 }

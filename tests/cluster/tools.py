@@ -123,6 +123,13 @@ def names(scratch):
         yield says(done, 1, 'own'), 'joining oneself is told'
 
 
+def open_address(scratch):
+    with Peerd(scratch, 'open', '--listen', 'tcp://0.0.0.0:*') as peer:
+        yield (peer.end() == 0, ''), 'a peer on every interface'
+        told = peer.process.stderr.read()
+        yield (told.count('whoever reaches') == 1 and told.count('warning') == 1, told), 'warns once'
+
+
 def cluster(scratch):
     with Peerd(scratch, 'a') as first, Peerd(scratch, 'b', '--join', first.address):
         summary, trace = scratch / 'summary.json', scratch / 'trace.json'
@@ -138,6 +145,9 @@ def cluster(scratch):
             'peer-top finds every peer in reach'
         done = run('peer-top', '--once', '--join', first.address)
         yield (all(f'\n{name} ' in done.stdout for name in 'ab'), done.stdout), 'and prints them as a table'
+        told = json.loads(run('peer-top', '--once', '--json', '--join', first.address).stdout)
+        silent = [peer['stats']['peers_unresponsive'] for peer in told]
+        yield (silent == [0, 0], str(told)), 'peers that left are not counted as silent'
 
 
 def interrupted():
@@ -170,7 +180,7 @@ def main():
     n, failed = 0, 0
     with tempfile.TemporaryDirectory() as directory:
         scratch = pathlib.Path(directory)
-        for part in (wrong_inputs(scratch), names(scratch), cluster(scratch), interrupted(),
+        for part in (wrong_inputs(scratch), names(scratch), open_address(scratch), cluster(scratch), interrupted(),
                      local_and_quickstart(scratch)):
             for (good, detail), what in part:
                 n += 1

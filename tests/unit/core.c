@@ -482,6 +482,31 @@ Test (core, a_worker_that_falls_silent_loses_its_attempts)
     rig_free (&rig);
 }
 
+/* Neither known nor unresponsive: nobody waits for one that said that it goes. */
+Test (core, a_peer_that_left_is_of_no_account_when_it_is_silent)
+{
+    struct rig rig = rig_new (1);
+    px_stats stats;
+    pxi_peer_look look = {.left = false};
+    meet (&rig, 11);
+    hear (&rig, from (11, PXI_LEAVE));
+    pxi_core_stats (rig.core, &stats);
+    cr_assert_eq (stats.peers_known, 1);
+    cr_assert_eq (stats.peers_unresponsive, 0, "leaving is not silent");
+    uint64_t until_ns = rig.now_ns + 60 * PXI_SECOND;
+    while (!look.left && rig.now_ns < until_ns) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+        cr_assert_eq (pxi_core_peers (rig.core, rig.now_ns, &look, 1), 1);
+        cr_assert_eq (look.leaving, true);
+    }
+    cr_assert (look.unresponsive);
+    pxi_core_stats (rig.core, &stats);
+    cr_assert_eq (stats.peers_known, 0);
+    cr_assert_eq (stats.peers_unresponsive, 0);
+    rig_free (&rig);
+}
+
 Test (core, a_subtask_that_crashes_thrice_has_that_for_its_outcome)
 {
     struct rig rig = rig_new (1);
