@@ -19,7 +19,7 @@ bool pxi_branch_room (const pxi_core *core)
 
 bool pxi_branch_full (const pxi_branch *branch)
 {
-    return branch->held >= branch->number;
+    return branch->held >= branch->number && !PXI_MUTANT (NUMBER_IGNORED);
 }
 
 static void set_cap (pxi_core *core, pxi_branch *branch)
@@ -176,7 +176,8 @@ pxi_attempt_state *pxi_branch_find (pxi_core *core, const pxi_peer *peer, pxi_ke
     PXI_LIST_EACH (link, &subtask->attempts)
     {
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, in_subtask);
-        if (attempt->number == key.attempt && attempt->peer == peer)
+        if ((attempt->number == key.attempt || PXI_MUTANT (RESULT_OF_FORMER_ATTEMPT)) &&
+            (attempt->peer == peer || PXI_MUTANT (RESULT_OF_WRONG_PEER)))
             return attempt;
     }
     return NULL;
@@ -184,7 +185,7 @@ pxi_attempt_state *pxi_branch_find (pxi_core *core, const pxi_peer *peer, pxi_ke
 
 static void cancel_at_peer (pxi_core *core, pxi_attempt_state *attempt)
 {
-    pxi_key *key = pxi_core_scratch (core, sizeof *key);
+    pxi_key *key = PXI_MUTANT (CANCEL_NOT_SENT) ? NULL : pxi_core_scratch (core, sizeof *key);
     if (!key)
         return; /* the next handshake does not list it: the worker abandons it then */
     *key = (pxi_key){attempt->subtask->id, attempt->number};
@@ -247,7 +248,9 @@ void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
 static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, uint64_t blob,
                       uint32_t size_bytes, const pxi_peer *peer)
 {
-    cancel_all_attempts (core, subtask, true);
+    bool again = PXI_MUTANT (RESULT_TWICE) && subtask->n_attempts > 0;
+    if (!again)
+        cancel_all_attempts (core, subtask, true);
     pxi_action *action = pxi_core_act (core, PXI_DO_COMPLETE);
     action->job = subtask->job->id;
     action->subtask = subtask->id;
@@ -260,7 +263,8 @@ static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, u
     action->err = result == PXI_RESULT_OK        ? PX_OK
                   : result == PXI_RESULT_CRASHED ? PX_ECRASH
                                                  : PX_EFAILED;
-    subtask_free (core, subtask);
+    if (!again)
+        subtask_free (core, subtask);
 }
 
 static void wait_for_another (pxi_core *core, pxi_subtask *subtask)
@@ -280,7 +284,7 @@ static void crashed (pxi_core *core, pxi_subtask *subtask, const pxi_peer *where
 {
     core->stats.attempts_crashed++;
     subtask->crashes++;
-    if (subtask->crashes >= PXI_CRASHES_MAX) {
+    if (subtask->crashes >= PXI_CRASHES_MAX && !PXI_MUTANT (CRASHES_FOREVER)) {
         SAY (core, "s%llu crashed %u times -> that is its outcome", (unsigned long long)subtask->id,
              subtask->crashes);
         complete (core, subtask, PXI_RESULT_CRASHED, blob, size_bytes, where);

@@ -118,7 +118,8 @@ static void abandon_unlisted (pxi_core *core, pxi_peer *master, const pxi_messag
     {
         pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
         bool settled = core->now_ns - run->started_ns > core->handshake_ns;
-        if (settled && !run->stopped && !listed (message, run->spec.key)) {
+        if (settled && !run->stopped && !listed (message, run->spec.key) &&
+            !PXI_MUTANT (UNLISTED_RUNS_ON)) {
             SAY (core, "%s no longer wants s%llu.%u -> abandoned", pxi_core_name (master),
                  (unsigned long long)run->spec.key.subtask, run->spec.key.attempt);
             pxi_worker_stop (core, run);
@@ -190,7 +191,7 @@ static void on_ack (pxi_core *core, pxi_peer *worker, const pxi_message *message
             confirm (core, attempt, report);
             continue;
         }
-        if (++attempt->missing < MISSING_LOST)
+        if (++attempt->missing < MISSING_LOST || PXI_MUTANT (MISSING_IGNORED))
             continue;
         SAY (core, "%s does not have s%llu.%u -> lost", pxi_core_name (worker),
              (unsigned long long)attempt->subtask->id, attempt->number);

@@ -45,8 +45,9 @@ pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
     core->n_leases++;
     core->slots_leased += n_slots;
     master->n_leases++;
-    pxi_timer_set (core, &lease->timer, PXI_TIMER_LEASE, lease,
-                   core->now_ns + pxi_lease_ttl_ns (core, master));
+    if (!PXI_MUTANT (LEASE_FOREVER))
+        pxi_timer_set (core, &lease->timer, PXI_TIMER_LEASE, lease,
+                       core->now_ns + pxi_lease_ttl_ns (core, master));
     return lease;
 }
 
@@ -66,7 +67,9 @@ pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id)
     pxi_lease *lease = pxi_map_pointer (&core->leases_by_id, id);
     bool theirs = lease && lease->master == master;
     /* The timer may be due and not yet run: a lapsed lease is none. */
-    return theirs && lease->timer.node.deadline > core->now_ns ? lease : NULL;
+    return theirs && (lease->timer.node.deadline > core->now_ns || PXI_MUTANT (LEASE_FOREVER))
+               ? lease
+               : NULL;
 }
 
 void pxi_lease_end (pxi_core *core, pxi_lease *lease)
@@ -138,7 +141,7 @@ bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *pro
         .peer = master->record.id,
         .probe = probe->probe,
         .module = probe->module,
-        .until_ns = core->now_ns + RESERVATION_NS,
+        .until_ns = PXI_MUTANT (RESERVATION_FOREVER) ? UINT64_MAX : core->now_ns + RESERVATION_NS,
         .job = probe->job,
     };
     master->n_reservations++; /* it may be in no view of ours: without this it would be forgotten */

@@ -14,6 +14,11 @@
 #include "base/prng.h"
 #include "core/core.h"
 
+/* Protections that tests/mutants takes away one at a time, to see that the worlds notice. */
+#ifndef PXI_MUTANT
+#define PXI_MUTANT(name) 0
+#endif
+
 /* ---- timers: one heap; each lies in what it wakes (core/timer.c) ----------------------------- */
 
 typedef enum pxi_timer_kind {

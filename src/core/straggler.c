@@ -97,7 +97,7 @@ static uint64_t at_stake_now_ns (const pxi_core *core, const pxi_job *job)
 static bool slots_in_budget (const pxi_core *core, const pxi_job *job)
 {
     uint32_t at_once = job->n_attempts * core->config.redo_percent / 100;
-    return job->n_extra < (at_once ? at_once : 1);
+    return job->n_extra < (at_once ? at_once : 1) || PXI_MUTANT (BUDGET_IGNORED);
 }
 
 /* The first is always allowed; after it, what was wasted and what is at stake stays within a twentieth

@@ -122,7 +122,8 @@ static void peer_restarted (pxi_core *core, pxi_peer *peer, uint64_t incarnation
 {
     SAY (core, "%s restarted -> former self forgotten", pxi_core_name (peer));
     peer->record.incarnation = incarnation;
-    pxi_handshake_lost (core, peer, "restarted");
+    if (!PXI_MUTANT (RESTART_IGNORED))
+        pxi_handshake_lost (core, peer, "restarted");
     set_marks (core, peer, false, false);
     peer->missed = 0;
     peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = peer->cannot_until_ns = 0;
@@ -417,7 +418,8 @@ static bool for_us (pxi_core *core, const pxi_message *message)
 {
     if (message->to == 0)
         return message->kind == PXI_HELLO;
-    if (message->to == core->self.id && message->to_incarnation == core->self.incarnation)
+    if (message->to == core->self.id &&
+        (message->to_incarnation == core->self.incarnation || PXI_MUTANT (FORMER_RECEIVER)))
         return true;
     core->stats.messages_stale++;
     SAY (core, "%s for a former self -> dropped", pxi_message_name (message->kind));
@@ -459,7 +461,7 @@ pxi_peer *pxi_view_sender (pxi_core *core, const pxi_message *message)
     pxi_peer *peer = pxi_view_find (core, message->from);
     if (!peer)
         return peer_new (core, message->from, message->from_incarnation);
-    if (message->from_incarnation < peer->record.incarnation) {
+    if (message->from_incarnation < peer->record.incarnation && !PXI_MUTANT (FORMER_SENDER)) {
         core->stats.messages_stale++;
         SAY (core, "%s from a former %s -> dropped", pxi_message_name (message->kind),
              pxi_core_name (peer));

@@ -179,6 +179,8 @@ void pxi_worker_stop (pxi_core *core, pxi_run *run)
     core->stats.attempts_abandoned += run->master != NULL;
     run_detach (run);
     run->stopped = true;
+    if (PXI_MUTANT (STOP_NOT_TOLD))
+        return;
     pxi_action *action = pxi_core_act (core, PXI_DO_STOP);
     action->run = run->id;
     action->job = run->job->id;
@@ -481,8 +483,9 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
 {
     core->stats.probes_received++;
     const pxi_attempt *inlined = message->has_inline ? &message->attempts[0] : NULL;
-    if (inlined && (in_hand (from, inlined->key) ||
-                    sent_find (core, from, inlined->key))) { /* the probe came twice */
+    if (inlined && !PXI_MUTANT (PROBE_TWICE) &&
+        (in_hand (from, inlined->key) ||
+         sent_find (core, from, inlined->key))) { /* the probe came twice */
         pxi_core_forget (core, inlined->blob);
         return;
     }
@@ -523,11 +526,12 @@ static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *mess
         pxi_lease_end (core, lease);
     for (uint32_t i = 0; i < message->n_attempts; i++) {
         const pxi_attempt *spec = &message->attempts[i];
-        if (in_hand (from, spec->key) || sent_find (core, from, spec->key))
+        if (!PXI_MUTANT (DISPATCH_TWICE) &&
+            (in_hand (from, spec->key) || sent_find (core, from, spec->key)))
             pxi_core_forget (core, spec->blob); /* the dispatch came twice */
         else if (!pxi_worker_can (core, spec->module))
             hand_back (core, from, spec, PXI_RESULT_CANNOT);
-        else if (i >= n_slots || !start (core, from, spec))
+        else if ((i >= n_slots && !PXI_MUTANT (LEASE_LAPSED)) || !start (core, from, spec))
             hand_back (core, from, spec, PXI_RESULT_RETURNED);
     }
     core->volunteer_failures = 0;
@@ -591,7 +595,7 @@ void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *mess
 
 void pxi_worker_abandon (pxi_core *core, pxi_peer *master)
 {
-    for (pxi_list *link; (link = pxi_list_first (&master->runs));)
+    for (pxi_list *link; !PXI_MUTANT (NEVER_ABANDONS) && (link = pxi_list_first (&master->runs));)
         pxi_worker_stop (core, PXI_LIST_ENTRY (link, pxi_run, at_master));
 }
 

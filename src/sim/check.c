@@ -12,10 +12,13 @@
  *   slots       threads that may execute and leases are within the slots; nobody is allowed more while
  *               others, as far as the core has heard, still hold it
  *   lease       nothing starts under a lapsed lease, never more than it is for
+ *   reserved    no offer comes of a reservation that has lapsed
  *   former      what concerns a former self changes nothing
  *   abandoned   nothing runs on for a master that gave it up past a bound of unpaused time
  *   bounded     timers and memory
- *   quiet       nothing is left when all is over */
+ *   quiet       nothing is left when all is over
+ *
+ * and those of sim/custody. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +36,7 @@ enum {
 };
 #define MEMORY_MAX_BYTES (UINT64_C (256) << 20) /* of one core; attempts_max x what one costs */
 #define ABANDON_SLACK_NS PXI_SECOND
+#define RESERVED_FOR_NS (2000 * PXI_MS)
 
 void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *format, ...)
 {
@@ -126,6 +130,7 @@ void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_chec
     before->n_speculative = stats.attempts_speculative;
     before->stale = event->kind == PXI_EV_MESSAGE && is_stale (peer, event->message);
     see_leases_lapse (peer);
+    pxi_custody_before_step (peer, event);
 }
 
 static uint32_t count_actions (const pxi_actions *actions, pxi_action_kind kind)
@@ -154,6 +159,54 @@ static void check_former (pxi_sim_peer *peer, const pxi_event *event, const pxi_
         pxi_check_broken (peer->world, peer, "former: %s from w%llu changes something",
                           pxi_message_name (event->message->kind),
                           (unsigned long long)event->message->from);
+}
+
+/* One for each job of a master, by its latest probe: an earlier one may have gone unseen. */
+static void see_reserved (pxi_sim_peer *peer, const pxi_message *probe)
+{
+    pxi_sim_reserved *place = &peer->reserved[0];
+    for (uint32_t i = 0; i < SIM_RESERVED_MAX; i++) {
+        pxi_sim_reserved *one = &peer->reserved[i];
+        bool same = one->master == probe->from && one->job.number == probe->job.number &&
+                    one->job.origin == probe->job.origin;
+        if (same || one->until_ns < place->until_ns)
+            place = one;
+        if (same)
+            break;
+    }
+    uint64_t until_ns = peer->world->time.now_ns + RESERVED_FOR_NS;
+    *place = (pxi_sim_reserved){probe->from, probe->probe, until_ns, probe->job};
+}
+
+/* An offer for a probe that this step did not bring comes of a reservation. */
+static void check_reserved (pxi_sim_peer *peer, const pxi_event *event, const pxi_message *offer)
+{
+    if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_PROBE &&
+        event->message->probe == offer->probe && event->message->from == offer->to)
+        return;
+    for (uint32_t i = 0; i < SIM_RESERVED_MAX; i++) {
+        pxi_sim_reserved *one = &peer->reserved[i];
+        if (one->master != offer->to || one->probe != offer->probe ||
+            one->until_ns < peer->world->time.now_ns)
+            continue;
+        one->until_ns = 0;
+        return;
+    }
+    pxi_check_broken (peer->world, peer, "reserved: an offer to w%llu for p%llu, long lapsed",
+                      (unsigned long long)offer->to, (unsigned long long)offer->probe);
+}
+
+static void see_answers (pxi_sim_peer *peer, const pxi_event *event, const pxi_actions *actions)
+{
+    for (uint32_t i = 0; i < actions->n; i++) {
+        const pxi_message *message = &actions->items[i].message;
+        if (actions->items[i].kind != PXI_DO_SEND)
+            continue;
+        if (message->kind == PXI_BUSY && message->reserve)
+            see_reserved (peer, event->message);
+        else if (message->kind == PXI_OFFER && message->probe)
+            check_reserved (peer, event, message);
+    }
 }
 
 static void see_offers (pxi_sim_peer *peer, const pxi_actions *actions)
@@ -358,6 +411,8 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
         check_lease (peer, event->message, actions);
     if (count_actions (actions, PXI_DO_RUN))
         check_runs (peer);
+    pxi_custody_after_step (peer, event, actions);
+    see_answers (peer, event, actions);
     see_offers (peer, actions);
     hear_active (peer, event);
     if (count_actions (actions, PXI_DO_SLOTS))
@@ -468,6 +523,8 @@ static void sweep_peer (pxi_world *world, pxi_sim_peer *peer)
         if (!wanted && runs)
             check_unwanted (world, peer, &looks[i], &still);
     }
+    if (n <= RUNS_MAX)
+        pxi_custody_sweep (peer, looks, n);
     pxi_map_fini (&peer->unwanted);
     peer->unwanted = still;
 }
@@ -491,7 +548,8 @@ bool pxi_check_init (pxi_world *world)
     world->away_looks = malloc (AWAY_MAX * sizeof *world->away_looks);
     world->run_looks = malloc (RUNS_MAX * sizeof *world->run_looks);
     world->peer_looks = malloc (PXI_VIEW_MAX * sizeof *world->peer_looks);
-    return world->away_looks && world->run_looks && world->peer_looks;
+    return world->away_looks && world->run_looks && world->peer_looks &&
+           pxi_custody_init (&world->custody);
 }
 
 void pxi_check_fini (pxi_world *world)
@@ -499,6 +557,7 @@ void pxi_check_fini (pxi_world *world)
     free (world->away_looks);
     free (world->run_looks);
     free (world->peer_looks);
+    pxi_custody_fini (&world->custody);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------- */
@@ -608,4 +667,5 @@ void pxi_check_forget (pxi_sim_peer *peer)
     }
     pxi_map_fini (&peer->unwanted);
     pxi_map_init (&peer->unwanted, 1 << 20, 1);
+    memset (peer->reserved, 0, sizeof peer->reserved);
 }

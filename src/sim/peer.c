@@ -230,6 +230,8 @@ static void do_run (pxi_sim_peer *peer, const pxi_action *action)
     pxi_sim_executor *executor = pxi_sim_peer_executor (peer, action->job);
     if (!executor)
         executor = executor_new (peer, job);
+    if (action->root)
+        executor->root = action->run;
     pxi_virtual_run (executor->virtual, action->run, action->attempt.blob);
 }
 

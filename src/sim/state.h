@@ -19,6 +19,7 @@ typedef struct pxi_sim_executor {
     pxi_virtual *virtual;
     pxi_virtual_port port;
     uint32_t heard_active; /* check: threads executing, as the core was told last */
+    uint64_t root;         /* check: the run of the job's root; 0 = it is elsewhere */
 } pxi_sim_executor;
 
 /* A lease that the checker saw being offered. */
@@ -27,6 +28,15 @@ typedef struct pxi_sim_lease {
     uint64_t lease, until_ns;
     uint32_t n_slots;
 } pxi_sim_lease;
+
+/* What a peer keeps, and as many that it has let go of unseen. */
+enum { SIM_RESERVED_MAX = 2 * PXI_RESERVATIONS_MAX };
+
+/* A reservation that the checker saw being promised. */
+typedef struct pxi_sim_reserved {
+    uint64_t master, probe, until_ns; /* 0 = none */
+    pxi_job_id job;
+} pxi_sim_reserved;
 
 struct pxi_sim_peer {
     pxi_world *world;
@@ -43,8 +53,9 @@ struct pxi_sim_peer {
     pxi_list executors;
     pxi_map blobs; /* -> pxi_payload */
     uint64_t next_blob, next_id;
-    uint64_t paused_until_ns, frozen_ns; /* 0 = not paused; sum of all pauses */
-    pxi_list leases;                     /* check */
+    uint64_t paused_until_ns, frozen_ns;         /* 0 = not paused; sum of all pauses */
+    pxi_list leases;                             /* check */
+    pxi_sim_reserved reserved[SIM_RESERVED_MAX]; /* check: the latest */
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
     px_stats former;  /* of former selves */
 };
@@ -78,6 +89,14 @@ typedef struct pxi_parcel { /* a message on its way, with its payloads */
     pxi_attempt *attempts;
 } pxi_parcel;
 
+/* Attempts of the peer that steps, before and after: scratch of sim/custody. */
+typedef struct pxi_custody {
+    pxi_away_look *before, *after;
+    pxi_run_look *runs;
+    uint32_t n_before, n_runs;
+    bool looked, new_self;
+} pxi_custody;
+
 struct pxi_world {
     pxi_world_config config;
     pxi_time time;
@@ -101,6 +120,7 @@ struct pxi_world {
     pxi_away_look *away_looks; /* check: scratch, as are these */
     pxi_run_look *run_looks;
     pxi_peer_look *peer_looks;
+    pxi_custody custody;
 };
 
 /* ---- world.c ---------------------------------------------------------------------------------- */
@@ -156,5 +176,15 @@ void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *actio
 void pxi_check_quiet (pxi_world *world);
 void pxi_check_stuck (pxi_world *world);
 void pxi_check_forget (pxi_sim_peer *peer); /* its former self's state */
+
+/* ---- custody.c -------------------------------------------------------------------------------- */
+
+bool pxi_custody_init (pxi_custody *custody);
+void pxi_custody_fini (pxi_custody *custody);
+void pxi_custody_before_step (pxi_sim_peer *peer, const pxi_event *event);
+void pxi_custody_after_step (pxi_sim_peer *peer, const pxi_event *event,
+                             const pxi_actions *actions);
+/* Between steps: nothing runs for nobody. */
+void pxi_custody_sweep (pxi_sim_peer *peer, const pxi_run_look *runs, uint32_t n_runs);
 
 #endif

@@ -1,0 +1,42 @@
+/* The core with one protection taken away at a time: each must turn a world red within its number of seeds.
+ *
+ * Included ahead of every source of the core when it is compiled for this test. In src/core such a place
+ * reads PXI_MUTANT (NAME), which is a constant 0 everywhere else. */
+#ifndef PX_TESTS_MUTANTS_H
+#define PX_TESTS_MUTANTS_H
+
+/*  NAME, seeds within which it must be seen, what is taken away */
+#define PX_MUTANTS(X)                                                                              \
+    X (FORMER_SENDER, 600, "messages of a former self are dropped")                                \
+    X (FORMER_RECEIVER, 40, "messages for a former self are dropped")                              \
+    X (RESTART_IGNORED, 40, "a restart ends what was shared with the former self")                 \
+    X (LEASE_LAPSED, 40, "nothing starts under a lapsed lease")                                    \
+    X (LEASE_FOREVER, 40, "a lease lapses")                                                        \
+    X (RESERVATION_FOREVER, 40, "a reservation lapses")                                            \
+    X (DISPATCH_TWICE, 40, "a dispatch that comes twice starts nothing twice")                     \
+    X (PROBE_TWICE, 40, "a probe that comes twice starts nothing twice")                           \
+    X (RESULT_TWICE, 40, "the first result ends the other attempts")                               \
+    X (RESULT_OF_FORMER_ATTEMPT, 40, "a result counts for its own attempt only")                   \
+    X (RESULT_OF_WRONG_PEER, 0, "a result counts from the peer that has the attempt only")         \
+    X (NUMBER_IGNORED, 40, "the branch number caps the workers of a branch")                       \
+    X (BUDGET_IGNORED, 0, "speculation stays within its budget")                                   \
+    X (CRASHES_FOREVER, 0, "what crashed PXI_CRASHES_MAX times is not tried again")                \
+    X (CANCEL_NOT_SENT, 40, "what is no longer wanted is cancelled")                               \
+    X (STOP_NOT_TOLD, 40, "a run that is stopped is told to the executor")                         \
+    X (NEVER_ABANDONS, 40, "a worker abandons a silent master's attempts")                         \
+    X (UNLISTED_RUNS_ON, 0, "what a handshake does not list is abandoned")                         \
+    X (MISSING_IGNORED, 40, "what a worker's answer does not list is lost")
+
+typedef enum px_mutant {
+    PX_MUTANT_NONE,
+#define PX_MUTANT_ENUM(name, seeds, what) PX_MUTANT_##name,
+    PX_MUTANTS (PX_MUTANT_ENUM)
+#undef PX_MUTANT_ENUM
+} px_mutant;
+
+extern px_mutant px_mutant_on;
+
+#undef PXI_MUTANT
+#define PXI_MUTANT(name) (px_mutant_on == PX_MUTANT_##name)
+
+#endif
