@@ -37,8 +37,18 @@ static uint64_t law_max_ns (const pxi_law *law)
     return means[law->kind] * law->mean_ns;
 }
 
+static uint64_t longest_given_ns (const pxi_tree *tree)
+{
+    uint64_t longest_ns = 0;
+    for (uint32_t i = 0; i < tree->fan_max; i++)
+        longest_ns = tree->times_ns[i] > longest_ns ? tree->times_ns[i] : longest_ns;
+    return longest_ns;
+}
+
 uint64_t pxi_workload_longest_ns (const pxi_tree *tree)
 {
+    if (tree->kind == PXI_TREE_LIST)
+        return longest_given_ns (tree);
     uint64_t leaf_ns = tree->kind == PXI_TREE_SPLIT ? tree->leaf_ns : law_max_ns (&tree->leaf);
     uint64_t inner_ns = law_max_ns (&tree->inner);
     return leaf_ns > inner_ns ? leaf_ns : inner_ns;
@@ -57,6 +67,8 @@ static bool is_leaf (const pxi_tree *tree, const pxi_node *node, pxi_prng *prng)
     bool cut_short = pxi_prng_chance (prng, tree->leaf_ppm);
     if (tree->kind == PXI_TREE_SPLIT)
         return node->work_ns <= tree->leaf_ns || tree->fan_max < 2;
+    if (tree->kind == PXI_TREE_LIST)
+        return node->depth > 0;
     return node->depth >= tree->depth_max || (cut_short && node->depth > 0);
 }
 
@@ -74,12 +86,12 @@ void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *
     };
     uint64_t drawn_ns = pxi_law_draw (leaf ? &tree->leaf : &tree->inner, &prng);
     if (leaf) {
-        shape->before_ns = tree->kind == PXI_TREE_SPLIT ? node->work_ns : drawn_ns;
+        shape->before_ns = tree->kind == PXI_TREE_RANDOM ? drawn_ns : node->work_ns;
         return;
     }
     shape->before_ns = drawn_ns / 2;
     shape->after_ns = drawn_ns - shape->before_ns;
-    if (tree->kind == PXI_TREE_SPLIT) {
+    if (tree->kind != PXI_TREE_RANDOM) {
         shape->n_rounds = 1;
         shape->n_children = tree->fan_max;
         return;
@@ -122,6 +134,8 @@ pxi_node pxi_workload_child (const pxi_tree *tree, const pxi_node *node, const p
     pxi_node child = {.state = child_state (node, index), .depth = node->depth + 1};
     if (tree->kind == PXI_TREE_SPLIT)
         child.work_ns = child_work_ns (node, shape->n_children, index);
+    else if (tree->kind == PXI_TREE_LIST)
+        child.work_ns = tree->times_ns[index];
     return child;
 }
 

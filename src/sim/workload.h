@@ -31,6 +31,7 @@ uint64_t pxi_law_draw (const pxi_law *law, pxi_prng *prng);
 typedef enum pxi_tree_kind {
     PXI_TREE_RANDOM, /* depth, fan-out and times drawn; fan 1 = a chain, depth 1 = a flat loop */
     PXI_TREE_SPLIT,  /* divisible work, cut at random into `fan_max` parts down to leaf_ns */
+    PXI_TREE_LIST,   /* a loop over fan_max leaves whose times are given */
 } pxi_tree_kind;
 
 enum { PXI_TREE_NUMBERS_MAX = 4 };
@@ -45,13 +46,14 @@ typedef struct pxi_tree {
     uint32_t fail_ppm;         /* tasks whose result is a failure */
     pxi_law leaf, inner;       /* run time; inner mean 0 = interior nodes take no time */
     uint64_t work_ns, leaf_ns; /* SPLIT */
+    const uint64_t *times_ns;  /* LIST: fan_max of them, the caller's */
     uint32_t numbers[PXI_TREE_NUMBERS_MAX], n_numbers; /* branch numbers, drawn per task */
     uint32_t size_min, size_max;                       /* of an input */
 } pxi_tree;
 
 typedef struct pxi_node {
     uint64_t state;
-    uint64_t work_ns; /* SPLIT */
+    uint64_t work_ns; /* SPLIT, LIST */
     uint32_t depth;
 } pxi_node;
 

@@ -201,6 +201,13 @@ bool pxi_world_jobs_over (const pxi_world *world)
     return world->n_jobs_over == world->config.n_jobs;
 }
 
+uint64_t pxi_world_job_ns (const pxi_world *world, uint32_t index)
+{
+    PXI_ASSERT (index < world->config.n_jobs);
+    const pxi_sim_job *job = &world->jobs[index];
+    return job->done_ns ? job->done_ns - job->config->at_ns : 0;
+}
+
 static void submit (pxi_world *world, pxi_sim_job *job)
 {
     pxi_sim_peer *peer = &world->peers[job->config->peer];
@@ -657,8 +664,8 @@ void pxi_world_read (const pxi_world *world, pxi_world_report *report)
                                   ? job->serial.critical_ns
                                   : report->critical_ns;
         report->n_jobs_done += job->state == PXI_JOB_DONE;
-        if (i < PXI_WORLD_JOBS_TOLD && job->done_ns)
-            report->jobs_ns[i] = job->done_ns - job->config->at_ns;
+        if (i < PXI_WORLD_JOBS_TOLD)
+            report->jobs_ns[i] = pxi_world_job_ns (world, i);
         report->n_jobs_ended += job->state == PXI_JOB_ENDED;
         from_ns = job->config->at_ns < from_ns ? job->config->at_ns : from_ns;
         to_ns = job->done_ns > to_ns ? job->done_ns : to_ns;

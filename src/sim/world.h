@@ -107,6 +107,8 @@ void pxi_world_free (pxi_world **world_p);
 bool pxi_world_run_until (pxi_world *world, uint64_t ns);
 bool pxi_world_run_jobs (pxi_world *world, uint64_t until_ns); /* or until every job is over */
 bool pxi_world_jobs_over (const pxi_world *world);
+/* From submission to end; 0 = not over. */
+uint64_t pxi_world_job_ns (const pxi_world *world, uint32_t job);
 void pxi_world_fault (pxi_world *world, const pxi_fault *fault); /* now */
 void pxi_world_calm (pxi_world *world);                          /* now: heal everything */
 /* How long the jobs may take once all is calm. */
