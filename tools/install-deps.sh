@@ -7,8 +7,9 @@
 PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config python3 binutils
     libzmq3-dev libczmq-dev libprotobuf-c-dev protobuf-c-compiler nettle-dev libjansson-dev libpng-dev"
 
-# To check: the other compiler, its sanitizers, fuzzer and symbolizer, C++ callers, tests, static analysis.
-PACKAGES_CHECK="g++ clang libclang-rt-14-dev llvm libcriterion-dev cppcheck"
+# To check: the other compiler, its sanitizers, fuzzer and symbolizer, C++ callers, tests, static analysis,
+# plots of figures.
+PACKAGES_CHECK="g++ clang libclang-rt-14-dev llvm libcriterion-dev cppcheck gnuplot-nox"
 
 install_missing ()
 {

@@ -1,0 +1,108 @@
+/* What the files of peer-figures share. */
+#ifndef TOOLS_FIGURES_FIGURES_H
+#define TOOLS_FIGURES_FIGURES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/flat.h"
+#include "sim/rivals/rivals.h"
+
+enum { EXIT_FINE = 0, EXIT_SHORT = 1, EXIT_USAGE = 2 };
+enum { LOADS_MAX = 32, POLICIES_MAX = 32 };
+
+typedef struct settings { /* 0 or NULL: the command's own default */
+    const char *json, *plot, *loads, *policies, *law, *against;
+    uint64_t seed, seeds, jobs, peers, slots, tasks, rtt_us, known;
+    bool demand, checked, quiet;
+} settings_t;
+
+typedef struct policy policy_t;
+
+/* Parsed, with the command's defaults. */
+typedef struct plan {
+    const settings_t *settings;
+    const char *command;
+    double loads[LOADS_MAX];
+    const policy_t *policies[POLICIES_MAX];
+    uint32_t n_loads, n_policies;
+    pxi_stream_config stream; /* seed, load and number of jobs are set for each run */
+    uint32_t n_jobs, n_seeds, view_max, known;
+    uint64_t first_seed, hop_ns;
+} plan_t;
+
+int command_sparrow (const settings_t *settings);
+int command_delay (const settings_t *settings);
+int command_messages (const settings_t *settings);
+int command_probes (const settings_t *settings);
+
+/* ---- plan.c: what is asked for; ends the program with a message when that makes no sense ------ */
+
+typedef struct defaults {
+    const char *loads, *policies;
+    uint32_t seeds, jobs, peers, slots, tasks;
+} defaults_t;
+
+void plan_make (plan_t *plan, const settings_t *settings, const char *command,
+                const defaults_t *defaults);
+json_t *plan_json (const plan_t *plan);
+_Noreturn void out_of_memory (void);
+void progress (const plan_t *plan, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+
+/* ---- runs.c: one policy on one stream --------------------------------------------------------- */
+
+struct policy {
+    const char *name, *text;
+    bool ours;
+    pxi_rival_kind kind;
+    double ratio;
+    const char *without; /* ours: the feature that is off */
+};
+
+const policy_t *policy_find (const char *name);
+void policies_print (void);
+
+typedef struct outcome { /* of one run */
+    uint32_t n_jobs;
+    double load; /* as it came out */
+    double mean_ms, p50_ms, p95_ms, p99_ms;
+    double messages, members; /* per task; members: about who is there */
+    double probes, refused;   /* per task; share of the probes */
+    double extra;             /* share of the work that was done in vain */
+    double events;
+} outcome_t;
+
+/* As Sparrow's simulator measures: see pxi_rival_config. */
+void run_as_sparrow (const plan_t *plan, const policy_t *policy, double load, uint64_t seed,
+                     outcome_t *outcome);
+void run_policy (const plan_t *plan, const policy_t *policy, double load, uint64_t seed,
+                 outcome_t *outcome);
+
+/* ---- series.c: figures of figures ------------------------------------------------------------- */
+
+typedef struct series {
+    uint32_t n;
+    double mean, sd, error; /* error: of the mean; 0 for fewer than two */
+} series_t;
+
+series_t series_of (const double *values, uint32_t n);
+/* `values` gets sorted. */
+double percentile (double *values, uint32_t n, double share);
+
+/* ---- plot.c ----------------------------------------------------------------------------------- */
+
+typedef struct chart {
+    const char *title, *x, *y;
+    bool log_y;
+    uint32_t n_lines, n_points;
+    const char *const *lines; /* names */
+    const double *xs;         /* n_points */
+    const double *ys;         /* n_lines x n_points; not a number = left out */
+} chart_t;
+
+/* False, and a message: gnuplot is not there, or failed. */
+bool plot_svg (const char *path, const chart_t *chart);
+bool json_write (const char *path, json_t *value); /* takes the value */
+
+#endif

@@ -1,0 +1,81 @@
+/* Plots are drawn by gnuplot, from a script with the data inside, so that nothing else is left behind. */
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "figures.h"
+
+static void quoted (FILE *to, const char *text)
+{
+    fputc ('\'', to);
+    for (; *text; text++)
+        fputs (*text == '\'' ? "''" : (char[]){*text, 0}, to);
+    fputc ('\'', to);
+}
+
+static void write_data (FILE *to, const chart_t *chart)
+{
+    for (uint32_t line = 0; line < chart->n_lines; line++) {
+        fprintf (to, "$line%u << END\n", line);
+        for (uint32_t i = 0; i < chart->n_points; i++) {
+            double y = chart->ys[line * chart->n_points + i];
+            if (isfinite (y) && (y > 0 || !chart->log_y))
+                fprintf (to, "%.9g %.9g\n", chart->xs[i], y);
+        }
+        fputs ("END\n", to);
+    }
+}
+
+static void write_script (FILE *to, const char *path, const chart_t *chart)
+{
+    fputs ("set terminal svg size 900,560 background '#ffffff'\nset output ", to);
+    quoted (to, path);
+    fputs ("\nset key outside right\nset grid\nset title ", to);
+    quoted (to, chart->title);
+    fputs ("\nset xlabel ", to);
+    quoted (to, chart->x);
+    fputs ("\nset ylabel ", to);
+    quoted (to, chart->y);
+    fputs (chart->log_y ? "\nset logscale y\n" : "\n", to);
+    write_data (to, chart);
+    for (uint32_t line = 0; line < chart->n_lines; line++) {
+        fprintf (to, "%s$line%u using 1:2 with linespoints title ", line ? ", " : "plot ", line);
+        quoted (to, chart->lines[line]);
+    }
+    fputc ('\n', to);
+}
+
+bool plot_svg (const char *path, const chart_t *chart)
+{
+    signal (SIGPIPE, SIG_IGN); /* one that is not there reads nothing: its exit status tells */
+    FILE *gnuplot = popen ("command -v gnuplot >/dev/null || exit 127; exec gnuplot -", "w");
+    if (!gnuplot) {
+        fprintf (stderr, "peer-figures: gnuplot: %s\n", strerror (errno));
+        return false;
+    }
+    write_script (gnuplot, path, chart);
+    int status = pclose (gnuplot);
+    if (WIFEXITED (status) && WEXITSTATUS (status) == 127)
+        fputs ("peer-figures: --plot needs gnuplot, which is not installed "
+               "(Debian: apt-get install gnuplot-nox)\n",
+               stderr);
+    else if (status)
+        fprintf (stderr, "peer-figures: gnuplot could not draw %s\n", path);
+    return status == 0;
+}
+
+bool json_write (const char *path, json_t *value)
+{
+    FILE *file = !strcmp (path, "-") ? stdout : fopen (path, "w");
+    bool fine = file && json_dumpf (value, file, JSON_INDENT (1) | JSON_REAL_PRECISION (6)) == 0 &&
+                fputc ('\n', file) != EOF;
+    if (file && file != stdout)
+        fine = fclose (file) == 0 && fine;
+    if (!fine)
+        fprintf (stderr, "peer-figures: %s: %s\n", path, strerror (errno));
+    json_decref (value);
+    return fine;
+}
