@@ -44,8 +44,8 @@ static const option_entry ENTRIES[] = {
     {"join", OPTION_LIST, AT (join), "ADDRESS",
      "any peer of the cluster; may be given several times", 0, 0},
     {"hosts", OPTION_TEXT, AT (hosts), "FILE", "addresses to join, one per line, # comments", 0, 0},
-    {"beacon", OPTION_NUMBER, AT (beacon), "PORT", "find peers on this LAN by UDP beacons on PORT",
-     1, 65535},
+    {"beacon", OPTION_NUMBER, AT (beacon), "PORT",
+     "find peers on the LAN of --listen by UDP beacons on PORT", 1, 65535},
     {"module", OPTION_LIST, AT (modules), "FILE",
      "shared object with tasks; may be given several times", 0, 0},
     {"slots", OPTION_NUMBER, AT (slots), "N", "tasks at once; default: the processors", 1, 1024},
@@ -190,6 +190,21 @@ static px_peer *open_peer (px_peer_options *options)
     return NULL;
 }
 
+/* Not 0: an exit code. */
+static int start_beacon (px_peer *peer, int port, struct beacon **beacon)
+{
+    const char *address = px_peer_address (peer);
+    if (beacon_can_say (address)) {
+        *beacon = beacon_start (peer, port);
+        return 0;
+    }
+    fprintf (stderr,
+             "peerd: --beacon: nobody else can reach %s: say with --listen tcp://ADDRESS:PORT by "
+             "which address of this host others do\n",
+             address);
+    return EXIT_USAGE;
+}
+
 /* Written beside and renamed: whoever sees the file sees the whole of it. */
 static bool write_ready_file (const char *path, const char *address)
 {
@@ -298,7 +313,12 @@ int main (int argc, char **argv)
     px_peer *peer = open_peer (&options);
     if (!peer)
         return EXIT_RUN;
-    struct beacon *beacon = settings.beacon ? beacon_start (peer, (int)settings.beacon) : NULL;
+    struct beacon *beacon = NULL;
+    code = settings.beacon ? start_beacon (peer, (int)settings.beacon, &beacon) : 0;
+    if (code != 0) {
+        px_peer_close (&peer, 0);
+        return code;
+    }
     code = EXIT_RUN;
     if (!settings.ready_file || write_ready_file (settings.ready_file, px_peer_address (peer))) {
         say_where (peer, options.log_level);
