@@ -511,6 +511,12 @@ static pxi_peer_record record_of (const pxi_sim_peer *peer)
     return record;
 }
 
+/* At the very beginning those count too whose turn to start has not come. */
+static bool is_there (const pxi_world *world, uint32_t index)
+{
+    return world->peers[index].up || (!world->time.now_ns && !world->config.peers[index].absent);
+}
+
 /* A cluster that has been up for a while: what gossip would have told it by now. */
 static void tell_known (pxi_sim_peer *peer)
 {
@@ -520,7 +526,7 @@ static void tell_known (pxi_sim_peer *peer)
         uint32_t n = 0;
         while (n < PXI_RECORDS_MAX && told++ < world->config.known) {
             uint32_t index = (uint32_t)pxi_prng_below (&world->prng, world->config.n_peers);
-            if (index != peer->index && world->peers[index].up)
+            if (index != peer->index && is_there (world, index))
                 records[n++] = record_of (&world->peers[index]);
         }
         if (!n)
