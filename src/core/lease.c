@@ -29,7 +29,7 @@ uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master)
 pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
 {
     PXI_ASSERT (n_slots > 0);
-    PXI_ASSERT (n_slots <= pxi_share_free (core));
+    PXI_ASSERT (n_slots <= pxi_share_unheld (core));
     pxi_lease *lease =
         core->n_leases < PXI_LEASES_MAX ? pxi_core_alloc (core, sizeof *lease) : NULL;
     if (!lease)
@@ -108,30 +108,31 @@ void pxi_lease_unreserve (pxi_core *core, uint32_t at)
     pxi_view_unref (core, master);
 }
 
-static void lapse_timer (pxi_core *core)
+void pxi_lease_lapse (pxi_core *core)
 {
-    if (core->n_ring)
-        pxi_timer_set (core, &core->reservation_timer, PXI_TIMER_RESERVATION, core,
-                       core->ring[0].until_ns);
+    uint64_t next_ns = 0;
+    for (uint32_t i = core->n_ring; i-- > 0;) {
+        uint64_t until_ns = core->ring[i].until_ns;
+        if (until_ns <= core->now_ns)
+            pxi_lease_unreserve (core, i);
+        else if (!next_ns || until_ns < next_ns)
+            next_ns = until_ns;
+    }
+    if (next_ns)
+        pxi_timer_set (core, &core->reservation_timer, PXI_TIMER_RESERVATION, core, next_ns);
     else
         pxi_timer_clear (core, &core->reservation_timer);
-}
-
-static void drop_lapsed (pxi_core *core)
-{
-    while (core->n_ring && core->ring[0].until_ns <= core->now_ns)
-        pxi_lease_unreserve (core, 0);
 }
 
 /* False: the ring is full. A second probe of the same job of the same master renews its place. */
 bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *probe)
 {
-    drop_lapsed (core);
+    pxi_lease_lapse (core);
     for (uint32_t i = 0; i < core->n_ring; i++) {
         pxi_reservation *held = &core->ring[i];
         if (held->peer == master->record.id && pxi_same_job (held->job, probe->job)) {
             held->probe = probe->probe;
-            lapse_timer (core);
+            held->until_ns = core->now_ns + RESERVATION_NS;
             return true;
         }
     }
@@ -147,6 +148,6 @@ bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *pro
     master->n_reservations++; /* it may be in no view of ours: without this it would be forgotten */
     claim (core, probe->job, 1);
     core->stats.reservations_made++;
-    lapse_timer (core);
+    pxi_lease_lapse (core);
     return true;
 }

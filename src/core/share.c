@@ -96,6 +96,16 @@ uint32_t pxi_share_free (const pxi_core *core)
     return taken < core->self.slots ? core->self.slots - taken : 0;
 }
 
+uint32_t pxi_share_unheld (const pxi_core *core)
+{
+    uint32_t held = core->slots_leased;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        held += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
+    }
+    return held < core->self.slots ? core->self.slots - held : 0;
+}
+
 /* One who wants slots: a job that is here, or the job of a reservation. */
 typedef struct claimant {
     pxi_job *job; /* NULL: not here */
@@ -202,17 +212,19 @@ static bool granted (const claimant *all, uint32_t n, pxi_job_id id)
     return false;
 }
 
-/* A slot came free and somebody waits for it: the oldest reservation whose job is due. */
+/* A slot came free and somebody waits for it: the oldest reservation whose job is due. It goes
+ * before a run that is here but has no slot: that one's job had more. */
 static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
 {
-    if (!pxi_share_free (core) || core->draining || core->host_busy)
+    uint32_t unheld = pxi_share_unheld (core), free_slots = pxi_share_free (core);
+    if (!unheld || core->draining || core->host_busy)
         return false;
     for (uint32_t i = 0; i < core->n_ring; i++) {
         if (!granted (all, n, core->ring[i].job))
             continue;
         pxi_reservation due = core->ring[i];
         pxi_peer *master = pxi_view_find (core, due.peer);
-        uint32_t n_slots = core->n_ring > 1 ? 1 : pxi_share_free (core);
+        uint32_t n_slots = core->n_ring > 1 || !free_slots ? 1 : free_slots;
         bool there = !master->unresponsive;
         pxi_lease *lease = there ? pxi_lease_give (core, master, n_slots) : NULL;
         pxi_lease_unreserve (core, i);
@@ -235,21 +247,11 @@ static void allow (pxi_core *core, pxi_job *job, uint32_t allowed)
     action->count = allowed;
 }
 
-/* A job whose share fell keeps its threads until their next task boundary: what it still holds
- * cannot be given to another yet. Its ACTIVE event brings the rest. */
-static uint32_t what_nobody_holds (const pxi_core *core)
-{
-    uint32_t held = core->slots_leased;
-    PXI_LIST_EACH (link, &core->all_jobs)
-    {
-        held += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
-    }
-    return held < core->self.slots ? core->self.slots - held : 0;
-}
-
 static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_left)
 {
-    uint32_t unheld = what_nobody_holds (core);
+    /* A job whose share fell keeps its threads until their next task boundary: what it still holds
+     * cannot be given to another yet. Its ACTIVE event brings the rest. */
+    uint32_t unheld = pxi_share_unheld (core);
     for (uint32_t i = 0; i < n; i++) {
         if (!all[i].job)
             continue;
@@ -274,6 +276,7 @@ void pxi_share (pxi_core *core)
     bool contended;
     core->share_pending = false;
     charge (core);
+    pxi_lease_lapse (core);
     do {
         n = claimants (core, all);
         raise_floor (core, all, n);

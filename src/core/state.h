@@ -413,6 +413,8 @@ bool pxi_worker_can (const pxi_core *core, uint64_t module);
 void pxi_share (pxi_core *core); /* jobs, leases, reservations; at the end of a step */
 void pxi_share_active (pxi_core *core, const pxi_event *event);
 uint32_t pxi_share_free (const pxi_core *core);
+/* Slots with no thread in them and no lease on them. */
+uint32_t pxi_share_unheld (const pxi_core *core);
 /* Slot time that a job which is not here has had: what was kept of it, or a newcomer's. */
 uint64_t pxi_share_had_before_ns (const pxi_core *core, pxi_job_id id);
 void pxi_share_keep (pxi_core *core, const pxi_job *job); /* it ends here */
@@ -426,6 +428,7 @@ pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id);
 void pxi_lease_end (pxi_core *core, pxi_lease *lease);
 bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *probe);
 void pxi_lease_unreserve (pxi_core *core, uint32_t at);
+void pxi_lease_lapse (pxi_core *core); /* reservations whose time is over */
 uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master);
 
 #endif

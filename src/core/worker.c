@@ -688,11 +688,7 @@ void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind)
         sent_lapse (core);
         break;
     default:
-        while (core->n_ring && core->ring[0].until_ns <= core->now_ns)
-            pxi_lease_unreserve (core, 0);
-        if (core->n_ring)
-            pxi_timer_set (core, &core->reservation_timer, PXI_TIMER_RESERVATION, core,
-                           core->ring[0].until_ns);
+        pxi_lease_lapse (core);
         core->share_pending = true;
         break;
     }

@@ -48,7 +48,7 @@ typedef enum pxi_notice_kind {
                           when threads look for work in vain (0), not for every change */
     PXI_NOTE_TAKEN,    /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs).
                           Fewer than asked for counts as SURPLUS 0 told */
-    PXI_NOTE_ACTIVE,   /* count threads execute now, wanted more could, runs received so far.
+    PXI_NOTE_ACTIVE,   /* count threads execute now, wanted more could, runs taken up so far.
                           Sent when count or wanted changed, coalesced */
     PXI_NOTE_FINISHED, /* run, result, run_ns, outcome */
     PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or

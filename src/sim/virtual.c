@@ -85,6 +85,7 @@ struct pxi_virtual {
     pxi_list all_away;
     uint32_t n_runs, n_executing, allowed, n_waiting, n_takeable, n_branches;
     uint32_t told_executing, told_wanted;
+    uint32_t n_new; /* runs that no thread has taken up yet */
     uint64_t runs_received, told_runs, tasks_done, told_duration_ns;
     bool told_surplus;
     bool silent;   /* being freed */
@@ -92,6 +93,18 @@ struct pxi_virtual {
 };
 
 /* ---- notices ---------------------------------------------------------------------------------- */
+
+/* A thread has it, or nobody ever will. */
+static void take_up (pxi_virtual *executor, vrun *run)
+{
+    executor->n_new -= pxi_list_holds (&run->in_new);
+    pxi_list_remove (&run->in_new);
+}
+
+static uint64_t runs_taken_up (const pxi_virtual *executor)
+{
+    return executor->runs_received - executor->n_new;
+}
 
 static void notice (pxi_virtual *executor, pxi_event event)
 {
@@ -129,15 +142,15 @@ static void tell_active (pxi_virtual *executor)
 {
     uint32_t wanted = n_wanted (executor);
     if (executor->told_executing == executor->n_executing && executor->told_wanted == wanted &&
-        executor->told_runs == executor->runs_received)
+        executor->told_runs == runs_taken_up (executor))
         return;
     executor->told_executing = executor->n_executing;
     executor->told_wanted = wanted;
-    executor->told_runs = executor->runs_received;
+    executor->told_runs = runs_taken_up (executor);
     notice (executor, (pxi_event){.kind = PXI_EV_ACTIVE,
                                   .count = executor->n_executing,
                                   .wanted = wanted,
-                                  .runs = executor->runs_received});
+                                  .runs = executor->told_runs});
 }
 
 static void tell_surplus (pxi_virtual *executor)
@@ -192,7 +205,7 @@ static void run_finished (pxi_virtual *executor, vrun *run, pxi_result result,
     run->finished = true;
     run->root = NULL;
     pxi_list_remove (&run->in_runs);
-    pxi_list_remove (&run->in_new);
+    take_up (executor, run);
     pxi_list_add_last (&executor->over, &run->in_runs);
     executor->n_runs--;
     uint64_t blob = payload ? executor->port->blob_new (executor->port->context, payload) : 0;
@@ -461,7 +474,7 @@ static struct frame *start_subtask (pxi_virtual *executor, vsubtask *subtask)
 static struct frame *start_run (pxi_virtual *executor)
 {
     vrun *run = PXI_LIST_ENTRY (pxi_list_first (&executor->new_runs), vrun, in_new);
-    pxi_list_remove (&run->in_new);
+    take_up (executor, run);
     run->started_ns = now_ns (executor);
     run->root = frame_new (run, NULL, &run->node, executor->config.tree, run->started_ns);
     return run->root;
@@ -572,6 +585,7 @@ void pxi_virtual_run (pxi_virtual *executor, uint64_t id, uint64_t blob)
     pxi_list_add_last (&executor->new_runs, &run->in_new);
     executor->n_runs++;
     executor->runs_received++;
+    executor->n_new++;
     settle (executor, false);
 }
 

@@ -353,6 +353,25 @@ Test (core, a_reservation_of_a_stranger_is_kept_and_a_new_job_comes_first)
     rig_free (&rig);
 }
 
+/* Else both would wait: the run for a slot, the new job for the run. */
+Test (core, a_run_that_no_thread_has_taken_up_keeps_no_slot_from_a_new_job)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    pxi_attempt first = attempt_of (3, 1), more = attempt_of (4, 1);
+    hear (&rig, probe_from (11, 7, &first, 1));
+    active (&rig, THEM, 1, 1, 0, 1);
+    advance (&rig, 1000 * PXI_MS);
+    active (&rig, THEM, 1, 0, 0, 1); /* it waits for subtasks */
+    hear (&rig, probe_from (11, 8, &more, 1));
+    cr_assert (sent (&rig, PXI_OFFER)->accepted);
+    hear (&rig, probe_from (12, 9, NULL, 2));
+    cr_assert (sent (&rig, PXI_BUSY)->reserve);
+    const pxi_message *offer = sent (&rig, PXI_OFFER);
+    cr_assert (offer && offer->probe == 9);
+    rig_free (&rig);
+}
+
 Test (core, a_host_that_says_not_now_is_busy_without_reservation)
 {
     struct rig rig = rig_new (2);
