@@ -373,7 +373,7 @@ static int run_job (const struct settings *settings, px_peer *peer, const char *
 static int open_failed (px_err err, const char *why)
 {
     fprintf (stderr, "peer-run: %s\n", *why ? why : px_err_text (err));
-    return err == PX_ENOPEER ? EXIT_NOBODY : EXIT_USAGE;
+    return err == PX_ENOPEER || err == PX_EVERSION ? EXIT_NOBODY : EXIT_USAGE;
 }
 
 static int run_on (const struct settings *settings, struct local_cluster *local, char **arguments,

@@ -63,7 +63,8 @@ typedef struct px_peer_options {
  *  `why` (may be NULL) receives a sentence for people on error.
  *  Ownership: options are copied; *peer is the caller's until px_peer_close ()
  *  Errors:    PX_EINVAL, PX_EADDRESS, PX_EINUSE, PX_ESELF, PX_ENOPEER (none of the addresses answered),
- *             PX_EDUPLICATE, PX_ENOMODULE, PX_EABI, PX_ESYSTEM, PX_ENOMEM
+ *             PX_EVERSION (they speak another version), PX_EDUPLICATE, PX_ENOMODULE, PX_EABI,
+ *             PX_ESYSTEM, PX_ENOMEM
  *  Threads:   any
  *  Since:     0.1 */
 #define PX_WHY_SIZE 512

@@ -49,7 +49,6 @@ static void refused (pxi_agent *agent, const pxi_action *action)
              px_err_text ((px_err)action->err));
     pthread_mutex_lock (&agent->lock);
     agent->n_self += action->err == PX_ESELF;
-    agent->n_version += action->err == PX_EVERSION;
     agent->duplicate |= action->err == PX_EDUPLICATE;
     pthread_cond_broadcast (&agent->changed);
     pthread_mutex_unlock (&agent->lock);

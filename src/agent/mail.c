@@ -289,6 +289,34 @@ static void answer_status (pxi_agent *agent, pxi_link link, uint64_t sequence)
     pxi_bytes_release (frames[1]);
 }
 
+/* Who refuses us is told to who waits for a join, not to the core: there is nobody to talk to. */
+static bool take_refusal (pxi_agent *agent, pxi_link link, const pxi_bytes *envelope)
+{
+    uint16_t version;
+    pxi_address address;
+    if (!pxi_codec_peek_refusal (pxi_bytes_data (envelope), pxi_bytes_size (envelope), &version))
+        return false;
+    if (!pxi_zmq_link_address (agent->transport, link, &address))
+        return true;
+    pthread_mutex_lock (&agent->lock);
+    for (uint32_t i = 0; i < agent->n_joins; i++) {
+        if (pxi_address_same (&agent->joins[i].address, &address))
+            agent->joins[i].version = version;
+    }
+    pthread_cond_broadcast (&agent->changed);
+    pthread_mutex_unlock (&agent->lock);
+    return true;
+}
+
+/* So that the other side learns why it hears nothing else. */
+static void answer_version (pxi_agent *agent, pxi_link link, const pxi_bytes *envelope)
+{
+    pxi_bytes *frame =
+        pxi_codec_encode_refusal (pxi_bytes_data (envelope), pxi_bytes_size (envelope));
+    if (frame)
+        pxi_zmq_send (agent->transport, &(pxi_address){0}, link, &frame, 1);
+}
+
 /* True: it was no message of the protocol, and is dealt with. */
 static bool take_status (pxi_agent *agent, pxi_link link, const pxi_bytes *envelope)
 {
@@ -308,7 +336,7 @@ void pxi_mail_received (void *context, pxi_link link, pxi_bytes **frames, uint32
     agent->activity++;
     char why[PX_WHY_SIZE];
     pxi_decoded decoded;
-    if (!take_status (agent, link, frames[0])) {
+    if (!take_refusal (agent, link, frames[0]) && !take_status (agent, link, frames[0])) {
         px_err err = pxi_codec_decode (pxi_bytes_data (frames[0]), pxi_bytes_size (frames[0]),
                                        n_frames - 1, &decoded, why);
         if (err == PX_OK) {
@@ -316,6 +344,8 @@ void pxi_mail_received (void *context, pxi_link link, pxi_bytes **frames, uint32
             pxi_codec_fini (&decoded);
         } else {
             refuse (agent, why);
+            if (err == PX_EVERSION)
+                answer_version (agent, link, frames[0]);
         }
     }
     for (uint32_t i = 0; i < n_frames; i++)

@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "wire/version.h"
 
 enum { ALARMS_MAX = 1 << 18 /* one per run at most, and a few */ };
 
@@ -336,6 +337,10 @@ size_t pxi_agent_input_size_max (const pxi_agent *agent)
 static void join (pxi_agent *agent, void *argument)
 {
     pxi_event event = {.kind = PXI_EV_JOIN, .address = *(const pxi_address *)argument};
+    pthread_mutex_lock (&agent->lock);
+    if (agent->n_joins < PXI_JOINS_MAX)
+        agent->joins[agent->n_joins++] = (pxi_join){event.address, 0};
+    pthread_mutex_unlock (&agent->lock);
     pxi_agent_step (agent, &event);
 }
 
@@ -345,22 +350,48 @@ void pxi_agent_join (pxi_agent *agent, const pxi_address *address)
     pxi_agent_call (agent, join, &copy);
 }
 
+/* Of the addresses to join, those that speak another version: the first in *at. */
+static uint32_t count_versions (const pxi_agent *agent, uint32_t *at)
+{
+    uint32_t n = 0;
+    for (uint32_t i = agent->n_joins; i--;) {
+        if (!agent->joins[i].version)
+            continue;
+        *at = i;
+        n++;
+    }
+    return n;
+}
+
 /* PX_EAGAIN: nothing is decided yet. */
 static px_err joined (const pxi_agent *agent, uint32_t n)
 {
+    uint32_t at = 0, n_version = count_versions (agent, &at);
     if (agent->n_joined)
         return PX_OK;
     if (agent->duplicate)
         return PX_EDUPLICATE;
-    if (agent->n_self + agent->n_version < n)
+    if (agent->n_self + n_version < n)
         return PX_EAGAIN;
     return agent->n_self ? PX_ESELF : PX_EVERSION;
+}
+
+/* The addresses were joined in the order of their texts, before any other. */
+static px_err explain_version (const pxi_agent *agent, const char *const *texts, char *why)
+{
+    uint32_t at = 0;
+    count_versions (agent, &at);
+    return pxi_fail (PX_EVERSION, why,
+                     "%s: speaks version %u of the protocol, this peer speaks version %d: every "
+                     "peer of a cluster needs the same release",
+                     texts[at], agent->joins[at].version, PXI_WIRE_VERSION);
 }
 
 static px_err explain (const pxi_agent *agent, px_err err, const char *const *texts, uint32_t n,
                        uint64_t timeout_ns, char *why)
 {
     const char *others = n > 1 ? " (nor at the other addresses)" : "";
+    uint32_t at = 0;
     switch (err) {
     case PX_ESELF:
         return pxi_fail (err, why, "%s: this is the peer's own address: join it to another one",
@@ -369,8 +400,10 @@ static px_err explain (const pxi_agent *agent, px_err err, const char *const *te
         return pxi_fail (err, why, "the cluster has a peer named '%s' already: choose another name",
                          agent->name);
     case PX_EVERSION:
-        return pxi_fail (err, why, "%s: speaks another version of the protocol", texts[0]);
+        return explain_version (agent, texts, why);
     case PX_EAGAIN:
+        if (count_versions (agent, &at))
+            return explain_version (agent, texts, why);
         return pxi_fail (PX_ENOPEER, why, "%s: no answer in %.3g s%s: not a peer, or not admitted",
                          texts[0], (double)timeout_ns / 1e9, others);
     default:
@@ -389,8 +422,9 @@ px_err pxi_agent_wait_joined (pxi_agent *agent, const char *const *texts, uint32
     pthread_mutex_lock (&agent->lock);
     while ((err = joined (agent, n)) == PX_EAGAIN && result != ETIMEDOUT)
         result = pthread_cond_timedwait (&agent->changed, &agent->lock, &until);
+    err = explain (agent, err, texts, n, timeout_ns, why);
     pthread_mutex_unlock (&agent->lock);
-    return explain (agent, err, texts, n, timeout_ns, why);
+    return err;
 }
 
 px_err pxi_agent_wait_peers (pxi_agent *agent, uint32_t n_peers, uint64_t deadline_ns)

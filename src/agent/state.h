@@ -16,6 +16,8 @@
 
 enum {
     PXI_SEEN_MAX = 4 * PXI_VIEW_MAX, /* peers whose link and name are remembered */
+    PXI_JOINS_MAX =
+        64, /* addresses to join whose refusals are told: as many as px_peer_open () takes */
     PXI_ID_BITS = 40, /* of subtask and branch ids: the rest says which execution handed them out */
 };
 
@@ -95,6 +97,12 @@ typedef struct pxi_agent_job {
     pxi_alarm timeout;
     uint64_t redone;
 } pxi_agent_job;
+
+/* An address that this peer was told to join. */
+typedef struct pxi_join {
+    pxi_address address;
+    uint16_t version; /* of the protocol, which it has refused ours for; 0 = has not */
+} pxi_join;
 
 /* What an epoll event is about. */
 typedef enum pxi_watch_kind {
@@ -194,7 +202,9 @@ struct pxi_agent {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* Under lock. */
-    uint32_t n_peers, n_joined, n_self, n_version;
+    uint32_t n_peers, n_joined, n_self;
+    pxi_join joins[PXI_JOINS_MAX];
+    uint32_t n_joins;
     bool duplicate, drained, closing, emptied;
     uint32_t n_submitted; /* charged by px_job_submit (), until the root is done */
 };

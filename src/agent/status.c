@@ -27,6 +27,7 @@ typedef struct status_collection {
     uint32_t n_targets, n_answers;
     uint64_t from, first;
     bool reach;
+    uint16_t version; /* that one who refused ours speaks; 0 = nobody did */
     pxi_status_fn *answer;
     void *context;
 } status_collection;
@@ -97,6 +98,8 @@ static void received (void *context, pxi_link link, pxi_bytes **frames, uint32_t
     pxi_status_message status;
     px_err err =
         pxi_codec_peek_status (pxi_bytes_data (frames[0]), pxi_bytes_size (frames[0]), &status);
+    pxi_codec_peek_refusal (pxi_bytes_data (frames[0]), pxi_bytes_size (frames[0]),
+                            &collection->version);
     if (err == PX_OK && status.kind == PXI_STATUS && n_frames == 2 &&
         status.sequence - collection->first < collection->n_targets)
         take_answer (collection, (uint32_t)(status.sequence - collection->first), frames[1]);
@@ -170,7 +173,11 @@ px_err pxi_status_collect (const char *const *addresses, uint32_t n_addresses, b
     }
     if (err == PX_OK)
         collect (&collection, timeout_ns);
-    if (err == PX_OK && !collection.n_answers)
+    if (err == PX_OK && !collection.n_answers && collection.version)
+        err = pxi_fail (PX_EVERSION, why,
+                        "%s: speaks version %u of the protocol, this program speaks version %d",
+                        addresses[0], collection.version, PXI_WIRE_VERSION);
+    else if (err == PX_OK && !collection.n_answers)
         err = pxi_fail (PX_ENOPEER, why, "%s: no answer in %.3g s: not a peer, or not admitted",
                         n_addresses ? addresses[0] : "no address", (double)timeout_ns / 1e9);
     if (n_answers)

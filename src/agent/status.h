@@ -33,7 +33,7 @@ typedef void pxi_status_fn (void *context, const char *address, const char *json
  * in an answer and has an address, each once. Blocks until all have answered, at most timeout_ns.
  * *n_answers and *n_asked may be NULL. Opens and closes a link of its own: any thread, no px_peer
  * needed.
- * PX_EADDRESS, PX_ENOPEER (nobody answered: `why` names the addresses), PX_ESYSTEM, PX_ENOMEM.
+ * PX_EADDRESS, PX_ENOPEER (nobody answered: `why` names the addresses), PX_EVERSION, PX_ESYSTEM, PX_ENOMEM.
  * `why` (PX_WHY_SIZE bytes) may be NULL. */
 px_err pxi_status_collect (const char *const *addresses, uint32_t n_addresses, bool reach,
                            uint64_t timeout_ns, pxi_status_fn *answer, void *context,

@@ -52,6 +52,9 @@ const char *pxi_zmq_endpoint (const pxi_transport *transport);
 px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_link link,
                      pxi_bytes **frames, uint32_t n_frames);
 
+/* Where a link of ours leads. False: not known, or the other side opened it. */
+bool pxi_zmq_link_address (const pxi_transport *transport, pxi_link link, pxi_address *address);
+
 /* A file descriptor that polls readable when pxi_zmq_step () has something to do. */
 int pxi_zmq_fd (const pxi_transport *transport);
 /* Receive and flush: at most `budget` messages, so that the loop stays live. True = more is waiting:

@@ -401,6 +401,14 @@ px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_l
     return PX_EAGAIN;
 }
 
+bool pxi_zmq_link_address (const pxi_transport *transport, pxi_link to, pxi_address *address)
+{
+    const struct link *link = to & INBOUND ? NULL : pxi_map_pointer (&transport->by_id, to);
+    if (link)
+        *address = link->address;
+    return link != NULL;
+}
+
 /* ---- step: notices -----------------------------------------------------------------------------
  */
 

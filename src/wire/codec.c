@@ -318,19 +318,29 @@ refuse (char *why, px_err err, const char *format, ...)
     return err;
 }
 
-/* The five bytes that envelopes of all versions begin with. */
+/* False: does not begin with the five bytes that envelopes of all versions begin with. */
+static bool read_version (const uint8_t *data, size_t size, uint16_t *version)
+{
+    static const uint8_t magic[] = {(PXI_WIRE_MAGIC >> 16) & 0xff, PXI_WIRE_MAGIC >> 24};
+    if (size < PXI_WIRE_HEADER_SIZE || data[0] != PXI_WIRE_HEADER_TAG ||
+        memcmp (data + 3, magic, sizeof magic) != 0)
+        return false;
+    *version = (uint16_t)(data[1] | data[2] << 8);
+    return true;
+}
+
 static px_err check_header (const uint8_t *data, size_t size, char *why)
 {
+    uint16_t version;
     if (size > PXI_ENVELOPE_SIZE_MAX)
         return refuse (why, PX_ETOOBIG, "an envelope of %zu bytes: the limit is %d", size,
                        PXI_ENVELOPE_SIZE_MAX);
     if (size < PXI_WIRE_HEADER_SIZE)
         return refuse (why, PX_EMALFORMED, "an envelope of %zu bytes is cut short", size);
-    uint32_t word = (uint32_t)data[1] | (uint32_t)data[2] << 8 | (uint32_t)data[3] << 16 |
-                    (uint32_t)data[4] << 24;
-    if (data[0] != PXI_WIRE_HEADER_TAG || (word & 0xffff0000) != PXI_WIRE_MAGIC)
+    if (!read_version (data, size, &version))
         return refuse (why, PX_EMALFORMED, "does not begin as an envelope of peerexec does");
-    uint32_t version = word & 0xffff;
+    if (version == PXI_WIRE_REFUSAL)
+        return refuse (why, PX_EMALFORMED, "is a refusal of what this peer has not sent");
     if (version != PXI_WIRE_VERSION)
         return refuse (why, PX_EVERSION,
                        "speaks version %u of the protocol, this peer speaks version %d", version,
@@ -653,6 +663,33 @@ void pxi_codec_fini (pxi_decoded *decoded)
 {
     free (decoded->memory);
     *decoded = (pxi_decoded){0};
+}
+
+/* ---- refusals of other versions ----------------------------------------------------------------
+ */
+
+pxi_bytes *pxi_codec_encode_refusal (const void *data, size_t size)
+{
+    uint16_t version = 0;
+    bool told = read_version (data, size, &version);
+    PXI_ASSERT (told);
+    const uint8_t out[PXI_WIRE_REFUSAL_SIZE] = {
+        PXI_WIRE_HEADER_TAG,           PXI_WIRE_REFUSAL & 0xff, PXI_WIRE_REFUSAL >> 8,
+        (PXI_WIRE_MAGIC >> 16) & 0xff, PXI_WIRE_MAGIC >> 24,    PXI_WIRE_VERSION & 0xff,
+        PXI_WIRE_VERSION >> 8,         (uint8_t)version,        (uint8_t)(version >> 8),
+    };
+    return pxi_bytes_copy (out, sizeof out);
+}
+
+bool pxi_codec_peek_refusal (const void *data, size_t size, uint16_t *version)
+{
+    const uint8_t *at = data;
+    uint16_t header;
+    if (size < PXI_WIRE_REFUSAL_SIZE || !read_version (at, size, &header) ||
+        header != PXI_WIRE_REFUSAL || (at[7] | at[8] << 8) != PXI_WIRE_VERSION)
+        return false;
+    *version = (uint16_t)(at[5] | at[6] << 8);
+    return *version != PXI_WIRE_VERSION && *version != PXI_WIRE_REFUSAL;
 }
 
 /* ---- questions beside the protocol -------------------------------------------------------------

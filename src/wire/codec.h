@@ -31,6 +31,11 @@ px_err pxi_codec_decode (const void *data, size_t size, uint32_t n_payloads, pxi
                          char *why);
 void pxi_codec_fini (pxi_decoded *decoded);
 
+/* Of an envelope that was refused with PX_EVERSION: the answer to it. NULL: out of memory. */
+pxi_bytes *pxi_codec_encode_refusal (const void *data, size_t size);
+/* True: a refusal of a message of this version. *version is what its sender speaks. */
+bool pxi_codec_peek_refusal (const void *data, size_t size, uint16_t *version);
+
 /* Is it one of PX_ERRORS? Values stand on the wire. */
 bool pxi_codec_err_known (uint32_t err);
 

@@ -30,6 +30,16 @@ static void check (const pxi_message *message, uint32_t n_payloads)
 #endif
 }
 
+/* A refusal answers another version, and nothing answers a refusal. */
+static void refuse (const uint8_t *data, size_t size, px_err err)
+{
+    uint16_t version;
+    if (pxi_codec_peek_refusal (data, size, &version))
+        FUZZ_ASSERT (err == PX_EMALFORMED || err == PX_ETOOBIG, "a refusal that is answered");
+    if (err == PX_EVERSION)
+        pxi_bytes_release (pxi_codec_encode_refusal (data, size));
+}
+
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
     pxi_decoded decoded;
@@ -39,6 +49,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
         return 0;
     pxi_codec_peek_status (data + 1, size - 1, &status);
     px_err err = pxi_codec_decode (data + 1, size - 1, data[0], &decoded, why);
+    refuse (data + 1, size - 1, err);
     FUZZ_ASSERT ((err == PX_OK) == (why[0] == 0), "a refusal without a reason");
     if (err != PX_OK)
         return 0;

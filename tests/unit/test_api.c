@@ -1,6 +1,9 @@
 /* The api's own parts: chains of failures as text; and what peers say of themselves when asked. */
 #include <criterion/criterion.h>
 #include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,18 +133,30 @@ static uint32_t make_nonsense (int number, pxi_bytes **frames)
     }
 }
 
-/* Each costs a counter and nothing else; the last is in order but for its size, over the limit. */
+static void count_refusals (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
+{
+    static const uint8_t refusal[] = {0x0d, 0xff, 0xff, 0x58, 0x50, 1, 0, 99, 0};
+    int *n = context;
+    *n += n_frames == 1 && pxi_bytes_size (frames[0]) == sizeof refusal &&
+          !memcmp (pxi_bytes_data (frames[0]), refusal, sizeof refusal);
+    ignore_message (NULL, link, frames, n_frames);
+}
+
+/* Each costs a counter and nothing else; the last is in order but for its size, over the limit. Only
+ * the one of another version is answered. */
 Test (strangers, cost_a_counter, .timeout = 30)
 {
     px_peer *peer = NULL;
     char why[PX_WHY_SIZE];
     px_peer_options options = PX_PEER_OPTIONS_INIT;
+    int n_refusals = 0;
     options.input_size_max = 1000;
     cr_assert_eq (px_peer_open (&options, &peer, why), PX_OK, "%s", why);
     const pxi_transport_config config = {
         .listen = "",
         .message_size_max = 4096,
-        .events = {ignore_message, ignore_unreachable, ignore_notice}};
+        .events = {count_refusals, ignore_unreachable, ignore_notice},
+        .context = &n_refusals};
     pxi_transport *transport = NULL;
     pxi_address address;
     cr_assert_eq (pxi_zmq_new (&config, &transport, why), PX_OK);
@@ -162,8 +177,86 @@ Test (strangers, cost_a_counter, .timeout = 30)
         }
         cr_assert_eq (stats.messages_refused, (uint64_t)number + 1);
     }
+    cr_assert_eq (n_refusals, 1);
     pxi_zmq_free (&transport);
     px_peer_close (&peer, 0);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- versions --------------------------------------------------------------------------------- */
+
+/* A peer of version 2 as far as can be: it answers everything with a refusal. */
+typedef struct newer {
+    pxi_transport *transport;
+    pthread_t thread;
+    atomic_bool over;
+} newer;
+
+static void refuse_all (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
+{
+    static const uint8_t refusal[] = {0x0d, 0xff, 0xff, 0x58, 0x50, 2, 0, 1, 0};
+    newer *peer = context;
+    pxi_bytes *answer = pxi_bytes_copy (refusal, sizeof refusal);
+    ignore_message (NULL, link, frames, n_frames);
+    pxi_zmq_send (peer->transport, NULL, link, &answer, 1);
+}
+
+static void *serve_newer (void *argument)
+{
+    newer *peer = argument;
+    struct pollfd polled = {.fd = pxi_zmq_fd (peer->transport), .events = POLLIN};
+    while (!atomic_load (&peer->over)) {
+        while (pxi_zmq_step (peer->transport, 16))
+            continue;
+        poll (&polled, 1, 20);
+    }
+    return NULL;
+}
+
+static void begin_newer (newer *peer)
+{
+    const pxi_transport_config config = {.listen = "tcp://127.0.0.1:*",
+                                         .message_size_max = 4096,
+                                         .events = {refuse_all, ignore_unreachable, ignore_notice},
+                                         .context = peer};
+    cr_assert_eq (pxi_zmq_new (&config, &peer->transport, NULL), PX_OK);
+    atomic_init (&peer->over, false);
+    cr_assert_eq (pthread_create (&peer->thread, NULL, serve_newer, peer), 0);
+}
+
+static void end_newer (newer *peer)
+{
+    atomic_store (&peer->over, true);
+    pthread_join (peer->thread, NULL);
+    pxi_zmq_free (&peer->transport);
+}
+
+Test (versions, that_differ_are_told_to_who_joins_and_to_who_asks, .timeout = 30)
+{
+    newer other;
+    px_peer *peer = NULL, *good = NULL;
+    char why[PX_WHY_SIZE], begin[200], *json = NULL;
+    begin_newer (&other);
+    const char *address = pxi_zmq_endpoint (other.transport);
+    snprintf (begin, sizeof begin,
+              "%s: speaks version 2 of the protocol, this peer speaks version 1: ", address);
+    const char *join[] = {address, NULL, NULL};
+    px_peer_options options = PX_PEER_OPTIONS_INIT;
+    options.join = join;
+    options.join_timeout_ns = 20 * SECOND; /* it need not be waited for */
+    cr_assert_eq (px_peer_open (&options, &peer, why), PX_EVERSION, "%s", why);
+    cr_assert_eq (strncmp (why, begin, strlen (begin)), 0, "%s", why);
+    cr_assert_eq (pxi_status_ask (address, SECOND, &json, why), PX_EVERSION);
+    cr_assert_not_null (strstr (why, "speaks version 2"), "%s", why);
+    options.join = NULL;
+    cr_assert_eq (px_peer_open (&options, &good, why), PX_OK);
+    join[1] = px_peer_address (good);
+    options.join = join;
+    cr_assert_eq (px_peer_open (&options, &peer, why), PX_OK, "one that answers is enough: %s",
+                  why);
+    px_peer_close (&peer, 0);
+    px_peer_close (&good, 0);
+    end_newer (&other);
     TEST_NO_LEAKS ();
 }
 

@@ -277,6 +277,29 @@ Test (wire, another_version_is_told_from_garbage)
     TEST_NO_LEAKS ();
 }
 
+/* Laid out for all time: these bytes may never change. */
+Test (wire, a_refusal_can_be_read_by_every_version)
+{
+    static const uint8_t newer[] = {0x0d, 0x02, 0x01, 0x58, 0x50, 0xff, 0x00},
+                         expected[] = {0x0d, 0xff, 0xff, 0x58, 0x50, 0x01, 0x00, 0x02, 0x01},
+                         theirs[] = {0x0d, 0xff, 0xff, 0x58, 0x50, 0x02, 0x01, 0x01, 0x00, 0x77};
+    uint16_t version = 0;
+    pxi_decoded decoded;
+    pxi_bytes *bytes = pxi_codec_encode_refusal (newer, sizeof newer);
+    cr_assert_eq (pxi_bytes_size (bytes), sizeof expected);
+    cr_expect_arr_eq ((const uint8_t *)pxi_bytes_data (bytes), expected, sizeof expected);
+    cr_expect_not (pxi_codec_peek_refusal (expected, sizeof expected, &version), "not of ours");
+    cr_expect_eq (pxi_codec_decode (expected, sizeof expected, 0, &decoded, NULL), PX_EMALFORMED,
+                  "a refusal is never refused as a version");
+    cr_expect (pxi_codec_peek_refusal (theirs, sizeof theirs, &version), "more may follow");
+    cr_expect_eq (version, 0x102);
+    for (size_t size = 0; size < PXI_WIRE_REFUSAL_SIZE; size++)
+        cr_expect_not (pxi_codec_peek_refusal (theirs, size, &version), "cut to %zu", size);
+    cr_expect_not (pxi_codec_peek_refusal (newer, sizeof newer, &version));
+    pxi_bytes_release (bytes);
+    TEST_NO_LEAKS ();
+}
+
 Test (wire, a_version_stated_twice_is_refused)
 {
     uint32_t n_payloads;
