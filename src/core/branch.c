@@ -72,7 +72,20 @@ static void branch_free_if_empty (pxi_core *core, pxi_branch *branch)
     pxi_core_release (core, branch, sizeof *branch);
 }
 
-pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *taken)
+/* The executor has it again, with what is known of it. */
+static void hand_back (pxi_core *core, pxi_job *job, pxi_key key, uint64_t branch, uint32_t crashes)
+{
+    pxi_action *action = pxi_core_act (core, PXI_DO_GIVE_BACK);
+    action->job = job->id;
+    action->subtask = key.subtask;
+    action->branch = branch;
+    action->attempts = key.attempt;
+    action->crashes = crashes;
+    job->surplus += job->surplus == 0;
+    core->seek_pending = true;
+}
+
+static pxi_subtask *subtask_new (pxi_core *core, pxi_job *job, const pxi_taken *taken)
 {
     pxi_branch *branch = branch_ensure (core, job, taken);
     if (!branch)
@@ -83,15 +96,28 @@ pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *
         branch_free_if_empty (core, branch);
         return NULL;
     }
-    subtask->id = taken->subtask;
     subtask->branch = branch;
+    return subtask;
+}
+
+/* NULL: out of memory; the executor has it again. */
+pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *taken)
+{
+    pxi_key key = {taken->subtask, taken->attempts};
+    pxi_subtask *subtask = subtask_new (core, job, taken);
+    if (!subtask) {
+        hand_back (core, job, key, taken->branch, taken->crashes);
+        pxi_core_forget (core, taken->attempt.blob);
+        return NULL;
+    }
+    subtask->id = taken->subtask;
     subtask->job = job;
     subtask->spec = taken->attempt;
-    subtask->spec.key = (pxi_key){taken->subtask, taken->attempts};
+    subtask->spec.key = key;
     subtask->crashes = taken->crashes;
     pxi_list_init (&subtask->attempts);
     pxi_list_init (&subtask->in_retry);
-    pxi_list_add_last (&branch->subtasks, &subtask->in_branch);
+    pxi_list_add_last (&subtask->branch->subtasks, &subtask->in_branch);
     pxi_list_add_last (&job->subtasks, &subtask->in_job);
     core->n_subtasks++;
     return subtask;
@@ -234,14 +260,7 @@ static void cancel_all_attempts (pxi_core *core, pxi_subtask *subtask, bool extr
 void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
 {
     PXI_ASSERT (pxi_list_is_empty (&subtask->attempts));
-    pxi_action *action = pxi_core_act (core, PXI_DO_GIVE_BACK);
-    action->job = subtask->job->id;
-    action->subtask = subtask->id;
-    action->branch = subtask->branch->id;
-    action->attempts = subtask->spec.key.attempt;
-    action->crashes = subtask->crashes;
-    subtask->job->surplus += subtask->job->surplus == 0;
-    core->seek_pending = true;
+    hand_back (core, subtask->job, subtask->spec.key, subtask->branch->id, subtask->crashes);
     subtask_free (core, subtask);
 }
 
