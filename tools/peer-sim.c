@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "common/carrier.h"
 #include "sim/swarm.h"
 
 enum { EXIT_FINE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
@@ -429,6 +430,7 @@ static void describe (described_t *world, const options_t *options, uint64_t see
     config->known = options->peers - 1 < KNOWN_MAX ? options->peers - 1 : KNOWN_MAX;
     pxi_fault_rates rates = {.until_ns = faults_until_ns (options, world->jobs),
                              .pause_max_ns = 8 * PXI_SECOND,
+                             .down_min_ns = 10 * PXI_MS,
                              .down_max_ns = 10 * PXI_SECOND};
     memcpy (rates.n, options->faults, sizeof rates.n);
     uint8_t *spared = array (options->peers, 1);
@@ -572,6 +574,11 @@ static bool play (const options_t *options, uint64_t seed, FILE *trace, char **a
     config.sink_context = trace;
     config.network_lines = options->messages;
     config.unchecked = options->unchecked;
+    carrier_t carrier = {0};
+    if (config.damage_ppm) {
+        config.carry = carrier_carry;
+        config.carry_context = &carrier;
+    }
     uint64_t from_ns = pxi_clock_ns ();
     pxi_world *world = pxi_world_new (&config);
     if (!world) {
@@ -594,6 +601,7 @@ static bool play (const options_t *options, uint64_t seed, FILE *trace, char **a
     if (!fine)
         print_failure (options, seed, &report, argv);
     pxi_world_free (&world);
+    carrier_fini (&carrier);
     pxi_swarm_fini (&swarm);
     free (described.peers);
     free (described.jobs);

@@ -40,7 +40,7 @@ enum {
 
 void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *format, ...)
 {
-    if (world->verdict != PXI_VERDICT_FINE)
+    if (world->verdict != PXI_VERDICT_FINE || world->corrupted)
         return;
     char text[512];
     va_list arguments;
@@ -77,7 +77,7 @@ void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *actio
         return;
     }
     bool same = payload->hash == job->serial.hash && action->result == job->serial.result;
-    if (!same && job->config->crash_times < PXI_CRASHES_MAX)
+    if (!same && job->config->crash_times < PXI_CRASHES_MAX && !world->falsified)
         pxi_check_broken (world, peer,
                           "answer: job j%u gives %016llx (%d), serial gives %016llx (%d)",
                           job->index + 1, (unsigned long long)payload->hash, action->result,
@@ -91,7 +91,7 @@ static bool knows_newer (const pxi_sim_peer *peer, const pxi_message *message)
 {
     pxi_peer_look *looks = peer->world->peer_looks;
     bool newer = false;
-    uint32_t n = pxi_core_peers (peer->core, peer->world->time.now_ns, looks, PXI_VIEW_MAX);
+    uint32_t n = pxi_core_peers (peer->core, pxi_sim_peer_now_ns (peer), looks, PXI_VIEW_MAX);
     for (uint32_t i = 0; i < n; i++)
         newer |= looks[i].record.id == message->from &&
                  looks[i].record.incarnation > message->from_incarnation;
@@ -115,7 +115,7 @@ static void see_leases_lapse (pxi_sim_peer *peer)
     PXI_LIST_EACH_SAFE (link, &peer->leases)
     {
         pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
-        if (lease->until_ns > peer->world->time.now_ns)
+        if (lease->until_ns > pxi_sim_peer_now_ns (peer))
             continue;
         pxi_list_remove (&lease->in_peer);
         free (lease);
@@ -174,7 +174,7 @@ static void see_reserved (pxi_sim_peer *peer, const pxi_message *probe)
         if (same)
             break;
     }
-    uint64_t until_ns = peer->world->time.now_ns + RESERVED_FOR_NS;
+    uint64_t until_ns = pxi_sim_peer_now_ns (peer) + RESERVED_FOR_NS;
     *place = (pxi_sim_reserved){probe->from, probe->probe, until_ns, probe->job};
 }
 
@@ -187,7 +187,7 @@ static void check_reserved (pxi_sim_peer *peer, const pxi_event *event, const px
     for (uint32_t i = 0; i < SIM_RESERVED_MAX; i++) {
         pxi_sim_reserved *one = &peer->reserved[i];
         if (one->master != offer->to || one->probe != offer->probe ||
-            one->until_ns < peer->world->time.now_ns)
+            one->until_ns < pxi_sim_peer_now_ns (peer))
             continue;
         one->until_ns = 0;
         return;
@@ -219,7 +219,7 @@ static void see_offers (pxi_sim_peer *peer, const pxi_actions *actions)
         PXI_ASSERT (lease);
         lease->lease = message->lease;
         lease->n_slots = message->n_slots;
-        lease->until_ns = peer->world->time.now_ns + message->duration_ns;
+        lease->until_ns = pxi_sim_peer_now_ns (peer) + message->duration_ns;
         pxi_list_add_last (&peer->leases, &lease->in_peer);
     }
 }
@@ -626,7 +626,7 @@ static void add_subtask (void *context, uint64_t subtask, uint64_t branch)
 static void add_peer (pxi_reasons *reasons, const pxi_sim_peer *peer)
 {
     char why[256];
-    pxi_core_why (peer->core, peer->world->time.now_ns, why, sizeof why);
+    pxi_core_why (peer->core, pxi_sim_peer_now_ns (peer), why, sizeof why);
     add_reason (reasons, "\n  %s: %s", peer->name, why);
     PXI_LIST_EACH (link, &peer->executors)
     {
@@ -643,6 +643,8 @@ static void add_peer (pxi_reasons *reasons, const pxi_sim_peer *peer)
 void pxi_check_stuck (pxi_world *world)
 {
     pxi_reasons reasons = {world, 0};
+    if (world->corrupted)
+        return;
     world->verdict = PXI_VERDICT_STUCK;
     add_reason (&reasons, "at %.3f s, %u of %u jobs not over though all was calm for %.3f s",
                 (double)world->time.now_ns / (double)PXI_SECOND,

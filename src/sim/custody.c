@@ -50,7 +50,7 @@ static bool is_new_self (const pxi_sim_peer *peer, const pxi_message *message)
     if (message->from_incarnation < 2 || message->from == peer->id || message->to != peer->id ||
         message->to_incarnation != peer->incarnation)
         return false;
-    uint32_t n = pxi_core_peers (peer->core, peer->world->time.now_ns, looks, PXI_VIEW_MAX);
+    uint32_t n = pxi_core_peers (peer->core, pxi_sim_peer_now_ns (peer), looks, PXI_VIEW_MAX);
     for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++) {
         if (looks[i].record.id == message->from)
             return looks[i].record.incarnation < message->from_incarnation;
@@ -123,8 +123,11 @@ static void check_result (pxi_sim_peer *peer, const pxi_message *message,
                           const pxi_actions *actions)
 {
     pxi_custody *custody = &peer->world->custody;
-    if (holds (custody->before, custody->n_before, message->from, message->key))
+    if (holds (custody->before, custody->n_before, message->from, message->key)) {
+        /* Only an invented one has no payload: this time it was the liar's own attempt. */
+        peer->world->falsified |= message->result == PXI_RESULT_OK && !message->blob;
         return;
+    }
     for (uint32_t i = 0; i < actions->n; i++) {
         const pxi_action *action = &actions->items[i];
         bool outcome =

@@ -69,7 +69,8 @@ static bool draw_one (const pxi_fault_rates *rates, pxi_fault_kind kind, uint32_
                                    : (uint32_t)pxi_prng_below (prng, n_peers);
     uint64_t max_ns = kind == PXI_FAULT_CRASH || kind == PXI_FAULT_DRAIN ? rates->down_max_ns
                                                                          : rates->pause_max_ns;
-    fault->duration_ns = spread_ns (prng, 10 * PXI_MS, max_ns);
+    uint64_t min_ns = kind == PXI_FAULT_CRASH ? rates->down_min_ns : 10 * PXI_MS;
+    fault->duration_ns = spread_ns (prng, min_ns, max_ns);
     if (kind == PXI_FAULT_CRASH && pxi_prng_chance (prng, 300000))
         fault->duration_ns = 0;
     return fault->peer != UINT32_MAX;

@@ -20,7 +20,9 @@
     X (HOST_BUSY, "host-busy") /* a peer's owner says "not now" */                                 \
     X (CANCEL, "cancel")       /* job `peer` is cancelled */                                       \
     X (SPIKE, "spike")         /* the whole network is slower by `factor` */                       \
-    X (START, "start")         /* a peer that was not there joins */
+    X (START, "start")         /* a peer that was not there joins */                               \
+    X (SLOW_LINK, "slow-link") /* a peer's messages take `factor` times as long; way as above */   \
+    X (MASS_JOIN, "mass-join") /* all that are not there join at once */
 
 typedef enum pxi_fault_kind {
 #define PXI_FAULTS_ENUM(name, text) PXI_FAULT_##name,
@@ -42,7 +44,7 @@ bool pxi_fault_by_name (const char *name, pxi_fault_kind *kind);
 typedef struct pxi_fault_rates {
     uint32_t n[PXI_FAULT_KINDS]; /* events of each kind in the world's life */
     uint64_t until_ns;           /* they begin before */
-    uint64_t pause_max_ns, down_max_ns;
+    uint64_t pause_max_ns, down_min_ns, down_max_ns;
 } pxi_fault_rates;
 
 /* Sorted by time; the caller frees. `spared[peer]`: not crashed, drained, nor are its executors killed. */

@@ -21,6 +21,9 @@ typedef struct pxi_network_config {
                              their link, as on a stream */
     uint32_t spike_ppm; /* messages that are late by up to spike_ns */
     uint64_t spike_ns;
+    /* A link carries so much, and holds so much that waits for it; 0 = any amount. More is refused, as the
+       agent's bounded outbox does. */
+    uint64_t bytes_per_s, queue_bytes;
 } pxi_network_config;
 
 enum { PXI_PARTITIONS_MAX = 8 };
@@ -36,15 +39,25 @@ typedef struct pxi_network {
     pxi_prng prng;
     uint32_t n_peers;
     pxi_partition partitions[PXI_PARTITIONS_MAX];
+    uint32_t *slow_out, *slow_in; /* per peer: its messages take so many times as long */
+    uint32_t spike_factor;        /* everybody's do until then */
+    uint64_t spike_until_ns;
+    bool uneven;     /* delays may differ: the order of a link has to be kept */
     pxi_map last_at; /* link -> when its latest arrives; unused while the delay is constant */
-    uint64_t n_sent, n_lost, n_cut, n_duplicated, n_late;
+    pxi_map free_at; /* link -> when what waits for it has gone; unused without a rate */
+    uint64_t n_sent, n_lost, n_cut, n_full, n_duplicated, n_late;
 } pxi_network;
 
 void pxi_network_init (pxi_network *network, const pxi_network_config *config, uint32_t n_peers,
                        uint64_t seed);
 void pxi_network_fini (pxi_network *network);
 
-typedef enum pxi_route_kind { PXI_ROUTE_SENT, PXI_ROUTE_LOST, PXI_ROUTE_CUT } pxi_route_kind;
+typedef enum pxi_route_kind {
+    PXI_ROUTE_SENT,
+    PXI_ROUTE_LOST,
+    PXI_ROUTE_CUT,
+    PXI_ROUTE_FULL, /* its sender knows */
+} pxi_route_kind;
 
 typedef struct pxi_route {
     pxi_route_kind kind;
@@ -52,7 +65,11 @@ typedef struct pxi_route {
     uint64_t at_ns[2]; /* of their arrivals */
 } pxi_route;
 
-pxi_route pxi_network_route (pxi_network *network, uint32_t from, uint32_t to, uint64_t now_ns);
+pxi_route pxi_network_route (pxi_network *network, uint32_t from, uint32_t to, uint64_t now_ns,
+                             uint64_t size_bytes);
+/* From now on messages from (out) or to (in) this peer take `factor` times as long; 1 = as usual. */
+void pxi_network_slow (pxi_network *network, uint32_t peer, bool out, bool in, uint32_t factor);
+void pxi_network_spike (pxi_network *network, uint32_t factor, uint64_t until_ns);
 
 /* Cut off `side` (n_peers bytes, copied). Returns its number; PXI_PARTITIONS_MAX = too many. */
 uint32_t pxi_network_cut (pxi_network *network, const uint8_t *side, bool cut_out, bool cut_in);

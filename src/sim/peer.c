@@ -35,6 +35,33 @@ uint64_t pxi_sim_peer_own_ns (const pxi_sim_peer *peer)
     return now_ns - (peer->frozen_ns - to_come_ns);
 }
 
+/* A clock that runs at a rate of its own: t + t x ppm / 1,000,000. */
+static uint64_t local_ns (const pxi_sim_peer *peer, uint64_t world_ns)
+{
+    int64_t ppm = peer->world->config.peers[peer->index].clock_ppm;
+    return world_ns + (uint64_t)((int64_t)(world_ns / 1000) * ppm / 1000);
+}
+
+/* The first instant at which its clock says so. */
+static uint64_t world_ns (const pxi_sim_peer *peer, uint64_t wanted_ns)
+{
+    int64_t ppm = peer->world->config.peers[peer->index].clock_ppm;
+    if (!ppm)
+        return wanted_ns;
+    uint64_t rate = (uint64_t)(1000000 + ppm);
+    uint64_t at_ns = wanted_ns / rate * 1000000 + wanted_ns % rate * 1000000 / rate;
+    while (at_ns && local_ns (peer, at_ns - 1) >= wanted_ns)
+        at_ns--;
+    while (local_ns (peer, at_ns) < wanted_ns)
+        at_ns++;
+    return at_ns;
+}
+
+uint64_t pxi_sim_peer_now_ns (const pxi_sim_peer *peer)
+{
+    return local_ns (peer, peer->world->time.now_ns);
+}
+
 /* ---- the port of its executors ---------------------------------------------------------------- */
 
 static uint64_t blob_put (pxi_sim_peer *peer, const pxi_payload *payload)
@@ -211,6 +238,16 @@ void pxi_sim_peer_die (pxi_sim_peer *peer)
 
 /* ---- actions ---------------------------------------------------------------------------------- */
 
+/* The agent's word about a full outbox: after what the executors have said so far. */
+void pxi_sim_peer_unreachable (pxi_sim_peer *peer, const pxi_sim_peer *other)
+{
+    struct queued *queued = calloc (1, sizeof *queued);
+    PXI_ASSERT (queued);
+    queued->event = (pxi_event){.kind = PXI_EV_UNREACHABLE, .peer = other->id};
+    queued->at_ns = peer->last_notice_ns;
+    pxi_list_add_last (&peer->notices, &queued->in_peer);
+}
+
 static void take_from_nobody (pxi_sim_peer *peer, const pxi_action *action)
 {
     struct queued *queued = calloc (1, sizeof *queued);
@@ -349,7 +386,7 @@ static void step (pxi_sim_peer *peer, const pxi_event *event)
     pxi_actions actions;
     pxi_check_before before;
     pxi_event now = *event;
-    now.now_ns = world->time.now_ns;
+    now.now_ns = pxi_sim_peer_now_ns (peer);
     world->n_events++;
     if (!world->config.unchecked)
         pxi_check_before_step (peer, &now, &before);
@@ -365,6 +402,19 @@ static void go_if_over (pxi_sim_peer *peer)
 {
     if (peer->drained || peer->doomed)
         pxi_sim_peer_stop (peer);
+}
+
+static void set_wake (pxi_sim_peer *peer)
+{
+    pxi_time *time = &peer->world->time;
+    uint64_t wake_ns = pxi_core_wake_ns (peer->core);
+    if (wake_ns == UINT64_MAX) {
+        pxi_alarm_clear (time, &peer->wake);
+        return;
+    }
+    wake_ns = world_ns (peer, wake_ns);
+    if (!pxi_heap_holds (&peer->wake.node) || peer->wake.node.deadline != wake_ns)
+        pxi_alarm_set (time, &peer->wake, PXI_ALARM_WAKE, peer, wake_ns);
 }
 
 void pxi_sim_peer_notices_due (pxi_sim_peer *peer)
@@ -393,11 +443,7 @@ void pxi_sim_peer_notices_due (pxi_sim_peer *peer)
         if (!world->config.unchecked && world->verdict == PXI_VERDICT_FINE)
             pxi_check_turn (peer);
     }
-    uint64_t wake_ns = pxi_core_wake_ns (peer->core);
-    if (wake_ns == UINT64_MAX)
-        pxi_alarm_clear (&world->time, &peer->wake);
-    else if (!pxi_heap_holds (&peer->wake.node) || peer->wake.node.deadline != wake_ns)
-        pxi_alarm_set (&world->time, &peer->wake, PXI_ALARM_WAKE, peer, wake_ns);
+    set_wake (peer);
     go_if_over (peer);
 }
 
@@ -418,8 +464,14 @@ void pxi_sim_peer_tick (pxi_sim_peer *peer)
 
 void pxi_sim_peer_deliver (pxi_sim_peer *peer, pxi_parcel *parcel)
 {
-    if (peer->up && peer->paused_until_ns) {
+    uint32_t held_max = peer->world->calm ? 0 : peer->world->config.held_max;
+    if (peer->up && peer->paused_until_ns && (!held_max || peer->n_held < held_max)) {
         pxi_list_add_last (&peer->held, &parcel->in_held);
+        peer->n_held++;
+        return;
+    }
+    if (peer->paused_until_ns) { /* its queue is full */
+        free (parcel);
         return;
     }
     if (peer->up) {
@@ -464,6 +516,7 @@ void pxi_sim_peer_resume (pxi_sim_peer *peer)
     for (pxi_list *link; peer->up && (link = pxi_list_first (&peer->held));) {
         pxi_parcel *parcel = PXI_LIST_ENTRY (link, pxi_parcel, in_held);
         pxi_list_remove (&parcel->in_held);
+        peer->n_held--;
         pxi_sim_peer_deliver (peer, parcel);
     }
     if (peer->up)
@@ -564,7 +617,7 @@ void pxi_sim_peer_start (pxi_sim_peer *peer)
     pxi_core_config config = world->config.core;
     config.self = record_of (peer);
     config.seed = pxi_prng_next (&peer->prng);
-    config.now_ns = world->time.now_ns;
+    config.now_ns = pxi_sim_peer_now_ns (peer);
     peer->core = pxi_core_new (&config);
     PXI_ASSERT (peer->core);
     if (pxi_world_hears (world))
@@ -572,6 +625,7 @@ void pxi_sim_peer_start (pxi_sim_peer *peer)
     peer->up = true;
     peer->leaving = peer->drained = peer->doomed = false;
     peer->next_id = 1;
+    peer->n_held = 0;
     peer->last_notice_ns = world->time.now_ns;
     join_somebody (peer);
     if (world->config.known)

@@ -30,7 +30,7 @@ typedef struct pxi_sim_lease {
 } pxi_sim_lease;
 
 /* What a peer keeps, and as many that it has let go of unseen. */
-enum { SIM_RESERVED_MAX = 2 * PXI_RESERVATIONS_MAX };
+enum { SIM_RESERVED_MAX = 2 * PXI_RESERVATIONS_MAX, SIM_KEPT_MAX = 16 };
 
 /* A reservation that the checker saw being promised. */
 typedef struct pxi_sim_reserved {
@@ -47,7 +47,8 @@ struct pxi_sim_peer {
     pxi_core *core;
     pxi_prng prng;
     pxi_alarm wake, resume, notice_alarm;
-    pxi_list held;    /* parcels that came during a pause */
+    pxi_list held; /* parcels that came during a pause */
+    uint32_t n_held;
     pxi_list notices; /* for the core, in order */
     uint64_t last_notice_ns;
     pxi_list executors;
@@ -58,6 +59,7 @@ struct pxi_sim_peer {
     pxi_sim_reserved reserved[SIM_RESERVED_MAX]; /* check: the latest */
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
     px_stats former;  /* of former selves */
+    struct pxi_parcel *kept[SIM_KEPT_MAX]; /* by a liar that replays */
 };
 
 typedef enum pxi_sim_job_state {
@@ -83,6 +85,7 @@ typedef struct pxi_parcel { /* a message on its way, with its payloads */
     pxi_alarm alarm;
     pxi_list in_held;
     uint32_t from, to;
+    size_t size; /* of this piece of memory */
     pxi_message message;
     uint32_t n_payloads;
     pxi_payload *payloads; /* of attempts, or of the result */
@@ -106,8 +109,11 @@ struct pxi_world {
     pxi_sim_job *jobs;
     pxi_alarm fault_alarm, sweep_alarm;
     uint32_t next_fault;
-    uint64_t spike_until_ns, spike_factor;
     uint64_t last_arrival_ns; /* of what was sent before all was calm */
+    uint64_t slowest_ns;      /* the longest way of a message so far */
+    pxi_prng damage_prng;
+    uint64_t n_damaged;
+    bool corrupted, falsified; /* see the report; a liar changed a result */
     uint32_t n_jobs_over;
     bool calm, gone_wrong;
     pxi_verdict verdict;
@@ -131,7 +137,19 @@ void pxi_world_say (pxi_world *world, const char *who, const char *format, ...)
 bool pxi_world_hears (const pxi_world *world);
 pxi_sim_job *pxi_world_job_find (pxi_world *world, pxi_job_id id);
 void pxi_world_job_over (pxi_world *world, pxi_sim_job *job, pxi_sim_job_state state);
+
+/* ---- mail.c ----------------------------------------------------------------------------------- */
+
 void pxi_world_send (pxi_world *world, pxi_sim_peer *from, const pxi_action *action);
+/* NULL: it does not survive its way. */
+pxi_parcel *pxi_mail_wrap (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_message *message);
+pxi_parcel *pxi_mail_copy (const pxi_parcel *parcel);
+void pxi_mail_post (pxi_world *world, pxi_parcel *parcel); /* takes it; NULL is fine */
+
+/* ---- liar.c ----------------------------------------------------------------------------------- */
+
+void pxi_liar_send (pxi_sim_peer *from, pxi_sim_peer *to, const pxi_message *message);
+void pxi_liar_forget (pxi_sim_peer *peer);
 
 /* ---- peer.c ----------------------------------------------------------------------------------- */
 
@@ -149,6 +167,9 @@ void pxi_sim_peer_die (pxi_sim_peer *peer);                     /* its executors
 pxi_sim_executor *pxi_sim_peer_executor (const pxi_sim_peer *peer, pxi_job_id job);
 /* Time that has passed for it: the clock less its pauses. */
 uint64_t pxi_sim_peer_own_ns (const pxi_sim_peer *peer);
+/* What its clock says. */
+uint64_t pxi_sim_peer_now_ns (const pxi_sim_peer *peer);
+void pxi_sim_peer_unreachable (pxi_sim_peer *peer, const pxi_sim_peer *other); /* a full queue */
 pxi_address pxi_sim_peer_address (uint32_t index);
 
 /* ---- check.c ---------------------------------------------------------------------------------- */

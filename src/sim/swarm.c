@@ -8,6 +8,7 @@
 #include "base/assert.h"
 
 #define NODES_MAX 10000
+#define CLOCK_PPM_MAX 500
 #define WORK_MAX_NS                                                                                \
     (300 * PXI_SECOND) /* of one job: what a tree may hold before it is made smaller */
 #define TASK_MAX_NS (4 * PXI_SECOND) /* mean of a leaf */
@@ -123,7 +124,7 @@ static void make_last (pxi_tree *tree, uint64_t work_ns, pxi_serial *serial)
     }
 }
 
-static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, bool crashing)
+static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, pxi_prng *more, bool crashing)
 {
     pxi_world_config *config = &swarm->config;
     uint64_t n_slots = 0;
@@ -143,6 +144,8 @@ static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, bool crashing)
         swarm->work_ns += serial.work_ns / n_slots;
         if (crashing) {
             job->crash_times = (uint32_t)between (prng, 1, 2);
+            if (one_in (more, 3))
+                job->crash_times = UINT32_MAX;
             job->crash_pick = pxi_prng_below (prng, serial.n_nodes);
         }
     }
@@ -197,7 +200,16 @@ static void count_of (pxi_fault_rates *rates, pxi_prng *prng, pxi_fault_kind kin
         rates->n[kind] = (uint32_t)between (prng, 1, max);
 }
 
-static void draw_faults (pxi_swarm *swarm, pxi_prng *prng)
+/* Peer 0 is whom the others join. */
+static bool is_root (const pxi_swarm *swarm, uint32_t peer)
+{
+    bool root = peer == 0;
+    for (uint32_t i = 0; i < swarm->config.n_jobs; i++)
+        root = root || swarm->jobs[i].peer == peer;
+    return root;
+}
+
+static void draw_faults (pxi_swarm *swarm, pxi_prng *prng, pxi_prng *more)
 {
     pxi_world_config *config = &swarm->config;
     uint8_t spared[PXI_SWARM_PEERS_MAX] = {0};
@@ -208,6 +220,7 @@ static void draw_faults (pxi_swarm *swarm, pxi_prng *prng)
     pxi_fault_rates rates = {
         .until_ns = config->calm_ns,
         .pause_max_ns = one_in (prng, 4) ? 60 * PXI_SECOND : 8 * PXI_SECOND,
+        .down_min_ns = 10 * PXI_MS,
         .down_max_ns = 10 * PXI_SECOND,
     };
     count_of (&rates, prng, PXI_FAULT_CRASH, 2, 6);
@@ -221,27 +234,80 @@ static void draw_faults (pxi_swarm *swarm, pxi_prng *prng)
     count_of (&rates, prng, PXI_FAULT_CANCEL, 6, 2);
     count_of (&rates, prng, PXI_FAULT_SPIKE, 4, 3);
     count_of (&rates, prng, PXI_FAULT_START, 1, 12);
+    count_of (&rates, more, PXI_FAULT_SLOW_LINK, 4, 4);
+    count_of (&rates, more, PXI_FAULT_MASS_JOIN, 3, 1);
+    if (one_in (more, 8)) { /* churn */
+        rates.n[PXI_FAULT_CRASH] = (uint32_t)between (more, 10, 40);
+        rates.down_min_ns = PXI_MS;
+        rates.down_max_ns = PXI_SECOND;
+    }
     swarm->faults = pxi_faults_draw (&rates, config->n_peers, config->n_jobs, spared,
                                      pxi_prng_next (prng), &config->n_faults);
     config->faults = swarm->faults;
 }
 
+static uint64_t largest_input (const pxi_swarm *swarm)
+{
+    uint64_t largest_bytes = 1;
+    for (uint32_t i = 0; i < swarm->config.n_jobs; i++) {
+        uint32_t size_bytes = swarm->jobs[i].tree.size_max;
+        largest_bytes = size_bytes > largest_bytes ? size_bytes : largest_bytes;
+    }
+    return largest_bytes;
+}
+
+static void draw_links (pxi_swarm *swarm, pxi_prng *more)
+{
+    pxi_network_config *network = &swarm->config.network;
+    if (one_in (more, 4)) {
+        /* What one dispatch holds has to pass within the time of detection: behind it the handshakes wait. */
+        network->bytes_per_s = largest_input (swarm) * between (more, 300, 30000);
+        network->queue_bytes = one_in (more, 3) ? 0 : 1000 * magnitude (more, 3);
+    }
+    if (one_in (more, 4))
+        swarm->config.damage_ppm = (uint32_t)(10 * magnitude (more, 3));
+    if (one_in (more, 4))
+        swarm->config.held_max = (uint32_t)magnitude (more, 2);
+}
+
+/* Peers that are not what they should be: clocks, liars, and who will be gone for good. */
+static void draw_odd_peers (pxi_swarm *swarm, pxi_prng *more)
+{
+    bool skewed = one_in (more, 3), lying = one_in (more, 8), left = one_in (more, 4);
+    bool mass = one_in (more, 12);
+    for (uint32_t i = 0; i < swarm->config.n_peers; i++) {
+        pxi_world_peer *peer = &swarm->peers[i];
+        if (skewed)
+            peer->clock_ppm = (int32_t)between (more, 0, 2 * CLOCK_PPM_MAX) - CLOCK_PPM_MAX;
+        if (lying && i > 0 && one_in (more, 3))
+            peer->liar = (pxi_liar)between (more, 1, PXI_LIARS - 1);
+        if (left && !is_root (swarm, i) && one_in (more, 3))
+            peer->left_behind = true;
+        if (mass && !is_root (swarm, i))
+            peer->absent = true;
+    }
+}
+
 void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
 {
-    pxi_prng prng;
+    pxi_prng prng, more; /* what was thought of later is drawn apart: it changes nothing else */
+    pxi_prng_init (&more, pxi_mix64 (seed ^ UINT64_C (0x6d6f7265)));
     *swarm = (pxi_swarm){.config = pxi_world_config_default ()};
     pxi_prng_init (&prng, pxi_mix64 (seed ^ UINT64_C (0x737761726d)));
     swarm->config.seed = seed;
     bool faults = !one_in (&prng, 8), crashing = one_in (&prng, 6);
     draw_peers (swarm, &prng);
-    draw_jobs (swarm, &prng, crashing);
+    draw_jobs (swarm, &prng, &more, crashing);
     draw_network (&swarm->config.network, &prng, faults);
     draw_core (&swarm->config.core, &prng);
     swarm->config.calm_ns = PXI_SECOND + swarm->work_ns * between (&prng, 5, 30) / 10;
     if (one_in (&prng, 3))
         swarm->config.notice_ns = 1000 * magnitude (&prng, 4);
-    if (faults)
-        draw_faults (swarm, &prng);
+    if (!faults)
+        return;
+    draw_links (swarm, &more);
+    draw_odd_peers (swarm, &more);
+    draw_faults (swarm, &prng, &more);
 }
 
 void pxi_swarm_fini (pxi_swarm *swarm)
@@ -253,13 +319,16 @@ void pxi_swarm_fini (pxi_swarm *swarm)
 void pxi_swarm_print (const pxi_swarm *swarm, char *text, size_t text_size)
 {
     const pxi_world_config *config = &swarm->config;
-    snprintf (
-        text, text_size,
-        "%u peers, %u jobs, %u faults until %.1f s, loss %u ppm, twice %u ppm, reorder %u ppm, "
-        "detect %llu ms, notices %llu us late",
-        config->n_peers, config->n_jobs, config->n_faults,
-        (double)config->calm_ns / (double)PXI_SECOND, config->network.loss_ppm,
-        config->network.duplicate_ppm, config->network.reorder_ppm,
-        (unsigned long long)(config->core.detect_ns / PXI_MS),
-        (unsigned long long)(config->notice_ns / 1000));
+    uint32_t n_liars = 0;
+    for (uint32_t i = 0; i < config->n_peers; i++)
+        n_liars += swarm->peers[i].liar != PXI_LIAR_NONE;
+    snprintf (text, text_size,
+              "%u peers (%u liars), %u jobs, %u faults until %.1f s, loss %u ppm, twice %u ppm, "
+              "reorder %u "
+              "ppm, damage %u ppm, detect %llu ms, notices %llu us late",
+              config->n_peers, n_liars, config->n_jobs, config->n_faults,
+              (double)config->calm_ns / (double)PXI_SECOND, config->network.loss_ppm,
+              config->network.duplicate_ppm, config->network.reorder_ppm, config->damage_ppm,
+              (unsigned long long)(config->core.detect_ns / PXI_MS),
+              (unsigned long long)(config->notice_ns / 1000));
 }

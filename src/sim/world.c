@@ -1,5 +1,4 @@
-/* The loop: the earliest alarm, what it wakes, and so on. Also the jobs, the script of faults, and what
- * happens to a message between two peers.
+/* The loop: the earliest alarm, what it wakes, and so on. Also the jobs, and the script of faults.
  *
  * Nothing here costs by the number of peers but the sweep of the checker and the end. */
 #include "sim/world.h"
@@ -25,10 +24,12 @@ enum { PATIENCE_WORK = 3, PATIENCE_WAITS = 10 };
 
 pxi_world_config pxi_world_config_default (void)
 {
-    static const pxi_world_peer peers[4] = {{2, 1000, false, false},
-                                            {2, 1000, false, false},
-                                            {2, 1000, false, false},
-                                            {2, 1000, false, false}};
+#define PEER                                                                                       \
+    {                                                                                              \
+        .slots = 2, .speed_permille = 1000                                                         \
+    }
+    static const pxi_world_peer peers[4] = {PEER, PEER, PEER, PEER};
+#undef PEER
     pxi_world_config config = {
         .seed = 1,
         .n_peers = 4,
@@ -68,113 +69,6 @@ void pxi_world_say (pxi_world *world, const char *who, const char *format, ...)
     add_to_hash (&world->trace_hash, who);
     add_to_hash (&world->trace_hash, line);
     world->config.sink (world->config.sink_context, world->time.now_ns, who, line);
-}
-
-/* ---- messages --------------------------------------------------------------------------------- */
-
-static pxi_sim_peer *peer_at (pxi_world *world, const pxi_action *send)
-{
-    const pxi_address *address = &send->address;
-    uint64_t index = send->message.to - 1; /* by the link it came from */
-    if (address->kind)
-        index = (uint64_t)address->ip[1] << 16 | (uint64_t)address->ip[2] << 8 | address->ip[3];
-    return index < world->config.n_peers ? &world->peers[index] : NULL;
-}
-
-static size_t padded (size_t size)
-{
-    return (size + 15) & ~(size_t)15;
-}
-
-static void *place (char **at, const void *array, size_t size)
-{
-    void *placed = *at;
-    if (size)
-        memcpy (placed, array, size);
-    *at += padded (size);
-    return placed;
-}
-
-static pxi_payload payload_of (pxi_sim_peer *from, uint64_t blob, const char *what)
-{
-    const pxi_payload *payload = pxi_map_pointer (&from->blobs, blob);
-    if (!payload) {
-        pxi_check_broken (from->world, from, "%s sent without its payload", what);
-        return (pxi_payload){0};
-    }
-    return *payload;
-}
-
-static uint32_t n_payloads_of (const pxi_message *message)
-{
-    return message->kind == PXI_RESULT ? message->blob != 0 : message->n_attempts;
-}
-
-/* The message with its arrays and payloads, in one piece. Payloads are found by the blobs of `sent`, which
- * is the same message before its way. */
-static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_message *message,
-                               const pxi_message *sent)
-{
-    uint32_t n_payloads = n_payloads_of (sent);
-    size_t records = message->n_records * sizeof *message->records;
-    size_t attempts = message->n_attempts * sizeof *message->attempts;
-    size_t keys = message->n_keys * sizeof *message->keys;
-    size_t reports = message->n_reports * sizeof *message->reports;
-    size_t size = padded (sizeof (pxi_parcel)) + padded (records) + padded (attempts) +
-                  padded (keys) + padded (reports) + n_payloads * sizeof (pxi_payload);
-    pxi_parcel *parcel = malloc (size);
-    PXI_ASSERT (parcel);
-    *parcel = (pxi_parcel){.from = from->index, .to = to, .message = *message};
-    char *at = (char *)parcel + padded (sizeof *parcel);
-    parcel->message.records = place (&at, message->records, records);
-    parcel->attempts = place (&at, message->attempts, attempts);
-    parcel->message.attempts = parcel->attempts;
-    parcel->message.keys = place (&at, message->keys, keys);
-    parcel->message.reports = place (&at, message->reports, reports);
-    parcel->payloads = (pxi_payload *)at;
-    parcel->n_payloads = n_payloads;
-    parcel->message.blob = 0;
-    for (uint32_t i = 0; i < n_payloads; i++)
-        parcel->payloads[i] =
-            payload_of (from, sent->n_attempts ? sent->attempts[i].blob : sent->blob,
-                        pxi_message_name (sent->kind));
-    return parcel;
-}
-
-void pxi_world_send (pxi_world *world, pxi_sim_peer *from, const pxi_action *action)
-{
-    static const char *const fates[] = {"", " (lost)", " (cut)"};
-    const pxi_message *message = &action->message;
-    pxi_sim_peer *to = peer_at (world, action);
-    world->n_messages[message->kind]++;
-    if (!to) {
-        pxi_check_broken (world, from, "%s to nobody", pxi_message_name (message->kind));
-        return;
-    }
-    pxi_route route =
-        pxi_network_route (&world->network, from->index, to->index, world->time.now_ns);
-    if (world->config.network_lines)
-        pxi_world_say (world, "net", "%s %s -> %s%s%s", pxi_message_name (message->kind),
-                       from->name, to->name, fates[route.kind], route.n > 1 ? " (twice)" : "");
-    const pxi_message *carried = message;
-    if (world->config.carry)
-        carried =
-            world->config.carry (world->config.carry_context, message, n_payloads_of (message));
-    if (!carried) {
-        pxi_check_broken (world, from, "%s does not survive its way",
-                          pxi_message_name (message->kind));
-        return;
-    }
-    for (uint32_t i = 0; i < route.n; i++) {
-        pxi_parcel *parcel = parcel_new (from, to->index, carried, message);
-        uint64_t delay_ns = route.at_ns[i] - world->time.now_ns;
-        if (world->spike_until_ns > world->time.now_ns)
-            delay_ns *= world->spike_factor;
-        uint64_t at_ns = world->time.now_ns + delay_ns;
-        pxi_alarm_set (&world->time, &parcel->alarm, PXI_ALARM_MESSAGE, parcel, at_ns);
-        if (!world->calm && at_ns > world->last_arrival_ns)
-            world->last_arrival_ns = at_ns;
-    }
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------- */
@@ -312,6 +206,14 @@ static void host_busy (pxi_sim_peer *peer, bool busy)
         pxi_sim_peer_event (peer, &event);
 }
 
+static void mass_join (pxi_world *world)
+{
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        if (world->config.peers[i].absent && !world->peers[i].incarnation)
+            pxi_sim_peer_start (&world->peers[i]);
+    }
+}
+
 static void begin (pxi_world *world, pxi_sim_peer *peer, const pxi_fault *fault)
 {
     uint64_t until_ns = world->time.now_ns + fault->duration_ns;
@@ -345,12 +247,19 @@ static void begin (pxi_world *world, pxi_sim_peer *peer, const pxi_fault *fault)
         cancel (world, fault->peer);
         break;
     case PXI_FAULT_SPIKE:
-        world->spike_until_ns = until_ns;
-        world->spike_factor = fault->factor;
+        pxi_network_spike (&world->network, fault->factor, until_ns);
         break;
     case PXI_FAULT_START:
         if (!peer->up)
             pxi_sim_peer_start (peer);
+        break;
+    case PXI_FAULT_SLOW_LINK:
+        pxi_network_slow (&world->network, peer->index, fault->way != 2, fault->way != 1,
+                          fault->factor);
+        ending_set (world, fault, 0);
+        break;
+    case PXI_FAULT_MASS_JOIN:
+        mass_join (world);
         break;
     case PXI_FAULT_KINDS:
         break;
@@ -386,6 +295,9 @@ static void end (struct ending *ending)
     case PXI_FAULT_SLOW:
         peer->speed_permille = world->config.peers[peer->index].speed_permille;
         break;
+    case PXI_FAULT_SLOW_LINK:
+        pxi_network_slow (&world->network, peer->index, true, true, 1);
+        break;
     default:
         host_busy (peer, false);
         break;
@@ -401,23 +313,24 @@ static void next_fault (pxi_world *world)
                        world->config.faults[world->next_fault].at_ns);
 }
 
-/* A core of peers is healthy from here on: all that is up, and the roots' among them. Who is down stays
- * down, who leaves leaves. A pause is not cut short: play () waits for the last one. */
+/* A core of peers is healthy from here on: all that is up but those that are left behind for good, and the
+ * roots' among it. Who is down stays down, who leaves leaves, liars tell the truth. A pause is not cut short:
+ * play () waits for the last one. */
 void pxi_world_calm (pxi_world *world)
 {
     if (world->calm)
         return;
     pxi_world_say (world, "fault", "all is calm from here on");
     world->calm = true;
-    world->spike_until_ns = 0;
     pxi_network_calm (&world->network);
     pxi_alarm_clear (&world->time, &world->fault_alarm);
     for (uint32_t i = 0; i < world->config.n_peers && world->verdict == PXI_VERDICT_FINE; i++) {
         pxi_sim_peer *peer = &world->peers[i];
         peer->speed_permille = world->config.peers[i].speed_permille;
-        if (!peer->up)
-            continue;
-        host_busy (peer, false);
+        if (peer->up && world->config.peers[i].left_behind)
+            pxi_sim_peer_stop (peer);
+        else if (peer->up)
+            host_busy (peer, false);
     }
 }
 
@@ -545,7 +458,10 @@ static uint64_t speed_for (const pxi_world *world, const pxi_sim_job *job)
 static uint64_t hop_ns (const pxi_world *world)
 {
     const pxi_network_config *network = &world->config.network;
-    return 2 * (network->min_ns + network->extra.mean_ns + world->config.notice_ns);
+    uint64_t carried_ns = 0;
+    for (uint32_t i = 0; i < world->config.n_jobs && network->bytes_per_s; i++)
+        carried_ns += world->config.jobs[i].tree.size_max * PXI_SECOND / network->bytes_per_s;
+    return 2 * (network->min_ns + network->extra.mean_ns + world->config.notice_ns + carried_ns);
 }
 
 uint64_t pxi_world_patience_ns (const pxi_world *world)
@@ -650,7 +566,9 @@ void pxi_world_read (const pxi_world *world, pxi_world_report *report)
         .n_tasks_run = world->n_tasks_run,
         .n_crashes = world->n_crashes,
         .n_events = world->n_events,
-        .n_lost = world->network.n_lost + world->network.n_cut,
+        .n_lost = world->network.n_lost + world->network.n_cut + world->network.n_full,
+        .n_damaged = world->n_damaged,
+        .corrupted = world->corrupted,
         .n_duplicated = world->network.n_duplicated,
     };
     memcpy (report->why, world->why, sizeof report->why);
@@ -706,6 +624,7 @@ pxi_world *pxi_world_new (const pxi_world_config *config)
     pxi_network_init (&world->network, &config->network, config->n_peers,
                       pxi_mix64 (config->seed + 1));
     pxi_prng_init (&world->prng, pxi_mix64 (config->seed + 2));
+    pxi_prng_init (&world->damage_prng, pxi_mix64 (config->seed + 3));
     pxi_map_init (&world->wanted, ALARMS_MAX, 1);
     world->peers = calloc (config->n_peers, sizeof *world->peers);
     world->jobs = calloc (config->n_jobs ? config->n_jobs : 1, sizeof *world->jobs);
@@ -744,6 +663,7 @@ void pxi_world_free (pxi_world **world_p)
     world->config.sink = NULL;
     for (uint32_t i = 0; world->peers && i < world->config.n_peers; i++) {
         pxi_sim_peer_stop (&world->peers[i]);
+        pxi_liar_forget (&world->peers[i]);
         pxi_map_fini (&world->peers[i].blobs);
         pxi_map_fini (&world->peers[i].unwanted);
     }

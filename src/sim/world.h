@@ -17,11 +17,25 @@
 
 #define PXI_SIM_MODULE UINT64_C (0x73696d756c617465) /* the module of every virtual task */
 
+/* How a peer lies (sim/liar). */
+typedef enum pxi_liar {
+    PXI_LIAR_NONE,
+    PXI_LIAR_FREE,   /* is never busy: promises what it does not have */
+    PXI_LIAR_MUTE,   /* takes work and never gives a result */
+    PXI_LIAR_WRONG,  /* falsifies results */
+    PXI_LIAR_REPLAY, /* says again what it has said before */
+    PXI_LIAR_FORGE,  /* invents results of attempts that others have */
+    PXI_LIARS
+} pxi_liar;
+
 typedef struct pxi_world_peer {
     uint32_t slots;
     uint32_t speed_permille; /* 1000 = a task takes its time */
     bool no_module;          /* answers CANNOT */
-    bool absent;             /* until a fault of kind START */
+    bool absent;             /* until a fault of kind START or MASS_JOIN */
+    bool left_behind;        /* gone for good when all is calm */
+    pxi_liar liar;           /* until all is calm */
+    int32_t clock_ppm;       /* its clock runs so much too fast */
 } pxi_world_peer;
 
 typedef struct pxi_world_job {
@@ -43,10 +57,11 @@ typedef enum pxi_wrong {
 /* Every line, as it happens: of peers ("w1"), of the network and of faults ("net", "fault"). */
 typedef void pxi_world_sink (void *context, uint64_t now_ns, const char *who, const char *line);
 
-/* What a message becomes on its way (a test has the wire's codec do it). What is returned lives until the
- * next call; NULL = it does not survive, which breaks the world. */
+/* What a message becomes on its way (a test or a tool has the wire's codec do it: sim stands beside wire).
+ * `damage` 0: none; otherwise a seed of it. What is returned lives until the next call; NULL = it does not
+ * survive, which breaks the world where nothing was damaged. */
 typedef const pxi_message *pxi_world_carry (void *context, const pxi_message *message,
-                                            uint32_t n_payloads);
+                                            uint32_t n_payloads, uint64_t damage);
 
 typedef struct pxi_world_config {
     uint64_t seed;
@@ -65,6 +80,9 @@ typedef struct pxi_world_config {
     pxi_wrong wrong;      /* for the test of the checks */
     bool network_lines;   /* trace every message too */
     pxi_world_carry *carry; /* NULL = as it is */
+    uint32_t damage_ppm;    /* messages damaged on their way; needs carry */
+    uint32_t
+        held_max; /* messages kept for a peer that stands still, more are lost; 0 = any number */
     void *carry_context;
     pxi_world_sink *sink; /* NULL = no trace, and trace_hash is 0 */
     void *sink_context;
@@ -92,7 +110,9 @@ typedef struct pxi_world_report {
     uint64_t slots_speed_permille;      /* sum over peers of slots x speed */
     uint32_t n_jobs_done, n_jobs_ended; /* ended: cancelled, or their root's peer crashed */
     uint32_t n_crashes;
-    uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1], n_lost, n_duplicated;
+    uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1], n_lost, n_duplicated, n_damaged;
+    bool
+        corrupted; /* a damaged message was taken for a whole one: nothing was checked from then on */
     uint64_t
         jobs_ns[PXI_WORLD_JOBS_TOLD]; /* from submission to end, of the first ones; 0 = not over */
     uint64_t memory_bytes;            /* of all cores, now */

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/carrier.h"
 #include "mutants.h"
 #include "sim/swarm.h"
 
@@ -40,12 +41,16 @@ static bool play (uint64_t seed)
 {
     static pxi_world_report report;
     pxi_swarm swarm;
+    carrier_t carrier = {0};
     pxi_swarm_draw (&swarm, seed);
+    swarm.config.carry = swarm.config.damage_ppm ? carrier_carry : NULL;
+    swarm.config.carry_context = &carrier;
     pxi_world *world = pxi_world_new (&swarm.config);
     if (!world)
         abort ();
     pxi_world_play (world, NULL, &report);
     pxi_world_free (&world);
+    carrier_fini (&carrier);
     pxi_swarm_fini (&swarm);
     if (report.verdict == PXI_VERDICT_FINE)
         return false;

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/carrier.h"
 #include "sim/swarm.h"
-#include "wire/codec.h"
 
 typedef struct memory {
     char *text;
@@ -33,38 +33,6 @@ static void keep (void *context, uint64_t now_ns, const char *who, const char *l
         (size_t)sprintf (memory->text + memory->size, "%" PRIu64 " %s %s\n", now_ns, who, line);
 }
 
-typedef struct carrier {
-    pxi_decoded decoded;
-    bool used;
-    char why[PX_WHY_SIZE];
-} carrier_t;
-
-static void carrier_clear (carrier_t *carrier)
-{
-    if (carrier->used)
-        pxi_codec_fini (&carrier->decoded);
-    carrier->used = false;
-}
-
-static const pxi_message *carry (void *context, const pxi_message *message, uint32_t n_payloads)
-{
-    carrier_t *carrier = context;
-    carrier_clear (carrier);
-    pxi_bytes *bytes = pxi_codec_encode (message);
-    if (!bytes)
-        return NULL;
-    uint32_t n_frames = message->kind == PXI_RESULT ? 2 : 2 * n_payloads;
-    px_err err = pxi_codec_decode (pxi_bytes_data (bytes), pxi_bytes_size (bytes), n_frames,
-                                   &carrier->decoded, carrier->why);
-    pxi_bytes_release (bytes);
-    if (err) {
-        printf ("# %s: %s\n", px_err_name (err), carrier->why);
-        return NULL;
-    }
-    carrier->used = true;
-    return &carrier->decoded.message;
-}
-
 static bool play (uint64_t seed, memory_t *memory, bool wire)
 {
     static pxi_world_report report;
@@ -77,8 +45,8 @@ static bool play (uint64_t seed, memory_t *memory, bool wire)
         swarm.config.sink_context = memory;
         swarm.config.network_lines = true;
     }
-    if (wire) {
-        swarm.config.carry = carry;
+    if (wire || swarm.config.damage_ppm) {
+        swarm.config.carry = carrier_carry;
         swarm.config.carry_context = &carrier;
     }
     pxi_world *world = pxi_world_new (&swarm.config);
@@ -92,7 +60,7 @@ static bool play (uint64_t seed, memory_t *memory, bool wire)
     }
     pxi_world_free (&world);
     pxi_swarm_fini (&swarm);
-    carrier_clear (&carrier);
+    carrier_fini (&carrier);
     return report.verdict == PXI_VERDICT_FINE;
 }
 

@@ -102,7 +102,7 @@ Test (network, without_reordering_a_link_keeps_its_order)
     pxi_network_init (&network, &config, 2, 1);
     uint64_t last_ns = 0;
     for (uint32_t i = 0; i < 10000; i++) {
-        pxi_route route = pxi_network_route (&network, 0, 1, i);
+        pxi_route route = pxi_network_route (&network, 0, 1, i, 100);
         for (uint32_t copy = 0; copy < route.n; copy++) {
             cr_assert (route.at_ns[copy] >= last_ns);
             last_ns = route.at_ns[copy];
@@ -118,7 +118,7 @@ Test (network, loss_and_duplication_come_as_often_as_asked)
     pxi_network network;
     pxi_network_init (&network, &config, 2, 1);
     for (uint32_t i = 0; i < 100000; i++)
-        pxi_network_route (&network, 0, 1, i);
+        pxi_network_route (&network, 0, 1, i, 100);
     cr_assert (network.n_lost > 9500);
     cr_assert (network.n_lost < 10500);
     cr_assert (network.n_duplicated > 4200);
@@ -137,11 +137,13 @@ Test (network, a_partition_cuts_the_directions_that_it_names)
         pxi_network network;
         pxi_network_init (&network, &config, 3, 1);
         uint32_t cut = pxi_network_cut (&network, side, ways[i].cut_out, ways[i].cut_in);
-        cr_assert_eq (pxi_network_route (&network, 0, 1, 0).kind == PXI_ROUTE_CUT, ways[i].cut_out);
-        cr_assert_eq (pxi_network_route (&network, 1, 0, 0).kind == PXI_ROUTE_CUT, ways[i].cut_in);
-        cr_assert_eq (pxi_network_route (&network, 1, 2, 0).kind, PXI_ROUTE_SENT);
+        cr_assert_eq (pxi_network_route (&network, 0, 1, 0, 100).kind == PXI_ROUTE_CUT,
+                      ways[i].cut_out);
+        cr_assert_eq (pxi_network_route (&network, 1, 0, 0, 100).kind == PXI_ROUTE_CUT,
+                      ways[i].cut_in);
+        cr_assert_eq (pxi_network_route (&network, 1, 2, 0, 100).kind, PXI_ROUTE_SENT);
         pxi_network_heal (&network, cut);
-        cr_assert_eq (pxi_network_route (&network, 0, 1, 0).kind, PXI_ROUTE_SENT);
+        cr_assert_eq (pxi_network_route (&network, 0, 1, 0, 100).kind, PXI_ROUTE_SENT);
         pxi_network_fini (&network);
     }
     TEST_NO_LEAKS ();
@@ -406,11 +408,12 @@ Test (check, one_falsified_result_is_seen_at_the_root)
 }
 
 static const pxi_message *lose_results (void *context, const pxi_message *message,
-                                        uint32_t n_payloads)
+                                        uint32_t n_payloads, uint64_t damage)
 {
     static pxi_message nothing;
     (void)context;
     (void)n_payloads;
+    (void)damage;
     if (message->kind != PXI_RESULT)
         return message;
     nothing = *message;
@@ -456,11 +459,12 @@ Test (check, a_world_that_cannot_finish_is_stuck_and_says_who_waits_for_what)
 }
 
 static const pxi_message *miss_lease (void *context, const pxi_message *message,
-                                      uint32_t n_payloads)
+                                      uint32_t n_payloads, uint64_t damage)
 {
     static pxi_message short_lease;
     (void)context;
     (void)n_payloads;
+    (void)damage;
     if (message->kind != PXI_DISPATCH)
         return message;
     short_lease = *message;
@@ -598,8 +602,10 @@ Test (swarm, a_seed_draws_one_world_and_another_seed_another)
 Test (swarm, leaving_one_kind_of_fault_out_changes_no_other)
 {
     const uint8_t spared[4] = {1};
-    pxi_fault_rates rates = {
-        .until_ns = PXI_SECOND, .pause_max_ns = PXI_SECOND, .down_max_ns = PXI_SECOND};
+    pxi_fault_rates rates = {.until_ns = PXI_SECOND,
+                             .pause_max_ns = PXI_SECOND,
+                             .down_min_ns = PXI_MS,
+                             .down_max_ns = PXI_SECOND};
     rates.n[PXI_FAULT_PAUSE] = 3;
     uint32_t n_alone, n_both;
     pxi_fault *alone = pxi_faults_draw (&rates, 4, 1, spared, 5, &n_alone);
