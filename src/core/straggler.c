@@ -105,7 +105,7 @@ static bool slots_in_budget (const pxi_core *core, const pxi_job *job)
 static bool work_in_budget (const pxi_core *core, const pxi_job *job, const pxi_subtask *subtask)
 {
     uint64_t extra_ns = job->extra_ns + at_stake_now_ns (core, job) + at_stake_ns (core, subtask);
-    return job->extra_started == 0 || extra_ns <= job->work_ns / 20;
+    return job->extra_started == 0 || extra_ns <= job->work_ns / 20 || PXI_MUTANT (BUDGET_IGNORED);
 }
 
 /* Sizes differ widely: it may be a tree, and nobody has reported yet whether it is. */

@@ -35,7 +35,7 @@ enum {
     REASONS_MAX = 24,
 };
 #define MEMORY_MAX_BYTES (UINT64_C (256) << 20) /* of one core; attempts_max x what one costs */
-#define ABANDON_SLACK_NS PXI_SECOND
+#define ABANDON_SLACK_NS (200 * PXI_MS)         /* two sweeps */
 #define RESERVED_FOR_NS (2000 * PXI_MS)
 
 void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *format, ...)
@@ -490,9 +490,11 @@ static void note_wanted (pxi_world *world, const pxi_sim_peer *peer)
         pxi_map_put (&world->wanted, attempt_hash (peer->id, looks[i].peer, looks[i].key), 1);
 }
 
+/* Of its own unpaused time: the limit of silence, at most one interval late, and what was under way. */
 static uint64_t abandon_within_ns (const pxi_world *world)
 {
-    return 2 * world->config.core.detect_ns + ABANDON_SLACK_NS;
+    uint64_t detect_ns = world->config.core.detect_ns;
+    return detect_ns + detect_ns / 6 + world->slowest_ns + ABANDON_SLACK_NS;
 }
 
 static void check_unwanted (pxi_world *world, pxi_sim_peer *peer, const pxi_run_look *look,
