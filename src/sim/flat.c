@@ -68,10 +68,12 @@ static bool init (flat_t *flat, const pxi_flat_config *config)
     world.jobs = flat->jobs;
     world.network.min_ns = config->hop_ns;
     world.core = config->core;
-    world.core.view_max = config->view_max;
-    world.known = config->known;
+    world.core.view_max = config->view;
+    world.known = config->view < cluster->n_peers ? config->view : cluster->n_peers;
     world.sweep_ns = PXI_SECOND;
     world.unchecked = !config->checked;
+    world.sink = config->sink;
+    world.sink_context = config->sink_context;
     flat->world = pxi_world_new (&world);
     return flat->world != NULL;
 }

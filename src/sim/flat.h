@@ -13,10 +13,11 @@ typedef struct pxi_flat_config {
     uint64_t hop_ns, seed;
     uint64_t from_ns; /* measured: jobs that arrive after it, among the first n_measured */
     uint32_t n_measured;
-    uint32_t known; /* peers that each one knows at the beginning, and view_max of its view */
-    uint32_t view_max;
+    uint32_t view;        /* peers that each one knows at most, and is told of at the beginning */
     pxi_core_config core; /* whose features may be off */
     bool checked;         /* with the invariants of the simulator, at their price */
+    pxi_world_sink *sink; /* NULL = no trace */
+    void *sink_context;
 } pxi_flat_config;
 
 #define PXI_FLAT_UNMEASURED UINT64_MAX

@@ -256,8 +256,7 @@ Test (flat, every_job_of_a_stream_ends_and_the_invariants_hold)
                               .hop_ns = PXI_MS / 2,
                               .seed = 9,
                               .n_measured = N,
-                              .known = 8,
-                              .view_max = 16,
+                              .view = 10,
                               .core = pxi_core_config_default (),
                               .checked = true};
     cr_assert (pxi_flat_run (&config, delays_ns, &report), "%s", report.world.why);

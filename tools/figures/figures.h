@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "sim/flat.h"
 #include "sim/rivals/rivals.h"
@@ -13,8 +14,8 @@ enum { EXIT_FINE = 0, EXIT_SHORT = 1, EXIT_USAGE = 2 };
 enum { LOADS_MAX = 32, POLICIES_MAX = 32 };
 
 typedef struct settings { /* 0 or NULL: the command's own default */
-    const char *json, *plot, *loads, *policies, *law, *against;
-    uint64_t seed, seeds, jobs, peers, slots, tasks, rtt_us, known;
+    const char *json, *plot, *loads, *policies, *law, *against, *trace;
+    uint64_t seed, seeds, jobs, peers, slots, tasks, rtt_us, view;
     bool demand, checked, quiet;
 } settings_t;
 
@@ -28,8 +29,9 @@ typedef struct plan {
     const policy_t *policies[POLICIES_MAX];
     uint32_t n_loads, n_policies;
     pxi_stream_config stream; /* seed, load and number of jobs are set for each run */
-    uint32_t n_jobs, n_seeds, view_max, known;
+    uint32_t n_jobs, n_seeds, view;
     uint64_t first_seed, hop_ns;
+    FILE *trace; /* NULL = none */
 } plan_t;
 
 int command_sparrow (const settings_t *settings);

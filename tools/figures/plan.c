@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 #define MEAN_NS (100 * PXI_MS)
 #define LOAD_MAX 0.995
-enum { VIEW = 128 };
+enum { VIEW = 512 };
 
 void out_of_memory (void)
 {
@@ -55,6 +56,15 @@ static void each_word (plan_t *plan, const char *text, void (*set) (plan_t *plan
     free (copy);
 }
 
+static void open_trace (plan_t *plan, const char *path)
+{
+    plan->trace = fopen (path, "w");
+    if (plan->trace)
+        return;
+    fprintf (stderr, "peer-figures: %s: %s\n", path, strerror (errno));
+    exit (EXIT_SHORT);
+}
+
 static uint32_t or_default (uint64_t value, uint32_t usual)
 {
     return value ? (uint32_t)value : usual;
@@ -77,10 +87,9 @@ void plan_make (plan_t *plan, const settings_t *settings, const char *command,
     plan->n_seeds = or_default (settings->seeds, defaults->seeds);
     plan->first_seed = settings->seed ? settings->seed : 1;
     plan->hop_ns = settings->rtt_us * 500;
-    plan->view_max = plan->stream.n_peers < VIEW ? plan->stream.n_peers + 1 : VIEW;
-    plan->known = or_default (settings->known, VIEW / 2);
-    if (plan->known > plan->stream.n_peers)
-        plan->known = plan->stream.n_peers;
+    plan->view = or_default (settings->view, VIEW);
+    if (settings->trace)
+        open_trace (plan, settings->trace);
 }
 
 json_t *plan_json (const plan_t *plan)

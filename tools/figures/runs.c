@@ -109,6 +109,11 @@ static void switch_off (pxi_core_config *core, const char *feature)
     }
 }
 
+static void write_line (void *context, uint64_t now_ns, const char *who, const char *line)
+{
+    fprintf (context, "%12.6f %-6s %s\n", (double)now_ns / 1e9, who, line);
+}
+
 static void run_ours (const plan_t *plan, const policy_t *policy, const pxi_stream *stream,
                       uint64_t seed, uint32_t n_measured, uint64_t *delays_ns, outcome_t *outcome)
 {
@@ -117,10 +122,11 @@ static void run_ours (const plan_t *plan, const policy_t *policy, const pxi_stre
                               .seed = seed,
                               .from_ns = WARM_NS,
                               .n_measured = n_measured,
-                              .known = plan->known,
-                              .view_max = plan->view_max,
+                              .view = plan->view,
                               .core = pxi_core_config_default (),
-                              .checked = plan->settings->checked};
+                              .checked = plan->settings->checked,
+                              .sink = plan->trace ? write_line : NULL,
+                              .sink_context = plan->trace};
     pxi_flat_report report;
     switch_off (&config.core, policy->without);
     if (!pxi_flat_run (&config, delays_ns, &report) || report.n_stuck) {
