@@ -40,7 +40,8 @@ two=$("$figures" delay $small --policies late2,steal,ours)
 ok $? "the same seeds give the same figures"
 "$figures" delay $small --policies late2,random --law pareto --against random >/dev/null
 ok $? "another law, another one to compare with"
-"$figures" delay $small --policies ours --seeds 1 --trace "$work/trace" >/dev/null && grep -q 'surplus -> probe' "$work/trace"
+"$figures" delay $small --policies ours --seeds 1 --trace "$work/trace" >/dev/null &&
+    grep -q 'surplus -> probe' "$work/trace"
 ok $? "a trace of ours"
 "$figures" delay $small --policies central,ours --against central --demand >/dev/null
 [ $? -eq 1 ]
