@@ -4,7 +4,7 @@
  * kept random by exchanging random samples (Cyclon: Voulgaris, Gavidia, van Steen 2005: what was
  * sent is what is replaced). One exchange per interval and peer, whatever the size of the cluster.
  * Who does not answer becomes unresponsive, later evicted; hearsay does not bring an evicted one
- * back, its own word or a newer incarnation does.
+ * back, its own word or a newer incarnation does; now and then it is asked for it.
  *
  * Invariants: view[i]->view_at == i; a peer is freed only when it is in no view and in no relation.
  */
@@ -15,11 +15,13 @@
 
 enum {
     MISSED_UNRESPONSIVE = 2, /* gossip rounds */
+    ASK_GONE_EVERY = 8,      /* gossip rounds: what a dead peer costs */
     PICK_DRAWS = 8,          /* random draws before the walk: finds a fit one with 1 - q^8 */
 };
 #define JOIN_RETRY_NS (250 * PXI_MS)
-#define DEAD_AFTER_NS (30 * PXI_SECOND) /* unresponsive this long: out of the view */
-#define GONE_FOR_NS (60 * PXI_SECOND)   /* evicted: hearsay is not believed this long */
+#define DEAD_AFTER_NS (30 * PXI_SECOND)  /* unresponsive this long: out of the view */
+#define GONE_FOR_NS (60 * PXI_SECOND)    /* evicted: hearsay is not believed this long */
+#define FORGOTTEN_NS (3600 * PXI_SECOND) /* evicted: asked now and then this long */
 #define REFUSAL_COUNTS_NS                                                                          \
     (5 * PXI_SECOND) /* a name clash after this is the other side's problem  \
                                             */
@@ -96,11 +98,16 @@ static bool has_relations (const pxi_peer *peer)
            peer->n_reservations;
 }
 
+static bool is_remembered (const pxi_core *core, const pxi_peer *gone)
+{
+    return core->now_ns - gone->lost_ns < (gone->leaving ? GONE_FOR_NS : FORGOTTEN_NS);
+}
+
 void pxi_view_unref (pxi_core *core, pxi_peer *peer)
 {
     if (in_view (peer) || has_relations (peer))
         return;
-    if (peer->gone && core->now_ns - peer->lost_ns < GONE_FOR_NS)
+    if (peer->gone && is_remembered (core, peer))
         return;
     pxi_timer_clear (core, &peer->timer);
     pxi_list_remove (&peer->in_core);
@@ -240,7 +247,8 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
     bool newer = peer && record->incarnation > peer->record.incarnation;
     if (!own && (record->flags & PXI_PEER_LEAVING))
         return;
-    if (peer && peer->gone && !own && !newer)
+    bool sure = peer && peer->gone && core->now_ns - peer->lost_ns < GONE_FOR_NS;
+    if (sure && !own && !newer)
         return;
     if (!peer && !(peer = peer_new (core, record->id, record->incarnation)))
         return;
@@ -518,6 +526,24 @@ static pxi_peer *gossip_partner (pxi_core *core)
     return partner;
 }
 
+/* After a long partition both sides have evicted each other: somebody has to ask first. */
+static pxi_peer *gone_partner (pxi_core *core)
+{
+    pxi_peer *partner = NULL;
+    uint32_t n = 0;
+    PXI_LIST_EACH_SAFE (link, &core->all_peers)
+    {
+        pxi_peer *peer = PXI_LIST_ENTRY (link, pxi_peer, in_core);
+        if (!peer->gone)
+            continue;
+        if (!is_remembered (core, peer))
+            pxi_view_unref (core, peer);
+        else if (!peer->leaving && pxi_prng_below (&core->prng, ++n) == 0)
+            partner = peer;
+    }
+    return partner;
+}
+
 static bool gave_up (pxi_core *core, pxi_peer *partner)
 {
     bool answered = partner->heard_ns >= partner->asked_ns || !partner->asked_ns;
@@ -536,10 +562,11 @@ static void gossip (pxi_core *core)
     uint64_t interval_ns = core->config.gossip_ns;
     uint64_t next_ns = interval_ns * 3 / 4 + pxi_prng_below (&core->prng, interval_ns / 2);
     pxi_timer_set (core, &core->gossip, PXI_TIMER_GOSSIP, core, core->now_ns + next_ns);
-    if (!core->n_view)
+    pxi_peer *gone = ++core->n_gossips % ASK_GONE_EVERY ? NULL : gone_partner (core);
+    if (!core->n_view && !gone)
         return;
-    pxi_peer *partner = gossip_partner (core);
-    if (gave_up (core, partner)) {
+    pxi_peer *partner = gone ? gone : gossip_partner (core);
+    if (!gone && gave_up (core, partner)) {
         forget_silent (core, partner);
         return;
     }
