@@ -1,8 +1,8 @@
 /* The invariants, from outside: what every step must leave true, whatever the core thinks.
  *
  * After each step only the peer that stepped can have changed, so that looking at this one is a full
- * check; it costs by the size of that peer. What relates peers (an attempt that nobody wants any more)
- * is looked for in sweeps at a stated interval. The first thing that breaks ends the world.
+ * check; it costs by the size of that peer. What relates peers is looked for at a stated interval, by
+ * sim/sweep. The first thing that breaks ends the world.
  *
  *   answer      the root's result is the serial one
  *   once        an outcome comes for a subtask that is away, once (sim/virtual tells)
@@ -14,11 +14,10 @@
  *   lease       nothing starts under a lapsed lease, never more than it is for
  *   reserved    no offer comes of a reservation that has lapsed
  *   former      what concerns a former self changes nothing
- *   abandoned   nothing runs on for a master that gave it up past a bound of unpaused time
  *   bounded     timers and memory
  *   quiet       nothing is left when all is over
  *
- * and those of sim/custody. */
+ * and those of sim/custody and sim/sweep. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +33,12 @@ enum {
     ATTEMPTS_AT_ONCE = 2,
     REASONS_MAX = 24,
 };
-#define MEMORY_MAX_BYTES (UINT64_C (256) << 20) /* of one core; attempts_max x what one costs */
-#define ABANDON_SLACK_NS (200 * PXI_MS)         /* two sweeps */
+/* Of one core: what it has at rest, results kept for sending again, and what an object may cost. */
+#define MEMORY_REST_BYTES (UINT64_C (64) << 10)
+#define MEMORY_SENT_BYTES (UINT64_C (4096) * 160)
+#define MEMORY_PEER_BYTES UINT64_C (1024)
+#define MEMORY_OBJECT_BYTES UINT64_C (512)
+#define MEMORY_JOB_BYTES UINT64_C (2048)
 #define RESERVED_FOR_NS (2000 * PXI_MS)
 
 void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *format, ...)
@@ -445,9 +448,15 @@ static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
     if (sizes->attempts > config->attempts_max)
         pxi_check_broken (peer->world, peer, "bounded: %u attempts of %u", sizes->attempts,
                           config->attempts_max);
-    if (sizes->memory_bytes > MEMORY_MAX_BYTES)
-        pxi_check_broken (peer->world, peer, "bounded: %llu bytes",
-                          (unsigned long long)sizes->memory_bytes);
+    uint64_t objects = (uint64_t)sizes->runs + sizes->subtasks + sizes->attempts + sizes->branches +
+                       sizes->leases + sizes->probes + sizes->takes;
+    uint64_t memory_bytes = MEMORY_REST_BYTES + MEMORY_SENT_BYTES + n_peers * MEMORY_PEER_BYTES +
+                            config->view_max * sizeof (void *) + objects * MEMORY_OBJECT_BYTES +
+                            sizes->jobs * MEMORY_JOB_BYTES;
+    if (sizes->memory_bytes > memory_bytes)
+        pxi_check_broken (peer->world, peer, "bounded: %llu bytes, %llu explained",
+                          (unsigned long long)sizes->memory_bytes,
+                          (unsigned long long)memory_bytes);
 }
 
 void pxi_check_turn (pxi_sim_peer *peer)
@@ -474,76 +483,7 @@ void pxi_check_turn (pxi_sim_peer *peer)
                           sizes.runs);
 }
 
-/* ---- sweeps ----------------------------------------------------------------------------------- */
-
-static uint64_t attempt_hash (uint64_t master, uint64_t worker, pxi_key key)
-{
-    return pxi_mix64 (master ^
-                      pxi_mix64 (worker ^ pxi_mix64 (key.subtask ^ pxi_mix64 (key.attempt))));
-}
-
-static void note_wanted (pxi_world *world, const pxi_sim_peer *peer)
-{
-    pxi_away_look *looks = world->away_looks;
-    uint32_t n = pxi_core_away (peer->core, looks, AWAY_MAX);
-    for (uint32_t i = 0; i < n && i < AWAY_MAX; i++)
-        pxi_map_put (&world->wanted, attempt_hash (peer->id, looks[i].peer, looks[i].key), 1);
-}
-
-/* Of its own unpaused time: the limit of silence, at most one interval late, and what was under way. */
-static uint64_t abandon_within_ns (const pxi_world *world)
-{
-    uint64_t detect_ns = world->config.core.detect_ns;
-    return detect_ns + detect_ns / 6 + world->slowest_ns + ABANDON_SLACK_NS;
-}
-
-static void check_unwanted (pxi_world *world, pxi_sim_peer *peer, const pxi_run_look *look,
-                            pxi_map *still)
-{
-    uint64_t own_ns = pxi_sim_peer_own_ns (peer), since_ns = own_ns;
-    pxi_map_get (&peer->unwanted, look->run, &since_ns);
-    pxi_map_put (still, look->run, since_ns);
-    if (own_ns - since_ns > abandon_within_ns (world))
-        pxi_check_broken (
-            world, peer, "abandoned: s%llu.%u runs on for w%llu, which gave it up %llu ms ago",
-            (unsigned long long)look->key.subtask, look->key.attempt,
-            (unsigned long long)look->master, (unsigned long long)((own_ns - since_ns) / PXI_MS));
-}
-
-static void sweep_peer (pxi_world *world, pxi_sim_peer *peer)
-{
-    pxi_run_look *looks = world->run_looks;
-    pxi_map still;
-    pxi_map_init (&still, 1 << 20, 1);
-    uint32_t n = pxi_core_runs (peer->core, looks, RUNS_MAX);
-    for (uint32_t i = 0; i < n && i < RUNS_MAX; i++) {
-        bool wanted = !looks[i].master ||
-                      pxi_map_get (&world->wanted,
-                                   attempt_hash (looks[i].master, peer->id, looks[i].key), NULL);
-        pxi_sim_executor *executor = pxi_sim_peer_executor (peer, looks[i].job);
-        bool runs = executor && pxi_virtual_runs (executor->virtual, looks[i].run);
-        if (!wanted && runs)
-            check_unwanted (world, peer, &looks[i], &still);
-    }
-    if (n <= RUNS_MAX)
-        pxi_custody_sweep (peer, looks, n);
-    pxi_map_fini (&peer->unwanted);
-    peer->unwanted = still;
-}
-
-void pxi_check_sweep (pxi_world *world)
-{
-    for (uint32_t i = 0; i < world->config.n_peers; i++) {
-        if (world->peers[i].up)
-            note_wanted (world, &world->peers[i]);
-    }
-    for (uint32_t i = 0; i < world->config.n_peers; i++) {
-        if (world->peers[i].up)
-            sweep_peer (world, &world->peers[i]);
-    }
-    pxi_map_fini (&world->wanted);
-    pxi_map_init (&world->wanted, 1 << 24, 1);
-}
+/* ---- life ------------------------------------------------------------------------------------- */
 
 bool pxi_check_init (pxi_world *world)
 {
@@ -669,7 +609,6 @@ void pxi_check_forget (pxi_sim_peer *peer)
         pxi_list_remove (link);
         free (PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer));
     }
-    pxi_map_fini (&peer->unwanted);
-    pxi_map_init (&peer->unwanted, 1 << 20, 1);
+    pxi_sweep_forget (peer);
     memset (peer->reserved, 0, sizeof peer->reserved);
 }

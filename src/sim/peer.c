@@ -545,7 +545,7 @@ void pxi_sim_peer_init (pxi_world *world, pxi_sim_peer *peer, uint32_t index)
     pxi_list_init (&peer->executors);
     pxi_list_init (&peer->leases);
     pxi_map_init (&peer->blobs, BLOBS_MAX, 1);
-    pxi_map_init (&peer->unwanted, BLOBS_MAX, 1);
+    pxi_sweep_init (peer);
 }
 
 static pxi_peer_record record_of (const pxi_sim_peer *peer)
@@ -596,15 +596,22 @@ static void tell_known (pxi_sim_peer *peer)
     }
 }
 
+static void join (pxi_sim_peer *peer, uint32_t other)
+{
+    pxi_event join = {.kind = PXI_EV_JOIN, .address = pxi_sim_peer_address (other)};
+    pxi_sim_peer_event (peer, &join);
+}
+
 static void join_somebody (pxi_sim_peer *peer)
 {
     pxi_world *world = peer->world;
+    if (world->config.join_first && peer->index)
+        join (peer, 0);
     for (uint32_t draw = 0; draw < 64; draw++) {
         uint32_t other = (uint32_t)pxi_prng_below (&world->prng, world->config.n_peers);
         if (other == peer->index || !world->peers[other].up || world->peers[other].leaving)
             continue;
-        pxi_event join = {.kind = PXI_EV_JOIN, .address = pxi_sim_peer_address (other)};
-        pxi_sim_peer_event (peer, &join);
+        join (peer, other);
         return;
     }
 }

@@ -58,8 +58,10 @@ struct pxi_sim_peer {
     pxi_list leases;                             /* check */
     pxi_sim_reserved reserved[SIM_RESERVED_MAX]; /* check: the latest */
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
-    px_stats former;  /* of former selves */
-    struct pxi_parcel *kept[SIM_KEPT_MAX]; /* by a liar that replays */
+    pxi_map nowhere;  /* check: attempt -> own time when it was first seen to be at no worker */
+    uint64_t idle_since_ns, waits_since_ns; /* check: UINT64_MAX = it is not, nothing does */
+    px_stats former;                        /* of former selves */
+    struct pxi_parcel *kept[SIM_KEPT_MAX];  /* by a liar that replays */
 };
 
 typedef enum pxi_sim_job_state {
@@ -111,6 +113,7 @@ struct pxi_world {
     uint32_t next_fault;
     uint64_t last_arrival_ns; /* of what was sent before all was calm */
     uint64_t slowest_ns;      /* the longest way of a message so far */
+    uint64_t calm_since_ns;
     pxi_prng damage_prng;
     uint64_t n_damaged;
     bool corrupted, falsified; /* see the report; a liar changed a result */
@@ -122,7 +125,7 @@ struct pxi_world {
     uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1];
     uint64_t n_tasks_run;
     uint32_t n_crashes;
-    pxi_map wanted;            /* check: scratch of a sweep */
+    pxi_map wanted, held;      /* check: scratch of a sweep */
     pxi_away_look *away_looks; /* check: scratch, as are these */
     pxi_run_look *run_looks;
     pxi_peer_look *peer_looks;
@@ -191,12 +194,19 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
                            const pxi_check_before *before, const pxi_actions *actions);
 /* After a step's actions were carried out and every notice was heard. */
 void pxi_check_turn (pxi_sim_peer *peer);
-void pxi_check_sweep (pxi_world *world);
 void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *action,
                      const pxi_payload *payload);
 void pxi_check_quiet (pxi_world *world);
 void pxi_check_stuck (pxi_world *world);
 void pxi_check_forget (pxi_sim_peer *peer); /* its former self's state */
+
+/* ---- sweep.c ---------------------------------------------------------------------------------- */
+
+void pxi_sweep_init (pxi_sim_peer *peer);
+void pxi_sweep_forget (pxi_sim_peer *peer); /* its former self's state */
+void pxi_sweep_all (pxi_world *world);
+/* All has been calm for a while: whoever is up has found the others again. */
+void pxi_sweep_views (pxi_world *world);
 
 /* ---- custody.c -------------------------------------------------------------------------------- */
 

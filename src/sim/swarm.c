@@ -295,6 +295,7 @@ void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
     *swarm = (pxi_swarm){.config = pxi_world_config_default ()};
     pxi_prng_init (&prng, pxi_mix64 (seed ^ UINT64_C (0x737761726d)));
     swarm->config.seed = seed;
+    swarm->config.join_first = true;
     bool faults = !one_in (&prng, 8), crashing = one_in (&prng, 6);
     draw_peers (swarm, &prng);
     draw_jobs (swarm, &prng, &more, crashing);

@@ -815,6 +815,7 @@ void pxi_virtual_read (const pxi_virtual *executor, pxi_virtual_look *look)
         .runs = executor->n_runs,
         .away = pxi_map_size (&executor->away),
         .waiting = executor->n_waiting,
+        .takeable = executor->n_takeable,
         .branches = executor->n_branches,
         .tasks_done = executor->tasks_done,
     };

@@ -84,6 +84,7 @@ void *pxi_virtual_context (const pxi_virtual *executor); /* of its port */
 typedef struct pxi_virtual_look {
     uint32_t executing, allowed;
     uint32_t runs, away, waiting, branches; /* away: handed over, no outcome yet */
+    uint32_t takeable;                      /* of those that wait */
     uint64_t tasks_done;
 } pxi_virtual_look;
 

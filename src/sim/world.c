@@ -18,6 +18,7 @@ enum { ALARMS_MAX = 1 << 28 };
 /* A liveness bound: a few times what the work and its hand-overs need, and a few times what finding out and
  * backing off need. To be made smaller, never larger. */
 enum { PATIENCE_WORK = 3, PATIENCE_WAITS = 10 };
+enum { RECONNECT_SHUFFLES = 50 };
 #define BACKOFF_CAP_NS (250 * PXI_MS)
 #define RESERVED_NS (2000 * PXI_MS)
 #define VOLUNTEERS_NS(world) (64 * (hop_ns (world) + 20 * PXI_MS)) /* an idle peer's last tries */
@@ -322,6 +323,7 @@ void pxi_world_calm (pxi_world *world)
         return;
     pxi_world_say (world, "fault", "all is calm from here on");
     world->calm = true;
+    world->calm_since_ns = world->time.now_ns;
     pxi_network_calm (&world->network);
     pxi_alarm_clear (&world->time, &world->fault_alarm);
     for (uint32_t i = 0; i < world->config.n_peers && world->verdict == PXI_VERDICT_FINE; i++) {
@@ -338,7 +340,7 @@ void pxi_world_calm (pxi_world *world)
 
 static void sweep (pxi_world *world)
 {
-    pxi_check_sweep (world);
+    pxi_sweep_all (world);
     pxi_alarm_set (&world->time, &world->sweep_alarm, PXI_ALARM_SWEEP, world,
                    world->time.now_ns + world->config.sweep_ns);
 }
@@ -489,12 +491,18 @@ uint64_t pxi_world_patience_ns (const pxi_world *world)
  * message that a slow network still had. */
 bool pxi_world_settle (pxi_world *world)
 {
+    uint64_t shuffled_ns = world->calm_since_ns + RECONNECT_SHUFFLES * world->config.core.gossip_ns;
     uint64_t lapse_ns = 3 * world->config.core.detect_ns + 2 * RESERVED_NS + PXI_SECOND +
                         VOLUNTEERS_NS (world) + longest_burst_ns (world);
     uint64_t from_ns =
         world->last_arrival_ns > world->time.now_ns ? world->last_arrival_ns : world->time.now_ns;
-    if (pxi_world_run_until (world, from_ns + lapse_ns) && !world->config.unchecked)
+    from_ns += lapse_ns;
+    if (world->calm && shuffled_ns > from_ns)
+        from_ns = shuffled_ns;
+    if (pxi_world_run_until (world, from_ns) && !world->config.unchecked)
         pxi_check_quiet (world);
+    if (world->calm && !world->config.unchecked)
+        pxi_sweep_views (world);
     return world->verdict == PXI_VERDICT_FINE;
 }
 
@@ -626,6 +634,7 @@ pxi_world *pxi_world_new (const pxi_world_config *config)
     pxi_prng_init (&world->prng, pxi_mix64 (config->seed + 2));
     pxi_prng_init (&world->damage_prng, pxi_mix64 (config->seed + 3));
     pxi_map_init (&world->wanted, ALARMS_MAX, 1);
+    pxi_map_init (&world->held, ALARMS_MAX, 1);
     world->peers = calloc (config->n_peers, sizeof *world->peers);
     world->jobs = calloc (config->n_jobs ? config->n_jobs : 1, sizeof *world->jobs);
     for (uint32_t i = 0; world->peers && i < config->n_peers; i++)
@@ -666,11 +675,13 @@ void pxi_world_free (pxi_world **world_p)
         pxi_liar_forget (&world->peers[i]);
         pxi_map_fini (&world->peers[i].blobs);
         pxi_map_fini (&world->peers[i].unwanted);
+        pxi_map_fini (&world->peers[i].nowhere);
     }
     drop_alarms (world);
     pxi_heap_fini (&world->time.heap);
     pxi_network_fini (&world->network);
     pxi_map_fini (&world->wanted);
+    pxi_map_fini (&world->held);
     pxi_check_fini (world);
     free (world->peers);
     free (world->jobs);

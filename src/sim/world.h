@@ -69,6 +69,7 @@ typedef struct pxi_world_config {
     const pxi_world_peer *peers; /* arrays are the caller's, and stay while the world lives */
     const pxi_world_job *jobs;
     const pxi_fault *faults; /* sorted by time */
+    bool join_first; /* everybody has the first peer's address, besides that of one who is up */
     pxi_network_config network;
     pxi_core_config core; /* self, seed and now_ns are filled in for each peer */
     uint64_t notice_ns;   /* an executor's notices reach the core late by up to this; 0 = at once */

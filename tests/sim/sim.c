@@ -624,3 +624,27 @@ Test (swarm, leaving_one_kind_of_fault_out_changes_no_other)
     free (alone);
     free (both);
 }
+
+/* ---- after faults ----------------------------------------------------------------------------- */
+
+static pxi_world_report after (const pxi_fault *fault, uint64_t calm_ns)
+{
+    pxi_world_job job;
+    pxi_world_config config = four_peers (&job);
+    config.faults = fault;
+    config.n_faults = 1;
+    config.calm_ns = calm_ns;
+    config.join_first = true;
+    job.at_ns = calm_ns - PXI_SECOND;
+    return played (&config);
+}
+
+Test (after, a_peer_that_was_cut_off_for_long_is_found_again)
+{
+    const pxi_fault halves = {PXI_FAULT_PARTITION, 2 * PXI_SECOND, 80 * PXI_SECOND, 2, 0, 0};
+    const pxi_fault alone = {PXI_FAULT_ISOLATE, 2 * PXI_SECOND, 80 * PXI_SECOND, 2, 0, 0};
+    const pxi_fault paused = {PXI_FAULT_PAUSE, 2 * PXI_SECOND, 80 * PXI_SECOND, 2, 0, 0};
+    after (&halves, 100 * PXI_SECOND);
+    after (&alone, 100 * PXI_SECOND);
+    after (&paused, 100 * PXI_SECOND);
+}

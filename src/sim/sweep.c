@@ -1,0 +1,268 @@
+/* What relates peers, looked for at an interval.
+ *
+ *   abandoned   nothing runs on for a master that gave it up, past a bound of its own unpaused time
+ *   nowhere     no master goes on believing that a worker has what it has not, past a bound
+ *   idle        when all is calm: no peer has nothing to do while a peer that knows it has subtasks to give
+ *   views       when all has been calm: whoever is up knows the others again, directly or by hearsay
+ *
+ * A bound counts the time that a peer does not stand still; what a slow network still has under way comes
+ * on top. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/state.h"
+
+enum { LOOKS_MAX = 4096, SEEN_MAX = 1 << 20 };
+enum { VIEW_MIN = 6 };
+enum { NOWHERE_DETECTS = 6 };   /* one exchange in two is lost: two that succeed, with 1 - 10^-9 */
+#define SLACK_NS (200 * PXI_MS) /* two sweeps */
+#define IDLE_NS (10 * PXI_SECOND)
+
+void pxi_sweep_init (pxi_sim_peer *peer)
+{
+    pxi_map_init (&peer->unwanted, SEEN_MAX, 1);
+    pxi_map_init (&peer->nowhere, SEEN_MAX, 1);
+    peer->idle_since_ns = peer->waits_since_ns = UINT64_MAX;
+}
+
+void pxi_sweep_forget (pxi_sim_peer *peer)
+{
+    pxi_map_fini (&peer->unwanted);
+    pxi_map_fini (&peer->nowhere);
+    pxi_sweep_init (peer);
+}
+
+static uint64_t attempt_hash (uint64_t master, uint64_t worker, pxi_key key)
+{
+    return pxi_mix64 (master ^
+                      pxi_mix64 (worker ^ pxi_mix64 (key.subtask ^ pxi_mix64 (key.attempt))));
+}
+
+/* Since when this is so, by the peer's own time, as it is noted in `still`, which replaces `seen`. */
+static uint64_t since_ns (const pxi_sim_peer *peer, const pxi_map *seen, pxi_map *still,
+                          uint64_t key)
+{
+    uint64_t since = pxi_sim_peer_own_ns (peer);
+    pxi_map_get (seen, key, &since);
+    pxi_map_put (still, key, since);
+    return since;
+}
+
+static void replace (pxi_map *seen, const pxi_map *still)
+{
+    pxi_map_fini (seen);
+    *seen = *still;
+}
+
+/* ---- abandoned -------------------------------------------------------------------------------- */
+
+static void note_wanted (pxi_world *world, const pxi_sim_peer *peer)
+{
+    pxi_away_look *looks = world->away_looks;
+    uint32_t n = pxi_core_away (peer->core, looks, LOOKS_MAX);
+    for (uint32_t i = 0; i < n && i < LOOKS_MAX; i++)
+        pxi_map_put (&world->wanted, attempt_hash (peer->id, looks[i].peer, looks[i].key), 1);
+}
+
+/* The limit of silence, at most one interval late, and what was under way. */
+static uint64_t abandon_within_ns (const pxi_world *world)
+{
+    uint64_t detect_ns = world->config.core.detect_ns;
+    return detect_ns + detect_ns / 6 + world->slowest_ns + SLACK_NS;
+}
+
+static void check_unwanted (pxi_world *world, pxi_sim_peer *peer, const pxi_run_look *look,
+                            pxi_map *still)
+{
+    uint64_t gone_ns =
+        pxi_sim_peer_own_ns (peer) - since_ns (peer, &peer->unwanted, still, look->run);
+    if (gone_ns > abandon_within_ns (world))
+        pxi_check_broken (world, peer,
+                          "abandoned: s%llu.%u runs on for w%llu, which gave it up %llu ms ago",
+                          (unsigned long long)look->key.subtask, look->key.attempt,
+                          (unsigned long long)look->master, (unsigned long long)(gone_ns / PXI_MS));
+}
+
+/* Notes what it has for others, and looks at what nobody wants. */
+static void sweep_runs (pxi_world *world, pxi_sim_peer *peer)
+{
+    pxi_run_look *looks = world->run_looks;
+    pxi_map still;
+    pxi_map_init (&still, SEEN_MAX, 1);
+    uint32_t n = pxi_core_runs (peer->core, looks, LOOKS_MAX);
+    for (uint32_t i = 0; i < n && i < LOOKS_MAX; i++) {
+        uint64_t hash = attempt_hash (looks[i].master, peer->id, looks[i].key);
+        pxi_map_put (&world->held, hash, 1);
+        bool wanted = !looks[i].master || pxi_map_get (&world->wanted, hash, NULL);
+        pxi_sim_executor *executor = pxi_sim_peer_executor (peer, looks[i].job);
+        if (!wanted && executor && pxi_virtual_runs (executor->virtual, looks[i].run))
+            check_unwanted (world, peer, &looks[i], &still);
+    }
+    if (n <= LOOKS_MAX)
+        pxi_custody_sweep (peer, looks, n);
+    replace (&peer->unwanted, &still);
+}
+
+/* ---- nowhere ---------------------------------------------------------------------------------- */
+
+static uint64_t find_out_within_ns (const pxi_world *world)
+{
+    return NOWHERE_DETECTS * world->config.core.detect_ns + 2 * world->slowest_ns + SLACK_NS;
+}
+
+static void check_nowhere (pxi_world *world, pxi_sim_peer *peer)
+{
+    pxi_away_look *looks = world->away_looks;
+    pxi_map still;
+    pxi_map_init (&still, SEEN_MAX, 1);
+    uint32_t n = pxi_core_away (peer->core, looks, LOOKS_MAX);
+    for (uint32_t i = 0; i < n && i < LOOKS_MAX; i++) {
+        uint64_t hash = attempt_hash (peer->id, looks[i].peer, looks[i].key);
+        if (looks[i].peer == peer->id || pxi_map_get (&world->held, hash, NULL))
+            continue;
+        uint64_t gone_ns =
+            pxi_sim_peer_own_ns (peer) - since_ns (peer, &peer->nowhere, &still, hash);
+        if (gone_ns > find_out_within_ns (world))
+            pxi_check_broken (
+                world, peer,
+                "nowhere: w%llu has not had s%llu.%u for %llu ms, and is trusted with it",
+                (unsigned long long)looks[i].peer, (unsigned long long)looks[i].key.subtask,
+                looks[i].key.attempt, (unsigned long long)(gone_ns / PXI_MS));
+    }
+    replace (&peer->nowhere, &still);
+}
+
+/* ---- idle ------------------------------------------------------------------------------------- */
+
+static void see_work (pxi_sim_peer *peer)
+{
+    uint64_t now_ns = peer->world->time.now_ns;
+    uint32_t n_takeable = 0;
+    PXI_LIST_EACH (link, &peer->executors)
+    {
+        pxi_virtual_look look;
+        pxi_virtual_read (PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer)->virtual, &look);
+        n_takeable += look.takeable;
+    }
+    bool able = peer->up && !peer->leaving && !peer->world->config.peers[peer->index].no_module;
+    bool idle = able && pxi_list_is_empty (&peer->executors);
+    if (!idle)
+        peer->idle_since_ns = UINT64_MAX;
+    else if (peer->idle_since_ns == UINT64_MAX)
+        peer->idle_since_ns = now_ns;
+    if (!n_takeable)
+        peer->waits_since_ns = UINT64_MAX;
+    else if (peer->waits_since_ns == UINT64_MAX)
+        peer->waits_since_ns = now_ns;
+}
+
+static bool lasts (const pxi_world *world, uint64_t from_ns, uint64_t bound_ns)
+{
+    uint64_t since = from_ns > world->calm_since_ns ? from_ns : world->calm_since_ns;
+    return from_ns != UINT64_MAX && world->time.now_ns - since > bound_ns;
+}
+
+static void check_idle (pxi_world *world, pxi_sim_peer *owner, uint64_t bound_ns)
+{
+    pxi_peer_look *looks = world->peer_looks;
+    uint32_t n = pxi_core_peers (owner->core, pxi_sim_peer_now_ns (owner), looks, PXI_VIEW_MAX);
+    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++) {
+        uint64_t index = looks[i].record.id - 1;
+        if (looks[i].unresponsive || index >= world->config.n_peers)
+            continue;
+        if (lasts (world, world->peers[index].idle_since_ns, bound_ns))
+            pxi_check_broken (world, owner,
+                              "idle: w%u has had nothing to do for %llu ms, while subtasks wait",
+                              (uint32_t)index + 1, (unsigned long long)(bound_ns / PXI_MS));
+    }
+}
+
+static void sweep_idle (pxi_world *world)
+{
+    uint64_t bound_ns = IDLE_NS + 4 * world->slowest_ns + 4 * world->config.notice_ns;
+    for (uint32_t i = 0; i < world->config.n_peers; i++)
+        see_work (&world->peers[i]);
+    for (uint32_t i = 0; i < world->config.n_peers && world->calm; i++) {
+        pxi_sim_peer *owner = &world->peers[i];
+        if (owner->up && !owner->leaving && lasts (world, owner->waits_since_ns, bound_ns))
+            check_idle (world, owner, bound_ns);
+    }
+}
+
+/* ---- all of it -------------------------------------------------------------------------------- */
+
+static void empty (pxi_map *map)
+{
+    pxi_map_fini (map);
+    pxi_map_init (map, 1 << 24, 1);
+}
+
+void pxi_sweep_all (pxi_world *world)
+{
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        if (world->peers[i].up)
+            note_wanted (world, &world->peers[i]);
+    }
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        if (world->peers[i].up)
+            sweep_runs (world, &world->peers[i]);
+    }
+    for (uint32_t i = 0; i < world->config.n_peers; i++) {
+        if (world->peers[i].up)
+            check_nowhere (world, &world->peers[i]);
+    }
+    sweep_idle (world);
+    empty (&world->wanted);
+    empty (&world->held);
+}
+
+/* ---- views ------------------------------------------------------------------------------------ */
+
+static bool counts (const pxi_sim_peer *peer)
+{
+    return peer->up && !peer->leaving;
+}
+
+/* Marks whom this one knows, or who knows it. True: there was a new one. */
+static bool spread (pxi_world *world, uint8_t *reached, uint32_t from)
+{
+    pxi_peer_look *looks = world->peer_looks;
+    pxi_sim_peer *peer = &world->peers[from];
+    bool new = false;
+    uint32_t n = pxi_core_peers (peer->core, pxi_sim_peer_now_ns (peer), looks, PXI_VIEW_MAX);
+    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++) {
+        uint64_t other = looks[i].record.id - 1;
+        if (looks[i].unresponsive || other >= world->config.n_peers ||
+            !counts (&world->peers[other]) || reached[from] == reached[other])
+            continue;
+        reached[from] = reached[other] = 1;
+        new = true;
+    }
+    return new;
+}
+
+/* A graph of very small random samples falls apart by itself. */
+void pxi_sweep_views (pxi_world *world)
+{
+    if (world->config.core.view_max < VIEW_MIN &&
+        world->config.core.view_max < world->config.n_peers)
+        return;
+    uint8_t *reached = calloc (world->config.n_peers, 1);
+    PXI_ASSERT (reached);
+    uint32_t first = 0;
+    while (first < world->config.n_peers && !counts (&world->peers[first]))
+        first++;
+    if (first < world->config.n_peers)
+        reached[first] = 1;
+    for (bool new = true; new;) {
+        new = false;
+        for (uint32_t i = 0; i < world->config.n_peers; i++)
+            new |= counts (&world->peers[i]) && spread (world, reached, i);
+    }
+    for (uint32_t i = first; i < world->config.n_peers; i++) {
+        if (counts (&world->peers[i]) && !reached[i])
+            pxi_check_broken (world, &world->peers[i], "views: it and w%u have lost each other",
+                              first + 1);
+    }
+    free (reached);
+}
