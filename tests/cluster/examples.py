@@ -9,11 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
-TIMEOUT_S = 60
-MARK = f'PX_TEST_EXAMPLES={os.getpid()}'  # inherited by everything that this test starts
-ENVIRONMENT = dict(os.environ, PX_TEST_EXAMPLES=str(os.getpid()))
+import harness
+from harness import TICK_S, TIMEOUT_S, Tap, children_of, times_of, wait_for
 
 # program, arguments (small enough that the whole file is a matter of seconds)
 CASES = [
@@ -32,9 +30,7 @@ PEERS = ['--px-slots 1', '--px-slots 2', '--px-slots 1 --px-local 2']
 
 
 def run(*command):
-    return subprocess.run(list(map(str, command)), capture_output=True, timeout=TIMEOUT_S,
-                          stdin=subprocess.DEVNULL,
-                          env=ENVIRONMENT)
+    return harness.run(*command, text=False)
 
 
 def comparable(name, answer):
@@ -96,79 +92,31 @@ def programs(directory):
         yield right, f'readme_self {peers} counts the primes below 4,000,000', done
 
 
-def children(pid):
-    """Its children and the ticks that each has worked."""
-    found = {}
-    for entry in pathlib.Path('/proc').iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / 'stat').read_text().rsplit(')', 1)[1].split()
-            except OSError:
-                continue
-            if int(fields[1]) == pid:
-                found[int(entry.name)] = int(fields[11])
-    return found
-
-
 def faults(directory):
     """One copy is killed and one frozen while all of them work."""
-    arguments = '--px-slots 1 --px-local 3 -g 8'
-    job = subprocess.Popen([directory / 'uts'] + arguments.split(), stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, env=ENVIRONMENT)
-    deadline = time.monotonic() + TIMEOUT_S
-    copies = {}
-    while time.monotonic() < deadline and job.poll() is None:
-        copies = children(job.pid)
-        if len(copies) == 3 and min(copies.values()) >= 10:
-            break
-        time.sleep(0.01)
-    under_way = job.poll() is None and len(copies) == 3
-    for copy, how in zip(copies, [signal.SIGKILL, signal.SIGSTOP]):
+    job = harness.start(directory / 'uts', *'--px-slots 1 --px-local 3 -g 8'.split(), stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE, text=False)
+
+    def all_work():
+        copies = children_of(job.pid)
+        return copies if len(copies) == 3 and min(times_of(copy) for copy in copies) >= 10 * TICK_S else None
+
+    copies = wait_for(lambda: all_work() or (job.poll() is not None and ['over']))
+    under_way = job.poll() is None
+    for copy, how in zip(copies if under_way else [], [signal.SIGKILL, signal.SIGSTOP]):
         os.kill(copy, how)
     out, err = job.communicate(timeout=TIMEOUT_S)
     right = under_way and job.returncode == 0 and out.startswith(b'nodes 4130071\nleaves 3305118\n')
     yield right, 'uts with one copy killed and one frozen: the serial answer', (out, err, copies)
 
 
-def leftovers():
-    """Processes that this test started, however indirectly, and that still run."""
-    found = []
-    for entry in pathlib.Path('/proc').iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / 'environ').read_bytes().split(b'\0')
-                if MARK.encode() in words:
-                    found.append((entry.name, (entry / 'cmdline').read_bytes()))
-            except OSError:
-                continue
-    return found
-
-
 def main(directory, wanted):
     directory = pathlib.Path(directory).resolve()
-    groups = [same_answers(directory, wanted)]
+    tap = Tap()
+    tap.run(same_answers(directory, wanted))
     if not wanted:
-        groups += [checks(directory), failures(directory), programs(directory), faults(directory)]
-    n = failed = 0
-
-    def report(right, name, got):
-        nonlocal n, failed
-        n += 1
-        failed += not right
-        print(f'{"ok" if right else "not ok"} {n} - {" ".join(name.split())}', flush=True)
-        if not right:
-            print(f'# {got}'.replace('\n', '\n# ')[:2000], flush=True)
-
-    for group in groups:
-        try:
-            for check in group:
-                report(*check)
-        except subprocess.TimeoutExpired as late:
-            report(False, f'ends within {TIMEOUT_S} s', late)
-    left = leftovers()
-    report(not left, 'no process is left behind', left)
-    print(f'1..{n}')
-    return 1 if failed else 0
+        tap.run(checks(directory), failures(directory), programs(directory), faults(directory))
+    return tap.end()
 
 
 if __name__ == '__main__':

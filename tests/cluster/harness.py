@@ -19,6 +19,7 @@ TIMEOUT_S = 60
 TICK_S = 1 / os.sysconf('SC_CLK_TCK')
 MARK = 'PX_TEST_MARK'  # inherited by everything that a test starts
 ENVIRONMENT = dict(os.environ, **{MARK: str(os.getpid())})
+ADDRESSES_MAX = 40  # of a LAN; a host has the one of its number, until it moves
 INSIDE = 'PX_TEST_NETWORK'
 
 
@@ -111,20 +112,20 @@ def start(*command, host=None, **more):
 
 def run(*command, host=None, timeout_s=TIMEOUT_S, **more):
     command = (host.enter if host else []) + list(map(str, command))
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s,
-                          **{'stdin': subprocess.DEVNULL, 'env': ENVIRONMENT, **more})
+    return subprocess.run(command, capture_output=True, timeout=timeout_s,
+                          **{'stdin': subprocess.DEVNULL, 'text': True, 'env': ENVIRONMENT, **more})
 
 
 class Peerd:
     """One peerd; its address is known when the constructor returns. What it says is kept in a file."""
 
-    def __init__(self, build, directory, name, *arguments, host=None, slots=1):
+    def __init__(self, build, directory, name, *arguments, host=None, slots=1, modules=('uts',)):
         self.name, self.host = name, host
+        modules = [word for module in modules for word in ('--module', build / f'examples/{module}.so')]
         self.ready, self.log = pathlib.Path(directory) / name, pathlib.Path(directory) / f'{name}.log'
         with self.log.open('a') as log:
             self.process = start(build / 'tools/peerd', '--name', name, '--slots', slots, '--ready-file',
-                                 self.ready, '--module', build / 'examples/uts.so', *arguments, host=host,
-                                 stderr=log)
+                                 self.ready, *modules, *arguments, host=host, stderr=log)
         wait_for(lambda: self.ready.exists() or self.process.poll() is not None)
         self.address = self.ready.read_text().strip() if self.ready.exists() else None
 
@@ -153,16 +154,17 @@ class Peerd:
         self.kill()
 
 
-def top(build, address, host=None):
+def top(build, address, *options, host=None):
     """What every peer in reach of this one says of itself; empty when nobody answers."""
-    done = run(build / 'tools/peer-top', '--once', '--json', '--join', address, host=host)
+    done = run(build / 'tools/peer-top', '--once', '--json', '--join', address, *options, host=host)
     return json.loads(done.stdout) if done.returncode == 0 else []
 
 
 # ---- a LAN of the test's own ----------------------------------------------------------------------------
 
-def enter_own_network():
-    """Continue in a network namespace of our own, as root of it; skips the test where that is not allowed."""
+def enter_own_network(*arguments):
+    """Begin anew in a network namespace of our own, as root of it, with further arguments; skips the test where
+    that is not allowed."""
     if INSIDE in os.environ:
         return
     missing = [tool for tool in ('unshare', 'nsenter', 'ip') if not shutil.which(tool)]
@@ -173,7 +175,7 @@ def enter_own_network():
                                capture_output=True, text=True, check=False)
         if tried.returncode == 0:
             os.environ[INSIDE] = '1'
-            os.execvp('unshare', ['unshare', *flags, sys.executable, *sys.argv])
+            os.execvp('unshare', ['unshare', *flags, sys.executable, *sys.argv, *arguments])
     skip(f'no network namespace with a bridge here: {" ".join(tried.stderr.split())}')
 
 
@@ -184,10 +186,10 @@ def ip(*words, host=None):
 
 
 class Host:
-    """A namespace with one interface on the LAN."""
+    """A namespace with one interface on the LAN; a far one has none, see relay.py."""
 
-    def __init__(self, number, first_interface=False):
-        self.number, self.address, self.port = number, f'10.9.0.{number}', f'port{number}'
+    def __init__(self, lan, number, first_interface=False, far=False):
+        self.number, self.address, self.port = number, lan.addresses[number], f'port{number}'
         self.holder = start('unshare', '-n', 'cat', stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         here = os.readlink('/proc/self/ns/net')
         wait_for(lambda: os.readlink(f'/proc/{self.holder.pid}/ns/net') != here)
@@ -195,17 +197,28 @@ class Host:
         if first_interface:  # one on another network, that comes first
             ip('link add', f'other{number}', 'type veth peer name other netns', self.holder.pid)
             ip('link set', f'other{number}', 'up')
-            ip('addr add', f'10.8.{number}.1/24 brd + dev other', host=self)
+            ip(f'addr add 10.8.{number}.1/24 brd + dev other', host=self)
             ip('link set other up', host=self)
+        ip('link set lo up', host=self)
+        if far:
+            ip(f'addr add {self.address}/24 dev lan')
+            for address in lan.addresses:
+                ip(f'addr add {address}/32 dev lo', host=self)
+            return
         ip('link add', self.port, 'type veth peer name eth0 netns', self.holder.pid)
         ip('link set', self.port, 'master lan up')
-        ip('addr add', f'{self.address}/24 brd + dev eth0', host=self)
-        ip('link set lo up', host=self)
+        self.move(self.address)
         ip('link set eth0 up', host=self)
 
     def link(self, up):
         """Pull the cable, or plug it in."""
         ip('link set', self.port, 'up' if up else 'down')
+
+    def move(self, address):
+        """To another address."""
+        ip('addr flush dev eth0', host=self)
+        ip(f'addr add {address}/24 brd + dev eth0', host=self)
+        self.address = address
 
     def close(self):
         self.holder.stdin.close()
@@ -214,13 +227,14 @@ class Host:
 
 class Lan:
     def __init__(self):
+        self.addresses = [f'10.9.0.{number}' for number in range(1, ADDRESSES_MAX + 1)]
         ip('link set lo up')
         ip('link add lan type bridge')
         ip('link set lan up')
         self.hosts = []
 
     def host(self, **more):
-        self.hosts.append(Host(len(self.hosts) + 1, **more))
+        self.hosts.append(Host(self, len(self.hosts), **more))
         return self.hosts[-1]
 
     def __enter__(self):

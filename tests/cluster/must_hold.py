@@ -6,7 +6,6 @@ frozen for a while; branch number 0; joining and leaving in mid job; idle peers.
 Waits for events (files renamed, processes ended, lines printed), never for time to pass; where a fault has
 to fall into a run, it falls when a peer has been seen using its processor."""
 
-import os
 import pathlib
 import random
 import select
@@ -16,42 +15,15 @@ import sys
 import tempfile
 import time
 
-TIMEOUT_S = 60
+from harness import TICK_S, TIMEOUT_S, Peerd, Tap, start, wait_for
+
 T1 = ('-t 1 -a 3 -d 10 -b 4 -r 19 -g 4 --chunk 512', (4130071, 3305118, 10))
 T3 = ('-t 0 -b 2000 -q 0.124875 -m 8 -r 42 -g 4 --chunk 512', (4112897, 3599034, 1572))
-TICK_S = 1 / os.sysconf('SC_CLK_TCK')
-
-
-class Peer:
-    """One peerd; its address is known when the constructor returns."""
-
-    def __init__(self, cluster, name, join=None, slots=1):
-        self.name = name
-        ready = cluster.directory / name
-        command = [cluster.build / 'tools/peerd', '--module', cluster.module, '--name', name, '--slots', slots,
-                   '--ready-file', ready, '--log-level', 'error']
-        command += ['--join', join] if join else []
-        self.process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL,
-                                        start_new_session=True)
-        wait_for(lambda: ready.exists() or self.process.poll() is not None)
-        self.address = ready.read_text().strip()
-
-    def signal(self, number):
-        os.kill(self.process.pid, number)
-
-    def used_s(self):
-        """Processor time of the peer and its executors."""
-        return sum(times_of(pid) for pid in [self.process.pid] + children_of(self.process.pid))
-
-    def end(self):
-        if self.process.poll() is None:
-            self.signal(signal.SIGKILL)
-        self.process.wait()
 
 
 class Cluster:
     def __init__(self, build, n):
-        self.build = pathlib.Path(build)
+        self.build = pathlib.Path(build).resolve()
         self.module = self.build / 'examples/uts.so'
         self.scratch = tempfile.TemporaryDirectory()
         self.directory = pathlib.Path(self.scratch.name)
@@ -60,47 +32,22 @@ class Cluster:
             self.add()
 
     def add(self):
-        first = self.peers[0].address if self.peers else None
-        self.peers.append(Peer(self, f'w{len(self.peers)}', first))
+        join = ['--join', self.peers[0].address] if self.peers else []
+        self.peers.append(Peerd(self.build, self.directory, f'w{len(self.peers)}', '--log-level', 'error', *join))
         return self.peers[-1]
 
     def job(self, tree, peers=None, numbers=()):
         command = [self.build / 'tests/cluster/job', 1, self.peers[0].address if self.peers else '-',
                    len(self.peers) if peers is None else peers, self.module, 'uts.tree', tree, *numbers]
-        return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+        return start(*command, stdout=subprocess.PIPE)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         for peer in self.peers:
-            peer.end()
+            peer.kill()
         self.scratch.cleanup()
-
-
-def wait_for(condition):
-    """A file, a process: things without a descriptor to wait on."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError('nothing happened')
-        select.select([], [], [], 0.005)
-
-
-def times_of(pid):
-    try:
-        fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
-    except OSError:
-        return 0
-    return (int(fields[11]) + int(fields[12])) * TICK_S
-
-
-def children_of(pid):
-    try:
-        threads = list(pathlib.Path(f'/proc/{pid}/task').iterdir())
-        return [int(child) for thread in threads for child in (thread / 'children').read_text().split()]
-    except OSError:
-        return []
 
 
 def finish(process):
@@ -190,15 +137,9 @@ def idle(build):
 
 def main():
     build, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2
-    n, failed = 0, 0
-    for part in (without_faults(build), number_zero(build), joining_and_leaving(build), idle(build),
-                 faults(build, rounds)):
-        for good, what in part:
-            n += 1
-            failed += not good
-            print(f'{"" if good else "not "}ok {n} - {what}', flush=True)
-    print(f'1..{n}')
-    return 1 if failed else 0
+    tap = Tap()
+    tap.run(without_faults(build), number_zero(build), joining_and_leaving(build), idle(build), faults(build, rounds))
+    return tap.end()
 
 
 sys.exit(main())

@@ -8,59 +8,26 @@ Waits for events only: files renamed, lines printed, processes ended."""
 import json
 import os
 import pathlib
-import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 
-TIMEOUT_S = 60
+import harness
+from harness import TIMEOUT_S, Peerd, Tap, marked, wait_for
+
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 TOOLS, MODULE = BUILD / 'tools', BUILD / 'examples/uts.so'
-MARK = f'PX_TEST_TOOLS={os.getpid()}'  # inherited by everything that this test starts
-ENVIRONMENT = dict(os.environ, PX_TEST_TOOLS=str(os.getpid()))
 COUNTS = 'nodes 4130071\nleaves 3305118\ndepth 10\n'
 
 
 def run(tool, *arguments, **more):
-    return subprocess.run([str(TOOLS / tool), *map(str, arguments)], capture_output=True, text=True,
-                          timeout=TIMEOUT_S, env=ENVIRONMENT, **{'stdin': subprocess.DEVNULL, **more})
+    return harness.run(TOOLS / tool, *arguments, **more)
 
 
 def start(tool, *arguments):
-    return subprocess.Popen([str(TOOLS / tool), *map(str, arguments)], stdout=subprocess.PIPE, text=True,
-                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=ENVIRONMENT)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError('nothing happened')
-        select.select([], [], [], 0.005)
-
-
-class Peerd:
-    def __init__(self, directory, name, *arguments):
-        self.ready = pathlib.Path(directory) / name
-        self.process = start('peerd', '--name', name, '--module', MODULE, '--slots', 1, '--ready-file', self.ready,
-                             *arguments)
-        wait_for(lambda: self.ready.exists() or self.process.poll() is not None)
-        self.address = self.ready.read_text().strip()
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=TIMEOUT_S)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
+    return harness.start(TOOLS / tool, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def says(done, code, *words):
@@ -113,7 +80,7 @@ def wrong_inputs(scratch):
 
 
 def names(scratch):
-    with Peerd(scratch, 'w1') as first:
+    with Peerd(BUILD, scratch, 'w1') as first:
         done = run('peerd', '--name', 'w1', '--join', first.address)
         yield says(done, 1, 'w1'), 'a second peer of the same name is refused'
         port = first.address.rsplit(':', 1)[1]
@@ -124,14 +91,14 @@ def names(scratch):
 
 
 def open_address(scratch):
-    with Peerd(scratch, 'open', '--listen', 'tcp://0.0.0.0:*') as peer:
+    with Peerd(BUILD, scratch, 'open', '--listen', 'tcp://0.0.0.0:*') as peer:
         yield (peer.end() == 0, ''), 'a peer on every interface'
-        told = peer.process.stderr.read()
+        told = peer.log.read_text()
         yield (told.count('whoever reaches') == 1 and told.count('warning') == 1, told), 'warns once'
 
 
 def cluster(scratch):
-    with Peerd(scratch, 'a') as first, Peerd(scratch, 'b', '--join', first.address):
+    with Peerd(BUILD, scratch, 'a') as first, Peerd(BUILD, scratch, 'b', '--join', first.address):
         summary, trace = scratch / 'summary.json', scratch / 'trace.json'
         done = run('peer-run', '--join', first.address, '--json', summary, '--trace', trace, MODULE, 'tree', '-g 2')
         yield (done.returncode == 0 and done.stdout == COUNTS, done.stderr), 'peer-run --join: exact'
@@ -165,36 +132,16 @@ def local_and_quickstart(scratch):
     yield says(done, 0, 'frozen', 'killed', '4130071', 'exact'), 'quickstart: exact with a frozen and a killed peer'
 
 
-def marked():
-    found = []
-    for path in pathlib.Path('/proc').glob('[0-9]*/environ'):
-        try:
-            if int(path.parent.name) != os.getpid() and MARK.encode() in path.read_bytes().split(b'\0'):
-                found.append((path.parent / 'cmdline').read_bytes().replace(b'\0', b' ').decode())
-        except OSError:
-            pass
-    return found
-
-
 def main():
-    n, failed = 0, 0
+    tap = Tap()
     with tempfile.TemporaryDirectory() as directory:
         scratch = pathlib.Path(directory)
         for part in (wrong_inputs(scratch), names(scratch), open_address(scratch), cluster(scratch), interrupted(),
                      local_and_quickstart(scratch)):
-            for (good, detail), what in part:
-                n += 1
-                failed += not good
-                print(f'{"" if good else "not "}ok {n} - {what}', flush=True)
-                if not good:
-                    print('\n'.join(f'# {line}' for line in str(detail).splitlines()), flush=True)
+            tap.run((good, what, detail) for (good, detail), what in part)
         left = [name for name in os.listdir(scratch) if name.startswith(('peerexec-', 'quickstart-'))]
-    wait_for(lambda: not marked())
-    n += 1
-    failed += bool(left)
-    print(f'{"not " if left else ""}ok {n} - nothing is left behind {left}')
-    print(f'1..{n}')
-    return 1 if failed else 0
+    tap.check(not left, 'no file is left behind', left)
+    return tap.end()
 
 
 sys.exit(main())
