@@ -15,7 +15,7 @@ enum { EXIT_DONE = 0, EXIT_NOBODY = 1, EXIT_USAGE = 2 };
 
 struct settings {
     list_option join;
-    bool once, json;
+    bool once, json, only;
 };
 
 #define AT(member) offsetof (struct settings, member)
@@ -23,6 +23,8 @@ static const option_entry ENTRIES[] = {
     {"join", OPTION_LIST, AT (join), "ADDRESS", "a peer to ask first; may be given several times",
      0, 0},
     {"once", OPTION_FLAG, AT (once), NULL, "print once and end; otherwise once a second", 0, 0},
+    {"only", OPTION_FLAG, AT (only), NULL, "ask none but these; otherwise also those they name", 0,
+     0},
     {"json", OPTION_FLAG, AT (json), NULL, "print the peers' answers as one JSON array", 0, 0},
 };
 
@@ -110,8 +112,8 @@ static int look (const struct settings *settings)
     char why[PX_WHY_SIZE] = "";
     json_t *answers = json_array ();
     uint32_t n_answers = 0, n_asked = 0;
-    px_err err = pxi_status_collect (settings->join.items, settings->join.n, true, ASK_NS, collect,
-                                     answers, &n_answers, &n_asked, why);
+    px_err err = pxi_status_collect (settings->join.items, settings->join.n, !settings->only,
+                                     ASK_NS, collect, answers, &n_answers, &n_asked, why);
     if (err != PX_OK)
         fprintf (stderr, "peer-top: %s\n", *why ? why : px_err_text (err));
     else if (settings->json)

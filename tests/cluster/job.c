@@ -1,16 +1,17 @@
 /* A job from an application process of its own, for tests: everything that came out as lines "key value".
  *
- *     job SLOTS ADDRESS|- PEERS MODULE TASK TEXT [POINT=NUMBER]...
+ *     job [--name NAME] [--listen ADDRESS] SLOTS ADDRESS[,ADDRESS]...|- PEERS MODULE TASK TEXT [POINT=NUMBER]...
  *
  * Waits until PEERS others are known, prints "started" and, at the end, the outcome and the counters. */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <peerexec/peerexec.h>
 
-enum { SHARES_MAX = 64, NUMBERS_MAX = 8 };
+enum { SHARES_MAX = 64, NUMBERS_MAX = 8, JOINS_MAX = 16 };
 #define SECOND UINT64_C (1000000000)
 
 static int fail (const char *what, const char *why)
@@ -74,16 +75,42 @@ static int run (px_peer *peer, char **argv, const px_job_options *options)
     return code;
 }
 
+/* How many words they were. */
+static int read_options (int argc, char **argv, px_peer_options *options)
+{
+    int n = 0;
+    for (; n + 2 < argc && !strncmp (argv[n + 1], "--", 2); n += 2) {
+        if (!strcmp (argv[n + 1], "--name"))
+            options->name = argv[n + 2];
+        else if (!strcmp (argv[n + 1], "--listen"))
+            options->listen = argv[n + 2];
+    }
+    return n;
+}
+
+static void split (char *text, const char *items[JOINS_MAX + 1])
+{
+    int n = 0;
+    for (char *rest, *item = strtok_r (text, ",", &rest); item && n < JOINS_MAX;
+         item = strtok_r (NULL, ",", &rest))
+        items[n++] = item;
+    items[n] = NULL;
+}
+
 int main (int argc, char **argv)
 {
     char why[PX_WHY_SIZE] = "";
     px_point_number numbers[NUMBERS_MAX];
-    if (argc < 7)
-        return fail ("usage", "job SLOTS ADDRESS|- PEERS MODULE TASK TEXT [POINT=NUMBER]...");
-    const char *join[] = {argv[2], NULL}, *modules[] = {argv[4], NULL};
     px_peer_options options = PX_PEER_OPTIONS_INIT;
+    int n_options = read_options (argc, argv, &options);
+    argc -= n_options, argv += n_options;
+    if (argc < 7)
+        return fail ("usage", "see the head of job.c");
+    const char *join[JOINS_MAX + 1], *modules[] = {argv[4], NULL};
+    bool joins = strcmp (argv[2], "-") != 0;
+    split (argv[2], join);
     options.slots = (uint32_t)atoi (argv[1]);
-    options.join = strcmp (argv[2], "-") ? join : NULL;
+    options.join = joins ? join : NULL;
     options.modules = modules;
     px_peer *peer;
     px_err err = px_peer_open (&options, &peer, why);
