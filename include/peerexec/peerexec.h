@@ -7,6 +7,7 @@
 #include <peerexec/job.h>
 #include <peerexec/module.h>
 #include <peerexec/peer.h>
+#include <peerexec/spawn.h>
 #include <peerexec/task.h>
 #include <peerexec/version.h>
 

@@ -34,17 +34,6 @@ static pxi_open_branch *find (px_branch handle)
 /* ---- open -------------------------------------------------------------------------------------
  */
 
-static int32_t number_of (const pxi_pool *pool, const char *point, int32_t asked)
-{
-    if (asked >= 0)
-        return asked;
-    for (uint32_t i = 0; i < pool->config.n_points; i++) {
-        if (!strcmp (pool->config.points[i], point))
-            return pool->config.numbers[i];
-    }
-    return pool->config.branch_number;
-}
-
 static bool options_valid (const px_branch_options *options)
 {
     return options->size == sizeof *options && options->number >= PX_NUMBER_DEFAULT;
@@ -59,12 +48,13 @@ px_err px_branch_open (px_task *task, const char *point, const px_branch_options
         return PX_EINVAL;
     if (pxi_task_is_cancelled (task))
         return PX_ECANCELLED;
-    pxi_open_branch *open = pxi_pool_branch (task->pool);
+    pxi_pool *pool = task->fiber->pool;
+    pxi_open_branch *open = pxi_pool_branch (pool, task->fiber->thread);
     if (!open)
         return PX_ENOMEM;
     open->task = task;
     open->point = point;
-    open->number = number_of (task->pool, point, options->number);
+    open->number = options->number >= 0 ? options->number : pxi_pool_number (pool, point);
     open->react = options->react;
     open->react_context = options->react_context;
     open->subtasks_max = options->subtasks_max;
@@ -72,12 +62,18 @@ px_err px_branch_open (px_task *task, const char *point, const px_branch_options
         open->subtasks_max = SUBTASKS_WITH_REACTION;
     open->next = task->branches;
     task->branches = open;
+    task->busy = 1;
     *branch = handle_of (open);
     return PX_OK;
 }
 
 /* ---- outcomes ---------------------------------------------------------------------------------
  */
+
+static void free_item (const pxi_open_branch *branch, pxi_item *item)
+{
+    pxi_item_free (branch->task->fiber->thread, item);
+}
 
 static void outcome_of (const pxi_item *item, px_outcome *outcome)
 {
@@ -96,8 +92,13 @@ static void keep_causes (pxi_open_branch *branch, const pxi_item *item)
 {
     branch->n_failed++;
     if (!atomic_load (&branch->cancelled) || item->code != PX_ECANCELLED)
-        pxi_failures_append (&branch->task->causes, &item->failures,
-                             0); /* one level deeper when the task ends */
+        pxi_task_keep_causes (branch->task, item);
+}
+
+static void cancel (pxi_open_branch *branch)
+{
+    atomic_store (&branch->cancelled, true);
+    pxi_run_cancelled (branch->task->fiber->run);
 }
 
 static void react (pxi_open_branch *branch, pxi_item *item)
@@ -110,9 +111,9 @@ static void react (pxi_open_branch *branch, pxi_item *item)
         branch->err = branch->react (branch->react_context, item->index, &outcome);
         branch->in_reaction = false;
         if (branch->err != PX_OK)
-            atomic_store (&branch->cancelled, true);
+            cancel (branch);
     }
-    pxi_item_free (item);
+    free_item (branch, item);
 }
 
 static void settle (pxi_open_branch *branch, pxi_item *item)
@@ -127,7 +128,7 @@ static void settle (pxi_open_branch *branch, pxi_item *item)
         return;
     }
     if (branch->closed) {
-        pxi_item_free (item);
+        free_item (branch, item);
         return;
     }
     if (branch->ready_last)
@@ -163,15 +164,18 @@ static void drain (pxi_open_branch *branch)
 
 static bool run_newest_here (pxi_open_branch *branch)
 {
-    pxi_thread *thread = pxi_thread_self ();
-    pxi_item *item = pxi_deque_pop (&thread->deque);
+    pxi_fiber *fiber = branch->task->fiber;
+    pxi_deque *deque = &fiber->thread->deque;
+    pxi_item *item =
+        pxi_fiber_has_room (fiber, __builtin_frame_address (0)) ? pxi_deque_pop (deque) : NULL;
     if (!item)
         return false;
-    if (item->branch != branch || !pxi_pool_room (branch->task)) {
-        pxi_deque_push (&thread->deque, item); /* its place has just become free */
+    if (item->branch != branch) {
+        pxi_deque_push (deque, item); /* its place has just become free */
         return false;
     }
-    pxi_task_execute (branch->task->pool, branch->task->fiber, item);
+    pxi_task_is_cancelled (branch->task); /* so that the subtask need not ask beyond it */
+    pxi_task_execute (fiber, item);
     settle (branch, item);
     return true;
 }
@@ -184,10 +188,10 @@ static void advance (pxi_open_branch *branch, uint64_t open_max, bool one_will_d
         drain (branch);
         if (branch->n_added - branch->n_done <= open_max || (one_will_do && branch->ready_first))
             return;
-        if (pxi_pool_over (task->pool))
+        if (pxi_pool_over (task->fiber->pool))
             pxi_pool_yield (task);
         else if (!run_newest_here (branch))
-            pxi_pool_wait (task, branch);
+            pxi_pool_wait (task, &branch->done);
     }
 }
 
@@ -207,31 +211,56 @@ static bool items_room (pxi_open_branch *branch)
     return true;
 }
 
-static bool set_input (pxi_item *item, const void *input, size_t size)
-{
-    item->input_size = size;
-    if (size <= ITEM_INPUT_INLINE) {
-        if (size)
-            memcpy (item->inline_input, input, size);
-        item->input = item->inline_input;
-        return true;
-    }
-    item->input_bytes = pxi_bytes_copy (input, size);
-    item->input = pxi_bytes_data (item->input_bytes);
-    return item->input_bytes != NULL;
-}
-
 static px_err can_add (pxi_open_branch *branch, const void *input, size_t size)
 {
+    size_t size_max = branch->task->fiber->pool->config.input_size_max;
     if (!input && size)
         return PX_EINVAL;
     if (pxi_task_is_cancelled (branch->task) || atomic_load (&branch->cancelled))
         return branch->err != PX_OK ? branch->err : PX_ECANCELLED;
-    if (size <= branch->task->pool->config.input_size_max)
+    if (size <= size_max)
         return PX_OK;
     px_task_fail_at (branch->task, "", 0, "an input of %zu bytes is over this peer's limit of %zu",
-                     size, branch->task->pool->config.input_size_max);
+                     size, size_max);
     return PX_ETOOBIG;
+}
+
+/* Most branches have one kind of subtask: its index is looked up once. */
+static bool know_function (pxi_open_branch *branch, px_task_fn *function)
+{
+    if (branch->function == function)
+        return true;
+    int64_t index = pxi_pool_task_index (branch->task->fiber->pool, function);
+    if (index < 0)
+        return false;
+    branch->function = function;
+    branch->function_index = (uint32_t)index;
+    return true;
+}
+
+static px_err push (pxi_open_branch *branch, const void *input, size_t input_size)
+{
+    pxi_fiber *fiber = branch->task->fiber;
+    pxi_thread *thread = fiber->thread;
+    pxi_item *item = items_room (branch) ? pxi_item_new (thread) : NULL;
+    if (!item)
+        return PX_ENOMEM;
+    item->typed = NULL;
+    item->owner = branch->task;
+    item->index = branch->n_added;
+    item->branch = branch;
+    item->function = branch->function;
+    item->task = branch->function_index;
+    if (!pxi_item_set_input (item, input, input_size) || !pxi_deque_push (&thread->deque, item)) {
+        pxi_item_free (thread, item);
+        return PX_ENOMEM;
+    }
+    if (!branch->react)
+        branch->items[branch->n_added] = item;
+    branch->n_added++;
+    thread->n_known++;
+    pxi_pool_pushed (fiber->pool, thread);
+    return PX_OK;
 }
 
 px_err px_branch_add (px_branch handle, px_task_fn *function, const void *input, size_t input_size)
@@ -242,34 +271,12 @@ px_err px_branch_add (px_branch handle, px_task_fn *function, const void *input,
     px_err err = can_add (branch, input, input_size);
     if (err != PX_OK)
         return err;
-    pxi_pool *pool = branch->task->pool;
-    int64_t task = pxi_pool_task_index (pool, function);
-    if (task < 0)
+    if (!know_function (branch, function))
         return PX_ENOTASK;
     if (branch->subtasks_max && branch->n_added - branch->n_done >= branch->subtasks_max &&
         !branch->in_reaction)
         advance (branch, branch->subtasks_max - 1, false);
-    if (branch->err != PX_OK)
-        return branch->err;
-    pxi_item *item = items_room (branch) ? pxi_item_new (pool) : NULL;
-    if (!item)
-        return PX_ENOMEM;
-    item->branch = branch;
-    item->run = branch->task->item->run;
-    item->function = function;
-    item->task = (uint32_t)task;
-    item->index = branch->n_added;
-    if (!set_input (item, input, input_size) ||
-        !pxi_deque_push (&pxi_thread_self ()->deque, item)) {
-        pxi_item_free (item);
-        return PX_ENOMEM;
-    }
-    if (!branch->react)
-        branch->items[branch->n_added] = item;
-    branch->n_added++;
-    pxi_thread_self ()->n_known++;
-    pxi_pool_pushed (pool);
-    return PX_OK;
+    return branch->err != PX_OK ? branch->err : push (branch, input, input_size);
 }
 
 /* ---- join and results -------------------------------------------------------------------------
@@ -316,7 +323,7 @@ static void drop_given (pxi_open_branch *branch)
     if (!item)
         return;
     branch->items[item->index] = NULL;
-    pxi_item_free (item);
+    free_item (branch, item);
     branch->given = NULL;
 }
 
@@ -355,8 +362,8 @@ px_err px_branch_cancel (px_branch handle)
     pxi_open_branch *branch = find (handle);
     if (!branch)
         return PX_ESTALE;
-    atomic_store (&branch->cancelled, true);
-    pxi_pool_withdraw (branch->task->pool, branch);
+    cancel (branch);
+    pxi_pool_withdraw (branch->task->fiber->pool, branch);
     return PX_OK;
 }
 
@@ -366,7 +373,7 @@ static void free_results (pxi_open_branch *branch)
     while (branch->ready_first) {
         pxi_item *item = branch->ready_first;
         branch->ready_first = item->next;
-        pxi_item_free (item);
+        free_item (branch, item);
     }
     branch->ready_last = NULL;
 }
@@ -379,6 +386,29 @@ static void unlink_branch (px_task *task, pxi_open_branch *branch)
     *link = branch->next;
 }
 
+/* With everything settled: nobody else knows the branch, but where something was handed over. */
+static void release (px_task *task, pxi_open_branch *branch)
+{
+    if (atomic_load_explicit (&branch->id, memory_order_relaxed))
+        pxi_pool_withdraw (task->fiber->pool, branch);
+    unlink_branch (task, branch);
+    pxi_pool_branch_free (task->fiber->thread, branch);
+}
+
+static void mark_closed (pxi_open_branch *branch)
+{
+    drain (branch);
+    free_results (branch);
+    branch->closed = true;
+    branch->generation++;
+}
+
+static void give_up (pxi_open_branch *branch)
+{
+    cancel (branch);
+    pxi_pool_withdraw (branch->task->fiber->pool, branch);
+}
+
 /* The handle is dead at once. What still runs somewhere keeps the branch until the task ends:
  * closing never blocks, returning from a task may. */
 px_err px_branch_close (px_branch handle)
@@ -388,35 +418,20 @@ px_err px_branch_close (px_branch handle)
         return PX_ESTALE;
     if (branch->in_reaction)
         return PX_ESTATE;
-    pxi_pool *pool = branch->task->pool;
-    drain (branch);
-    free_results (branch);
-    branch->closed = true;
-    branch->generation++;
-    if (branch->n_added != branch->n_done) {
-        atomic_store (&branch->cancelled, true);
-        pxi_pool_withdraw (pool, branch);
-        return PX_OK;
-    }
-    pxi_pool_withdraw (pool, branch);
-    unlink_branch (branch->task, branch);
-    pxi_pool_branch_free (pool, branch);
+    mark_closed (branch);
+    if (branch->n_added != branch->n_done)
+        give_up (branch);
+    else
+        release (branch->task, branch);
     return PX_OK;
 }
 
-px_err pxi_branch_finish (px_task *task, pxi_open_branch *branch)
+void pxi_branch_finish (px_task *task, pxi_open_branch *branch)
 {
-    if (!branch->closed) {
-        drain (branch);
-        free_results (branch);
-        branch->closed = true;
-        branch->generation++;
-    }
+    if (!branch->closed)
+        mark_closed (branch);
     if (branch->n_added != branch->n_done)
-        atomic_store (&branch->cancelled, true);
-    pxi_pool_withdraw (task->pool, branch);
+        give_up (branch);
     advance (branch, 0, false);
-    unlink_branch (task, branch);
-    pxi_pool_branch_free (task->pool, branch);
-    return PX_OK;
+    release (task, branch);
 }

@@ -1,122 +1,150 @@
-/* The deque of Chase and Lev, with the orders of Le et al.; deque.h says who may call what. An
- * array is doubled by its owner only, and thieves go on reading the one they saw. */
+/* The deque's parts that take its lock; deque.h has the protocol. */
 #include "exec/deque.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { FIRST_SIZE = 256 };
 
-/* ThreadSanitizer does not model fences: there, stronger accesses stand in for them. */
-#if defined(__SANITIZE_THREAD__)
-#define WITH_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#endif
-#ifdef WITH_TSAN
-#define RELAXED memory_order_seq_cst
-#define FENCE(order) ((void)0)
-#else
-#define RELAXED memory_order_relaxed
-#define FENCE(order) atomic_thread_fence (order)
-#endif
-
-static pxi_deque_array *array_new (int64_t size, pxi_deque_array *former)
+bool pxi_deque_init (pxi_deque *deque, bool all_public)
 {
-    pxi_deque_array *array = malloc (sizeof *array + (size_t)size * sizeof array->items[0]);
-    if (!array)
-        return NULL;
-    array->former = former;
-    array->mask = size - 1;
-    for (int64_t i = 0; i < size; i++)
-        atomic_init (&array->items[i], NULL);
-    return array;
-}
-
-bool pxi_deque_init (pxi_deque *deque)
-{
-    pxi_deque_array *array = array_new (FIRST_SIZE, NULL);
-    atomic_init (&deque->top, 0);
-    atomic_init (&deque->bottom, 0);
-    atomic_init (&deque->array, array);
-    return array != NULL;
+    memset (deque, 0, sizeof *deque);
+    deque->array = calloc (FIRST_SIZE, sizeof *deque->array);
+    if (!deque->array)
+        return false;
+    deque->mask = FIRST_SIZE - 1;
+    deque->full = FIRST_SIZE;
+    deque->all_public = all_public;
+    atomic_store (&deque->asked, all_public);
+    pthread_mutex_init (&deque->lock, NULL);
+    return true;
 }
 
 void pxi_deque_fini (pxi_deque *deque)
 {
-    pxi_deque_array *array = atomic_load (&deque->array);
-    while (array) {
-        pxi_deque_array *former = array->former;
-        free (array);
-        array = former;
-    }
-    atomic_store (&deque->array, NULL);
+    if (!deque->array)
+        return;
+    free (deque->array);
+    deque->array = NULL;
+    pthread_mutex_destroy (&deque->lock);
 }
 
-static pxi_deque_array *grow (pxi_deque *deque, pxi_deque_array *array, int64_t top, int64_t bottom)
+static int64_t top_of (const pxi_deque *deque)
 {
-    pxi_deque_array *larger = array_new (2 * (array->mask + 1), array);
-    if (!larger)
-        return NULL;
-    for (int64_t i = top; i < bottom; i++)
-        atomic_store_explicit (
-            &larger->items[i & larger->mask],
-            atomic_load_explicit (&array->items[i & array->mask], memory_order_relaxed),
-            memory_order_relaxed);
-    atomic_store_explicit (&deque->array, larger, memory_order_release);
-    return larger;
+    return atomic_load_explicit (&deque->top, memory_order_relaxed);
 }
 
-bool pxi_deque_push (pxi_deque *deque, void *item)
+static int64_t split_of (const pxi_deque *deque)
+{
+    return atomic_load_explicit (&deque->split, memory_order_relaxed);
+}
+
+static void set_split (pxi_deque *deque, int64_t split)
+{
+    atomic_store_explicit (&deque->split, split, PXI_BARRIER_ORDER);
+}
+
+/* Twice the array, with the lock. */
+static bool grow (pxi_deque *deque, int64_t top, int64_t bottom)
+{
+    int64_t size = 2 * (deque->mask + 1);
+    void **larger = calloc ((size_t)size, sizeof *larger);
+    if (!larger)
+        return false;
+    for (int64_t i = top; i < bottom; i++)
+        larger[i & (size - 1)] = deque->array[i & deque->mask];
+    free (deque->array);
+    deque->array = larger;
+    deque->mask = size - 1;
+    return true;
+}
+
+bool pxi_deque_make_room (pxi_deque *deque)
 {
     int64_t bottom = atomic_load_explicit (&deque->bottom, memory_order_relaxed);
-    int64_t top = atomic_load_explicit (&deque->top, memory_order_acquire);
-    pxi_deque_array *array = atomic_load_explicit (&deque->array, memory_order_relaxed);
-    if (bottom - top > array->mask && !(array = grow (deque, array, top, bottom)))
-        return false;
-    atomic_store_explicit (&array->items[bottom & array->mask], item, memory_order_relaxed);
-    /* Release on the store itself: the item's contents are seen by whoever sees the new bottom. */
-    atomic_store_explicit (&deque->bottom, bottom + 1, memory_order_release);
-    return true;
+    pthread_mutex_lock (&deque->lock);
+    int64_t top = top_of (deque);
+    bool room = bottom - top <= deque->mask || grow (deque, top, bottom);
+    if (room)
+        deque->full = top + deque->mask + 1;
+    pthread_mutex_unlock (&deque->lock);
+    return room;
+}
+
+/* The owner has announced that it pops the item at `bottom`, and this may be public. If nobody has it
+ * yet it is the owner's, and with it the newer half of what is public. */
+bool pxi_deque_take_back (pxi_deque *deque, int64_t bottom)
+{
+    pthread_mutex_lock (&deque->lock);
+    int64_t top = top_of (deque);
+    bool here = bottom >= top;
+    if (!here)
+        atomic_store_explicit (&deque->bottom, bottom + 1, memory_order_relaxed);
+    else if (bottom < split_of (deque)) /* or a thief was just retreating */
+        set_split (deque, deque->all_public ? bottom : top + (bottom - top) / 2);
+    pthread_mutex_unlock (&deque->lock);
+    return here;
 }
 
 void *pxi_deque_pop (pxi_deque *deque)
 {
     int64_t bottom = atomic_load_explicit (&deque->bottom, memory_order_relaxed) - 1;
-    pxi_deque_array *array = atomic_load_explicit (&deque->array, memory_order_relaxed);
-    atomic_store_explicit (&deque->bottom, bottom, RELAXED);
-    FENCE (memory_order_seq_cst);
-    int64_t top = atomic_load_explicit (&deque->top, RELAXED);
-    if (top > bottom) {
-        atomic_store_explicit (&deque->bottom, bottom + 1, memory_order_relaxed);
-        return NULL;
-    }
-    void *item = atomic_load_explicit (&array->items[bottom & array->mask], memory_order_relaxed);
-    if (top < bottom)
-        return item;
-    /* The last one: a thief may be after it. `top` is fresh each time: no retry is needed. */
-    if (!atomic_compare_exchange_strong_explicit (&deque->top, &top, top + 1, memory_order_seq_cst,
-                                                  memory_order_relaxed))
-        item = NULL;
-    atomic_store_explicit (&deque->bottom, bottom + 1, memory_order_relaxed);
-    return item;
+    if (bottom < top_of (deque))
+        return NULL; /* top only grows */
+    void *item = deque->array[bottom & deque->mask];
+    return pxi_deque_pop_at (deque, bottom) || pxi_deque_take_back (deque, bottom) ? item : NULL;
 }
 
-void *pxi_deque_steal (pxi_deque *deque, bool *lost)
+void pxi_deque_offer (pxi_deque *deque)
 {
-    int64_t top = atomic_load_explicit (&deque->top, memory_order_acquire);
-    FENCE (memory_order_seq_cst);
+    pthread_mutex_lock (&deque->lock);
+    int64_t split = split_of (deque);
+    int64_t bottom = atomic_load_explicit (&deque->bottom, memory_order_relaxed);
+    if (deque->all_public)
+        set_split (deque, bottom);
+    else if (bottom > split)
+        set_split (deque, split + (bottom - split + 1) / 2);
+    atomic_store_explicit (&deque->asked, deque->all_public, memory_order_relaxed);
+    pthread_mutex_unlock (&deque->lock);
+}
+
+/* Make half of the owner's part public without the owner, with the lock: claim it, be sure that the
+ * owner has seen that, and give back what it had popped before. */
+static void pull (pxi_deque *deque)
+{
+    int64_t split = split_of (deque);
     int64_t bottom = atomic_load_explicit (&deque->bottom, memory_order_acquire);
+    if (bottom <= split)
+        return;
+    int64_t wanted = split + (bottom - split + 1) / 2;
+    set_split (deque, wanted);
+    pxi_barrier_heavy ();
+    bottom = atomic_load_explicit (&deque->bottom, PXI_BARRIER_ORDER == memory_order_relaxed
+                                                       ? memory_order_acquire
+                                                       : PXI_BARRIER_ORDER);
+    if (bottom < wanted)
+        set_split (deque, bottom > split ? bottom : split);
+}
+
+void *pxi_deque_steal (pxi_deque *deque, bool force, bool *lost)
+{
+    void *item = NULL;
     *lost = false;
-    if (top >= bottom)
+    if (pxi_deque_size (deque) == 0)
         return NULL;
-    pxi_deque_array *array = atomic_load_explicit (&deque->array, memory_order_acquire);
-    void *item = atomic_load_explicit (&array->items[top & array->mask], memory_order_relaxed);
-    if (!atomic_compare_exchange_strong_explicit (&deque->top, &top, top + 1, memory_order_seq_cst,
-                                                  memory_order_relaxed)) {
+    if (pthread_mutex_trylock (&deque->lock) != 0) {
         *lost = true;
         return NULL;
     }
+    int64_t top = top_of (deque);
+    if (top == split_of (deque) && force && !deque->all_public)
+        pull (deque);
+    if (top < split_of (deque)) {
+        item = deque->array[top & deque->mask];
+        atomic_store_explicit (&deque->top, top + 1, memory_order_relaxed);
+    } else if (!pxi_deque_is_asked (deque)) {
+        atomic_store_explicit (&deque->asked, true, memory_order_relaxed);
+    }
+    pthread_mutex_unlock (&deque->lock);
     return item;
 }

@@ -7,24 +7,23 @@
  *
  * Threads execute only while they hold one of the `allowed` slots (active <= allowed, but for a
  * moment after the allowance fell: then the next boundary gives one up). Without work a thread
- * spins briefly, then gives its slot up and sleeps. Whoever pushes looks at one flag; the sleeper
- * makes up for that with a barrier in all threads (membarrier) between announcing itself and its
- * last look.
+ * spins briefly, asking those who have some, then helps itself, then gives its slot up and sleeps.
+ * Whoever pushes looks at one word; the sleeper makes up for that with a barrier in all threads
+ * (barrier.h) between announcing itself and its last look.
  *
  * Slow paths share pool->lock. Notices go up with the lock held, so that they are in order. */
-#include <linux/membarrier.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "exec/state.h"
 
 enum {
     SPINS = 40,           /* looks for work before a thread sleeps */
+    SPINS_ASKING = 4,     /* of these, how many leave it to the owner to share */
     TAKE_LOOKS_MAX = 256, /* entries that one TAKE may move out of its way */
 };
 #define PROGRESS_NS UINT64_C (100000000)
@@ -44,46 +43,69 @@ bool pxi_pool_current (uint64_t *run, uint32_t *task)
     const px_task *current = thread && thread->current ? thread->current->task : NULL;
     if (!current)
         return false;
-    *run = current->item->run->id;
-    *task = current->item->task;
+    *run = pxi_item_run (current->item)->id;
+    *task = pxi_pool_task_of (thread->pool, current->item);
     return true;
 }
 
 /* ---- items ------------------------------------------------------------------------------------
  */
 
-pxi_item *pxi_item_new (pxi_pool *pool)
+pxi_item *pxi_item_make (void)
 {
-    (void)pool;
-    pxi_thread *thread = pxi_thread_self ();
-    pxi_item *item = thread ? thread->items : NULL;
-    if (item) {
-        thread->items = item->next;
-        thread->n_items--;
-    } else if (!(item = aligned_alloc (64, (sizeof *item + 63) / 64 * 64))) {
+    pxi_item *item = malloc (sizeof *item);
+    if (!item)
         return NULL;
-    }
-    memset (item, 0, offsetof (pxi_item, inline_input));
+    memset (item, 0, sizeof *item);
     pxi_list_init (&item->in_exported);
     return item;
 }
 
-void pxi_item_free (pxi_item *item)
+/* As pxi_item_new () promises it. */
+static void clean (pxi_item *item)
 {
-    pxi_thread *thread = pxi_thread_self ();
     pxi_bytes_release (item->input_bytes);
     pxi_bytes_release (item->result);
     if (item->failures.items)
         pxi_failures_fini (&item->failures);
-    if (!thread || thread->n_items == ITEMS_CACHED) {
+    item->input_bytes = item->result = NULL;
+    item->result_size = 0;
+    item->failures.n_dropped = 0;
+    item->branch = NULL;
+    item->attempts = item->crashes = 0;
+    item->subtask = 0;
+    item->finished = item->given = false;
+    atomic_store_explicit (&item->cancelled, false, memory_order_relaxed);
+    atomic_store_explicit (&item->done, 0, memory_order_relaxed);
+}
+
+void pxi_item_free (pxi_thread *thread, pxi_item *item)
+{
+    clean (item);
+    if (!thread) {
         free (item);
         return;
     }
     item->next = thread->items;
     thread->items = item;
-    thread->n_items++;
 }
 
+/* Keep that many. */
+static void trim_items (pxi_thread *thread, uint32_t n)
+{
+    pxi_item **link = &thread->items;
+    while (*link && n--)
+        link = &(*link)->next;
+    pxi_item *item = *link;
+    *link = NULL;
+    while (item) {
+        pxi_item *next = item->next;
+        free (item);
+        item = next;
+    }
+}
+
+/* Also from a crash handler: it only looks. */
 int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function)
 {
     for (uint32_t i = 0; i < pool->config.n_tasks; i++) {
@@ -93,32 +115,65 @@ int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function)
     return -1;
 }
 
-pxi_open_branch *pxi_pool_branch (pxi_pool *pool)
+/* Of a spawned one it is looked for only when somebody asks. */
+uint32_t pxi_pool_task_of (const pxi_pool *pool, const pxi_item *item)
 {
-    pthread_mutex_lock (&pool->lock);
-    pxi_open_branch *branch = pool->free_branches;
-    if (branch) {
-        pool->free_branches = branch->next;
-    } else if ((branch = calloc (1, sizeof *branch))) {
-        branch->all = pool->all_branches;
-        pool->all_branches = branch;
+    int64_t index = item->typed ? pxi_pool_task_index (pool, item->typed->function) : item->task;
+    return index >= 0 ? (uint32_t)index : 0;
+}
+
+int32_t pxi_pool_number (const pxi_pool *pool, const char *point)
+{
+    for (uint32_t i = 0; i < pool->config.n_points; i++) {
+        if (!strcmp (pool->config.points[i], point))
+            return pool->config.numbers[i];
     }
-    if (branch) { /* still with the lock: commands walk through all_branches */
-        *branch = (pxi_open_branch){.generation = branch->generation, .all = branch->all};
-        pxi_list_init (&branch->exported);
-    }
-    pthread_mutex_unlock (&pool->lock);
+    return pool->config.branch_number;
+}
+
+static void reset_branch (pxi_open_branch *branch)
+{
+    pxi_item **items = branch->items;
+    size_t room = branch->items_room;
+    *branch = (pxi_open_branch){
+        .generation = branch->generation, .all = branch->all, .items = items, .items_room = room};
+    pxi_list_init (&branch->exported);
+    pxi_list_init (&branch->in_away);
+}
+
+static pxi_open_branch *make_branch (pxi_pool *pool)
+{
+    pxi_open_branch *branch = calloc (1, sizeof *branch);
+    if (!branch)
+        return NULL;
+    branch->all = atomic_load_explicit (&pool->all_branches, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak (&pool->all_branches, &branch->all, branch))
+        ;
     return branch;
 }
 
-void pxi_pool_branch_free (pxi_pool *pool, pxi_open_branch *branch)
+pxi_open_branch *pxi_pool_branch (pxi_pool *pool, pxi_thread *thread)
 {
-    free (branch->items);
-    branch->items = NULL;
-    pthread_mutex_lock (&pool->lock);
-    branch->next = pool->free_branches;
-    pool->free_branches = branch;
-    pthread_mutex_unlock (&pool->lock);
+    pxi_open_branch *branch = thread->branches;
+    if (branch) {
+        thread->branches = branch->next;
+    } else if (!(branch = make_branch (pool))) {
+        return NULL;
+    }
+    reset_branch (branch);
+    return branch;
+}
+
+/* Branches are never freed while the pool lives, so a thread keeps all that end on it. */
+void pxi_pool_branch_free (pxi_thread *thread, pxi_open_branch *branch)
+{
+    if (branch->items_room > BRANCH_ITEMS_KEPT) {
+        free (branch->items);
+        branch->items = NULL;
+        branch->items_room = 0;
+    }
+    branch->next = thread->branches;
+    thread->branches = branch;
 }
 
 /* ---- notices (with the lock) ------------------------------------------------------------------
@@ -156,7 +211,7 @@ static uint32_t waiting_in_deques (const pxi_pool *pool)
 static void tell_surplus (pxi_pool *pool)
 {
     uint32_t waiting = waiting_in_deques (pool);
-    if (!waiting || !atomic_exchange (&pool->tell_surplus, false))
+    if (!waiting || !(atomic_fetch_and (&pool->alerts, ~(uint32_t)ALERT_SURPLUS) & ALERT_SURPLUS))
         return;
     pxi_notice notice = {.kind = PXI_NOTE_SURPLUS, .count = waiting};
     pxi_pool_notify (pool, &notice);
@@ -170,8 +225,10 @@ static void set_wakeable (pxi_pool *pool)
     bool sleeper =
         pool->n_sleeping > pool->n_waking || atomic_load (&pool->n_threads) < pool->config.slots;
     bool useful = pool->active + pool->n_waking + pool->n_starting < pool->allowed || !pool->wanted;
-    atomic_store_explicit (&pool->wakeable, sleeper && useful && !pool->closing,
-                           memory_order_relaxed);
+    if (sleeper && useful && !pool->closing)
+        atomic_fetch_or (&pool->alerts, ALERT_WAKEABLE);
+    else
+        atomic_fetch_and (&pool->alerts, ~(uint32_t)ALERT_WAKEABLE);
 }
 
 static void *thread_main (void *argument);
@@ -180,7 +237,7 @@ static void start_thread (pxi_pool *pool)
 {
     uint32_t n = atomic_load (&pool->n_threads);
     pxi_thread *thread = &pool->threads[n];
-    if (n == pool->config.slots || !pxi_deque_init (&thread->deque))
+    if (n == pool->config.slots || !pxi_deque_init (&thread->deque, pool->fences))
         return;
     thread->pool = pool;
     thread->number = n;
@@ -212,16 +269,17 @@ static void wake (pxi_pool *pool)
     set_wakeable (pool);
 }
 
-void pxi_pool_pushed (pxi_pool *pool)
+void pxi_pool_alerted (pxi_pool *pool, pxi_thread *thread)
 {
-    bool sleeper = atomic_load_explicit (&pool->wakeable, memory_order_relaxed);
-    bool silent = atomic_load_explicit (&pool->tell_surplus, memory_order_relaxed);
-    if (!sleeper && !silent)
+    uint32_t alerts = atomic_load_explicit (&pool->alerts, memory_order_relaxed);
+    if (pxi_deque_is_asked (&thread->deque) || (alerts & ALERT_WAKEABLE))
+        pxi_deque_offer (&thread->deque);
+    if (!alerts)
         return;
     pthread_mutex_lock (&pool->lock);
-    if (sleeper)
+    if (alerts & ALERT_WAKEABLE)
         wake (pool);
-    if (silent)
+    if (alerts & ALERT_SURPLUS)
         tell_surplus (pool);
     pthread_mutex_unlock (&pool->lock);
 }
@@ -241,18 +299,25 @@ static void make_ready (pxi_pool *pool, pxi_fiber *fiber)
 /* ---- ends of subtasks -------------------------------------------------------------------------
  */
 
-/* From any thread. The branch may be gone the moment the item is on its list, so the fiber is read
- * before: it is the branch's task's for as long as the task lives. */
-void pxi_pool_complete (pxi_item *item)
+static uintptr_t push_done (_Atomic uintptr_t *done, pxi_item *item)
 {
-    pxi_open_branch *branch = item->branch;
-    pxi_pool *pool = branch->task->pool;
-    pxi_fiber *fiber = branch->task->fiber;
-    uintptr_t old = atomic_load_explicit (&branch->done, memory_order_relaxed);
+    uintptr_t old = atomic_load_explicit (done, memory_order_relaxed);
     do
         item->next = (pxi_item *)(old & ~WAITING);
-    while (!atomic_compare_exchange_weak_explicit (&branch->done, &old, (uintptr_t)item,
+    while (!atomic_compare_exchange_weak_explicit (done, &old, (uintptr_t)item,
                                                    memory_order_acq_rel, memory_order_relaxed));
+    return old;
+}
+
+/* From any thread. The item and its branch may be gone the moment it is known to be done, so the fiber
+ * is read before: it is the owner's for as long as that lives. */
+void pxi_pool_complete (pxi_item *item)
+{
+    pxi_fiber *fiber = item->owner->fiber;
+    pxi_pool *pool = fiber->pool;
+    uintptr_t old = item->typed
+                        ? atomic_exchange_explicit (&item->done, SPAWNED_DONE, memory_order_acq_rel)
+                        : push_done (&item->branch->done, item);
     if (!(old & WAITING))
         return;
     pthread_mutex_lock (&pool->lock);
@@ -339,7 +404,7 @@ static void run_finished (pxi_pool *pool, pxi_item *item)
     pxi_pool_notify (pool, &notice);
     maybe_closed (pool);
     pthread_mutex_unlock (&pool->lock);
-    pxi_item_free (item);
+    pxi_item_free (pxi_thread_self (), item);
     run_free (run);
 }
 
@@ -351,34 +416,55 @@ static void fiber_main (void *argument)
     pxi_context_entered ();
     pxi_fiber *fiber = argument;
     for (;;) {
-        pxi_task_execute (fiber->pool, fiber, fiber->item);
-        pxi_thread *thread = pxi_thread_self ();
+        pxi_task_execute (fiber, fiber->item);
+        pxi_thread *thread = fiber->thread;
         thread->after = AFTER_END;
         /* The fiber may be given another item: then it goes on here, on the same stack. */
         pxi_context_switch (&fiber->context, &thread->context, false);
     }
 }
 
-static pxi_fiber *fiber_new (pxi_pool *pool)
+static pxi_fiber *kept_fiber (pxi_thread *thread)
 {
+    pxi_pool *pool = thread->pool;
+    pxi_fiber *fiber = thread->fiber;
+    thread->fiber = NULL;
+    if (fiber)
+        return fiber;
     pthread_mutex_lock (&pool->lock);
-    pxi_fiber *fiber = pool->fibers;
+    fiber = pool->fibers;
     if (fiber) {
         pool->fibers = fiber->next;
         pool->n_fibers--;
     }
     pthread_mutex_unlock (&pool->lock);
-    if (fiber)
-        return fiber;
-    fiber = calloc (1, sizeof *fiber);
+    return fiber;
+}
+
+static pxi_fiber *fiber_make (pxi_pool *pool)
+{
+    pxi_fiber *fiber = calloc (1, sizeof *fiber);
     pxi_stack *stack = fiber ? pxi_stack_new (pool->config.stack_size) : NULL;
     if (!stack) {
         free (fiber);
         return NULL;
     }
+    size_t input_max = pool->config.input_size_max;
     fiber->stack = stack;
     fiber->pool = pool;
+    fiber->low = stack->low + stack->size / 2;
+    fiber->inline_max = input_max < ITEM_INPUT_INLINE ? input_max : ITEM_INPUT_INLINE;
     pxi_context_make (&fiber->context, stack, fiber_main, fiber);
+    return fiber;
+}
+
+static pxi_fiber *fiber_new (pxi_thread *thread, pxi_item *item)
+{
+    pxi_fiber *fiber = kept_fiber (thread);
+    if (!fiber && !(fiber = fiber_make (thread->pool)))
+        return NULL;
+    fiber->item = item;
+    fiber->run = pxi_item_run (item);
     return fiber;
 }
 
@@ -389,8 +475,13 @@ static void fiber_destroy (pxi_fiber *fiber)
     free (fiber);
 }
 
-static void fiber_release (pxi_pool *pool, pxi_fiber *fiber)
+static void fiber_release (pxi_thread *thread, pxi_fiber *fiber)
 {
+    pxi_pool *pool = thread->pool;
+    if (!thread->fiber) {
+        thread->fiber = fiber;
+        return;
+    }
     pthread_mutex_lock (&pool->lock);
     bool keep = pool->n_fibers < FIBERS_CACHED;
     if (keep) {
@@ -403,24 +494,11 @@ static void fiber_release (pxi_pool *pool, pxi_fiber *fiber)
         fiber_destroy (fiber);
 }
 
-/* Half of the stack is every task's to use; a plain call needs that much left. */
-bool pxi_pool_room (const px_task *task)
-{
-    const pxi_stack *stack = task->fiber->stack;
-    uintptr_t here = (uintptr_t)__builtin_frame_address (0);
-    return here - (uintptr_t)stack->low > stack->size / 2;
-}
-
 static void leave (px_task *task, pxi_after after)
 {
-    pxi_thread *thread = pxi_thread_self ();
+    pxi_thread *thread = task->fiber->thread;
     thread->after = after;
     pxi_context_switch (&task->fiber->context, &thread->context, false);
-}
-
-bool pxi_pool_over (pxi_pool *pool)
-{
-    return atomic_load_explicit (&pool->excess, memory_order_relaxed) > 0;
 }
 
 void pxi_pool_yield (px_task *task)
@@ -428,25 +506,25 @@ void pxi_pool_yield (px_task *task)
     leave (task, AFTER_YIELD);
 }
 
-void pxi_pool_wait (px_task *task, pxi_open_branch *branch)
+void pxi_pool_wait (px_task *task, _Atomic uintptr_t *word)
 {
-    pxi_thread_self ()->after_branch = branch;
+    task->fiber->thread->after_word = word;
     leave (task, AFTER_WAIT);
 }
 
 void pxi_pool_sleep (px_task *task, uint64_t until_ns)
 {
-    pxi_thread_self ()->after_ns = until_ns;
+    task->fiber->thread->after_ns = until_ns;
     leave (task, AFTER_SLEEP);
 }
 
 /* ---- what a fiber asked for when it left ------------------------------------------------------
  */
 
-static void park_on_branch (pxi_pool *pool, pxi_fiber *fiber, pxi_open_branch *branch)
+static void park_on (pxi_pool *pool, pxi_fiber *fiber, _Atomic uintptr_t *word)
 {
     uintptr_t none = 0;
-    if (atomic_compare_exchange_strong (&branch->done, &none, WAITING))
+    if (atomic_compare_exchange_strong (word, &none, WAITING))
         return;
     pthread_mutex_lock (&pool->lock);
     make_ready (pool, fiber); /* something ended meanwhile */
@@ -461,7 +539,7 @@ static void update_next_sleep (pxi_pool *pool)
 static void park_asleep (pxi_pool *pool, pxi_fiber *fiber, uint64_t until_ns)
 {
     pthread_mutex_lock (&pool->lock);
-    bool stopped = atomic_load (&fiber->item->run->stopped);
+    bool stopped = atomic_load (&fiber->run->stopped);
     if (stopped ||
         !pxi_heap_add (&pool->sleepers, &fiber->sleep, until_ns, ++pool->sleep_sequence)) {
         make_ready (pool, fiber);
@@ -509,15 +587,15 @@ static void account (pxi_thread *thread, pxi_pool_run *run, uint64_t began_ns, u
     tell_progress (thread->pool, run, now_ns);
 }
 
-static void ended (pxi_pool *pool, pxi_fiber *fiber)
+static void ended (pxi_thread *thread, pxi_fiber *fiber)
 {
     pxi_item *item = fiber->item;
     fiber->item = NULL;
-    fiber_release (pool, fiber);
-    if (item->branch)
+    fiber_release (thread, fiber);
+    if (item->owner)
         pxi_pool_complete (item);
     else
-        run_finished (pool, item);
+        run_finished (thread->pool, item);
 }
 
 static void resume (pxi_thread *thread, pxi_fiber *fiber)
@@ -525,13 +603,14 @@ static void resume (pxi_thread *thread, pxi_fiber *fiber)
     pxi_pool *pool = thread->pool;
     uint64_t began_ns = pxi_clock_ns ();
     thread->current = fiber;
+    fiber->thread = thread;
     thread->after = AFTER_NOTHING;
     pxi_context_switch (&thread->context, &fiber->context, false);
     thread->current = NULL;
-    account (thread, fiber->item->run, began_ns, pxi_clock_ns ());
+    account (thread, fiber->run, began_ns, pxi_clock_ns ());
     switch (thread->after) {
     case AFTER_WAIT:
-        park_on_branch (pool, fiber, thread->after_branch);
+        park_on (pool, fiber, thread->after_word);
         break;
     case AFTER_YIELD:
         pthread_mutex_lock (&pool->lock);
@@ -542,7 +621,7 @@ static void resume (pxi_thread *thread, pxi_fiber *fiber)
         park_asleep (pool, fiber, thread->after_ns);
         break;
     case AFTER_END:
-        ended (pool, fiber);
+        ended (thread, fiber);
         break;
     case AFTER_NOTHING:
         PXI_ASSERT (!"a fiber left without saying why");
@@ -615,29 +694,28 @@ static uint64_t chance (pxi_thread *thread)
     return thread->chance;
 }
 
-static pxi_item *steal (pxi_thread *thread)
+/* First of what is public; later, `force`, of what others keep for themselves too. */
+static pxi_item *steal (pxi_thread *thread, bool force)
 {
     pxi_pool *pool = thread->pool;
     uint32_t n = atomic_load (&pool->n_threads);
     uint32_t from = (uint32_t)(chance (thread) % n);
     for (uint32_t i = 0; i < n; i++) {
         pxi_thread *victim = &pool->threads[(from + i) % n];
-        bool lost = true;
-        while (victim != thread && lost) {
-            pxi_item *item = pxi_deque_steal (&victim->deque, &lost);
-            if (item)
-                return item;
-        }
+        bool lost;
+        pxi_item *item = victim != thread ? pxi_deque_steal (&victim->deque, force, &lost) : NULL;
+        if (item)
+            return item;
     }
     return NULL;
 }
 
-static pxi_item *find_item (pxi_thread *thread)
+static pxi_item *find_item (pxi_thread *thread, bool force)
 {
     pxi_item *item = pxi_deque_pop (&thread->deque);
     if (!item)
         item = pop_side_or_queued (thread->pool);
-    return item ? item : steal (thread);
+    return item ? item : steal (thread, force);
 }
 
 /* No stack to be had: the subtask fails, the rest goes on. */
@@ -646,30 +724,29 @@ static void fail_without_stack (pxi_pool *pool, pxi_item *item)
     item->code = PX_ENOMEM;
     px_failure failure = {.code = PX_ENOMEM,
                           .index = item->index,
-                          .task = pool->config.task_names[item->task],
+                          .task = pool->config.task_names[pxi_pool_task_of (pool, item)],
                           .peer = pool->config.peer_name,
                           .message = "no memory for the task's stack"};
     pxi_failures_add (&item->failures, &failure, 0);
-    if (item->branch)
+    if (item->owner)
         pxi_pool_complete (item);
     else
         run_finished (pool, item);
 }
 
-static bool execute_one (pxi_thread *thread)
+static bool execute_one (pxi_thread *thread, bool force)
 {
     pxi_pool *pool = thread->pool;
     pxi_fiber *fiber = pop_ready (pool);
     if (!fiber) {
-        pxi_item *item = find_item (thread);
+        pxi_item *item = find_item (thread, force);
         if (!item)
             return false;
-        fiber = fiber_new (pool);
+        fiber = fiber_new (thread, item);
         if (!fiber) {
             fail_without_stack (pool, item);
             return true;
         }
-        fiber->item = item;
     }
     resume (thread, fiber);
     return true;
@@ -687,14 +764,6 @@ static bool anything_to_do (const pxi_pool *pool)
 {
     return atomic_load (&pool->n_ready) || atomic_load (&pool->n_queued) ||
            waiting_in_deques (pool);
-}
-
-/* All threads of the process pass a barrier here: what they pushed before is seen after it, and
- * what they push after it they push with `wakeable` seen. */
-static void barrier_everywhere (void)
-{
-    if (syscall (SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
-        atomic_thread_fence (memory_order_seq_cst);
 }
 
 static void sleep_a_while (pxi_pool *pool)
@@ -721,7 +790,7 @@ static bool wait_for_work (pxi_pool *pool)
     pool->n_sleeping++;
     for (;;) {
         set_wakeable (pool);
-        barrier_everywhere ();
+        pxi_barrier_heavy (); /* what is pushed from here on is pushed with the alert seen */
         if (pool->closing || can_execute (pool))
             break;
         if (anything_to_do (pool) && !pool->wanted && pool->active < pool->config.slots) {
@@ -771,7 +840,7 @@ static void work (pxi_thread *thread)
             wake_sleepers (pool, pxi_clock_ns ());
             pthread_mutex_unlock (&pool->lock);
         }
-        if (execute_one (thread)) {
+        if (execute_one (thread, spins >= SPINS_ASKING)) {
             spins = 0;
             continue;
         }
@@ -780,14 +849,12 @@ static void work (pxi_thread *thread)
     }
 }
 
-static void free_items (pxi_thread *thread)
+static void free_kept (pxi_thread *thread)
 {
-    while (thread->items) {
-        pxi_item *item = thread->items;
-        thread->items = item->next;
-        free (item);
-    }
-    thread->n_items = 0;
+    trim_items (thread, 0);
+    if (thread->fiber)
+        fiber_destroy (thread->fiber);
+    thread->fiber = NULL;
 }
 
 static void *thread_main (void *argument)
@@ -803,6 +870,7 @@ static void *thread_main (void *argument)
     while (wait_for_work (pool)) {
         pthread_mutex_unlock (&pool->lock);
         work (thread);
+        trim_items (thread, ITEMS_CACHED);
         pthread_mutex_lock (&pool->lock);
         give_slot_up (pool);
     }
@@ -810,49 +878,105 @@ static void *thread_main (void *argument)
     pthread_mutex_unlock (&pool->lock);
     if (pool->config.thread_end)
         pool->config.thread_end (pool->config.thread_context);
-    free_items (thread);
+    free_kept (thread);
     return NULL;
 }
 
 /* ---- handing over (with the lock) -------------------------------------------------------------
  */
 
-static bool may_leave (const pxi_item *item)
+/* The branch point of what a task spawns is the subtask's full name. */
+static int32_t number_of_spawned (const pxi_pool *pool, const pxi_item *item)
 {
-    return item->branch->number > 0 && !atomic_load (&item->branch->capped) &&
-           !atomic_load (&item->branch->cancelled) && !atomic_load (&item->run->stopped);
+    char point[2 * PX_NAME_SIZE_MAX + 2];
+    if (pxi_pool_task_index (pool, item->typed->function) < 0)
+        return 0; /* not registered: nobody else would know it */
+    snprintf (point, sizeof point, "%s.%s", pool->config.module_name, item->typed->name);
+    return pxi_pool_number (pool, point);
+}
+
+static bool branch_allows (const pxi_open_branch *branch)
+{
+    return branch->number > 0 && !atomic_load (&branch->capped) &&
+           !atomic_load (&branch->cancelled);
+}
+
+static bool may_leave (const pxi_pool *pool, const pxi_item *item)
+{
+    if (atomic_load (&pxi_item_run (item)->stopped) || atomic_load (&item->cancelled))
+        return false;
+    if (!item->typed)
+        return branch_allows (item->branch);
+    const pxi_open_branch *away = atomic_load (&item->owner->away);
+    return away ? branch_allows (away) : number_of_spawned (pool, item) > 0;
+}
+
+/* What a task spawned has a branch only from here on. */
+static pxi_open_branch *branch_of (pxi_pool *pool, const pxi_item *item)
+{
+    if (!item->typed)
+        return item->branch;
+    px_task *owner = item->owner;
+    pxi_open_branch *branch = atomic_load (&owner->away);
+    if (branch)
+        return branch;
+    branch = pool->free_branches;
+    if (branch)
+        pool->free_branches = branch->next;
+    else if (!(branch = make_branch (pool)))
+        return NULL;
+    reset_branch (branch);
+    branch->task = owner;
+    branch->number = number_of_spawned (pool, item);
+    atomic_store (&owner->away, branch);
+    return branch;
+}
+
+/* It gets an id, and a place among those that commands may name. */
+static bool name_branch (pxi_pool *pool, pxi_open_branch *branch, pxi_pool_run *run)
+{
+    if (atomic_load (&branch->id))
+        return true;
+    uint64_t id = pool->config.id_base + ++pool->next_id;
+    if (!pxi_map_put_pointer (&pool->away, id, branch))
+        return false;
+    atomic_store (&branch->id, id);
+    pxi_list_add_last (&run->away, &branch->in_away);
+    return true;
 }
 
 static pxi_bytes *input_of (pxi_item *item)
 {
     if (!item->input_bytes)
-        item->input_bytes = pxi_bytes_copy (item->input, item->input_size);
+        item->input_bytes =
+            pxi_bytes_copy (pxi_item_input (item), item->input_size); /* it stays in place too */
     return pxi_bytes_acquire (item->input_bytes);
 }
 
 static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
 {
-    pxi_bytes *input = input_of (item);
+    if (item->typed)
+        item->input_size = item->typed->input_size;
+    pxi_open_branch *branch = branch_of (pool, item);
+    pxi_bytes *input =
+        branch && name_branch (pool, branch, pxi_item_run (item)) ? input_of (item) : NULL;
     if (!input)
         return false;
     if (!item->subtask)
         item->subtask = pool->config.id_base + ++pool->next_id;
-    pxi_open_branch *branch = item->branch;
     if (!pxi_map_put_pointer (&pool->exported, item->subtask, item)) {
         pxi_bytes_release (input);
         return false;
     }
-    if (!branch->id)
-        branch->id = pool->config.id_base + ++pool->next_id;
     pxi_list_add_last (&branch->exported, &item->in_exported);
     pxi_taken *taken = &notice->taken[notice->n_taken];
     *taken = (pxi_taken){.subtask = item->subtask,
-                         .branch = branch->id,
+                         .branch = atomic_load (&branch->id),
                          .number = (uint32_t)branch->number,
                          .attempts = item->attempts,
                          .crashes = item->crashes};
     taken->attempt.key.subtask = item->subtask;
-    taken->attempt.task = item->task;
+    taken->attempt.task = pxi_pool_task_of (pool, item);
     taken->attempt.size_bytes = (uint32_t)item->input_size;
     taken->attempt.blob = notice->n_taken;
     notice->inputs[notice->n_taken++] = input;
@@ -873,7 +997,7 @@ static void take_side (pxi_pool *pool, pxi_notice *notice, uint32_t count)
     while (looks-- && notice->n_taken < count) {
         pxi_item *item = list_pop (&pool->side_first, &pool->side_last);
         atomic_fetch_sub (&pool->n_side, 1);
-        if (!may_leave (item) || !hand_over (pool, item, notice))
+        if (!may_leave (pool, item) || !hand_over (pool, item, notice))
             side_append (pool, item);
     }
 }
@@ -887,10 +1011,10 @@ static void take_deques (pxi_pool *pool, pxi_notice *notice, uint32_t count)
         found = false;
         for (uint32_t i = 0; i < n && notice->n_taken < count; i++) {
             bool lost;
-            pxi_item *item = pxi_deque_steal (&pool->threads[i].deque, &lost);
+            pxi_item *item = pxi_deque_steal (&pool->threads[i].deque, true, &lost);
             found |= item || lost;
             looks++;
-            if (item && (!may_leave (item) || !hand_over (pool, item, notice)))
+            if (item && (!may_leave (pool, item) || !hand_over (pool, item, notice)))
                 side_append (pool, item);
         }
     }
@@ -909,8 +1033,8 @@ static void take (pxi_pool *pool, uint64_t token, uint32_t count)
     pxi_pool_notify (pool, &notice);
     if (!fewer)
         return;
-    atomic_store (&pool->tell_surplus, true);
-    barrier_everywhere ();
+    atomic_fetch_or (&pool->alerts, ALERT_SURPLUS);
+    pxi_barrier_heavy ();
     bool pushed_meanwhile = false;
     for (uint32_t i = 0; i < atomic_load (&pool->n_threads); i++)
         pushed_meanwhile |= pxi_deque_size (&pool->threads[i].deque) > 0;
@@ -956,7 +1080,7 @@ static void take_failures (pxi_pool *pool, pxi_item *item, const pxi_chain *chai
     pxi_failures_append (&item->failures, &remote, 0);
     if (!item->failures.n) {
         px_failure plain = {.code = code,
-                            .task = pool->config.task_names[item->task],
+                            .task = pool->config.task_names[pxi_pool_task_of (pool, item)],
                             .message = px_err_text (code)};
         pxi_failures_add (&item->failures, &plain, 0);
     }
@@ -966,21 +1090,34 @@ static void take_failures (pxi_pool *pool, pxi_item *item, const pxi_chain *chai
     }
 }
 
+static void take_value (pxi_pool *pool, pxi_item *item, pxi_command *command)
+{
+    size_t size = pxi_bytes_size (command->outcome.value);
+    if (item->typed && size != item->typed->result_size) {
+        static const pxi_chain none = {0};
+        item->code =
+            PX_EMALFORMED; /* not from the same code: never trusted into the caller's room */
+        take_failures (pool, item, &none, item->code);
+        return;
+    }
+    item->result_size = size;
+    item->result = command->outcome.value;
+    command->outcome.value = NULL;
+}
+
 static void set_outcome (pxi_pool *pool, pxi_item *item, pxi_command *command)
 {
     pxi_chain chain = {0};
-    atomic_fetch_add (&item->run->n_remote, 1);
+    pxi_pool_run *run = pxi_item_run (item);
+    atomic_fetch_add (&run->n_remote, 1);
     item->code = (px_err)command->outcome.code;
     item->attempts = command->attempts ? command->attempts : item->attempts;
     if (command->outcome.chain && pxi_chain_decode (command->outcome.chain, &chain) == PX_OK)
-        merge_shares (item->run, &chain);
-    if (item->code != PX_OK) {
+        merge_shares (run, &chain);
+    if (item->code != PX_OK)
         take_failures (pool, item, &chain, item->code);
-    } else {
-        item->result_size = pxi_bytes_size (command->outcome.value);
-        item->result = command->outcome.value;
-        command->outcome.value = NULL;
-    }
+    else
+        take_value (pool, item, command);
     pxi_chain_fini (&chain);
 }
 
@@ -997,7 +1134,8 @@ static pxi_item *complete (pxi_pool *pool, pxi_command *command)
 static pxi_item *withdraw_locked (pxi_pool *pool, pxi_open_branch *branch)
 {
     pxi_item *withdrawn = NULL;
-    if (!branch->id)
+    uint64_t id = atomic_load (&branch->id);
+    if (!id)
         return NULL;
     for (pxi_list *link; (link = pxi_list_first (&branch->exported));) {
         pxi_item *item = PXI_LIST_ENTRY (link, pxi_item, in_exported);
@@ -1007,8 +1145,10 @@ static pxi_item *withdraw_locked (pxi_pool *pool, pxi_open_branch *branch)
         item->next = withdrawn;
         withdrawn = item;
     }
-    pxi_notice notice = {.kind = PXI_NOTE_BRANCH_CLOSED, .branch = branch->id};
-    branch->id = 0;
+    pxi_notice notice = {.kind = PXI_NOTE_BRANCH_CLOSED, .branch = id};
+    pxi_map_remove (&pool->away, id, NULL);
+    pxi_list_remove (&branch->in_away);
+    atomic_store (&branch->id, 0);
     pxi_pool_notify (pool, &notice);
     return withdrawn;
 }
@@ -1026,6 +1166,21 @@ void pxi_pool_withdraw (pxi_pool *pool, pxi_open_branch *branch)
 {
     pthread_mutex_lock (&pool->lock);
     pxi_item *withdrawn = withdraw_locked (pool, branch);
+    pthread_mutex_unlock (&pool->lock);
+    complete_all (withdrawn);
+}
+
+void pxi_pool_close_away (px_task *task)
+{
+    pxi_pool *pool = task->fiber->pool;
+    pthread_mutex_lock (&pool->lock);
+    pxi_open_branch *branch = atomic_load (&task->away);
+    pxi_item *withdrawn = branch ? withdraw_locked (pool, branch) : NULL;
+    if (branch) {
+        atomic_store (&task->away, NULL);
+        branch->next = pool->free_branches;
+        pool->free_branches = branch;
+    }
     pthread_mutex_unlock (&pool->lock);
     complete_all (withdrawn);
 }
@@ -1051,7 +1206,7 @@ static void wake_stopped_sleepers (pxi_pool *pool)
     for (pxi_heap_node *node; (node = pxi_heap_first (&pool->sleepers));) {
         pxi_heap_remove (&pool->sleepers, node);
         pxi_fiber *fiber = PXI_LIST_ENTRY (node, pxi_fiber, sleep);
-        if (atomic_load (&fiber->item->run->stopped)) {
+        if (atomic_load (&fiber->run->stopped)) {
             make_ready (pool, fiber);
         } else {
             bool added = pxi_heap_add (&kept, node, node->deadline, node->sequence);
@@ -1068,14 +1223,10 @@ static pxi_item *stop (pxi_pool *pool, pxi_pool_run *run)
 {
     pxi_item *withdrawn = NULL;
     atomic_store (&run->stopped, true);
+    pxi_run_cancelled (run);
     wake_stopped_sleepers (pool);
-    for (pxi_open_branch *branch = pool->all_branches; branch; branch = branch->all) {
-        if (!branch->id || pxi_list_is_empty (&branch->exported))
-            continue;
-        pxi_item *first =
-            PXI_LIST_ENTRY (pxi_list_first (&branch->exported), pxi_item, in_exported);
-        if (first->run != run)
-            continue;
+    for (pxi_list *link; (link = pxi_list_first (&run->away));) {
+        pxi_open_branch *branch = PXI_LIST_ENTRY (link, pxi_open_branch, in_away);
         for (pxi_item *item = withdraw_locked (pool, branch); item;) {
             pxi_item *next = item->next;
             item->next = withdrawn;
@@ -1111,8 +1262,8 @@ static void finish_unstarted (pxi_pool *pool, const pxi_command *command, px_err
 
 static void run (pxi_pool *pool, pxi_command *command)
 {
-    pxi_pool_run *run = calloc (1, sizeof *run);
-    pxi_item *item = run ? pxi_item_new (pool) : NULL;
+    pxi_pool_run *run = aligned_alloc (64, sizeof *run);
+    pxi_item *item = run ? pxi_item_make () : NULL;
     if (!item || command->task >= pool->config.n_tasks) {
         free (run);
         free (item);
@@ -1121,6 +1272,8 @@ static void run (pxi_pool *pool, pxi_command *command)
         tell_active (pool);
         return;
     }
+    memset (run, 0, sizeof *run);
+    pxi_list_init (&run->away);
     run->id = command->run;
     run->attempt = command->attempt;
     run->told_ns = pxi_clock_ns ();
@@ -1139,14 +1292,12 @@ static void run (pxi_pool *pool, pxi_command *command)
 
 static void set_cap (pxi_pool *pool, uint64_t id, bool capped)
 {
-    for (pxi_open_branch *branch = pool->all_branches; branch; branch = branch->all) {
-        if (branch->id != id)
-            continue;
-        atomic_store (&branch->capped, capped);
-        if (!capped)
-            tell_surplus (pool);
+    pxi_open_branch *branch = pxi_map_pointer (&pool->away, id);
+    if (!branch)
         return;
-    }
+    atomic_store (&branch->capped, capped);
+    if (!capped)
+        tell_surplus (pool);
 }
 
 static void set_slots (pxi_pool *pool, uint32_t allowed)
@@ -1232,9 +1383,10 @@ static void free_branches (pxi_open_branch *branch)
 static void pool_free (pxi_pool *pool)
 {
     free_fibers (pool->fibers);
-    free_branches (pool->all_branches);
+    free_branches (atomic_load (&pool->all_branches));
     pxi_heap_fini (&pool->sleepers);
     pxi_map_fini (&pool->exported);
+    pxi_map_fini (&pool->away);
     pthread_cond_destroy (&pool->wake);
     pthread_mutex_destroy (&pool->lock);
     free (pool->threads);
@@ -1321,9 +1473,11 @@ int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor)
     init_wake (pool);
     pxi_heap_init (&pool->sleepers, SLEEPERS_MAX);
     pxi_map_init (&pool->exported, EXPORTED_MAX, config->id_base);
+    pxi_map_init (&pool->away, EXPORTED_MAX, config->id_base);
     pxi_list_init (&pool->runs);
     atomic_store (&pool->next_sleep_ns, UINT64_MAX);
-    atomic_store (&pool->tell_surplus, true);
+    atomic_store (&pool->alerts, ALERT_SURPLUS);
+    pool->fences = !pxi_barrier_register ();
     size_t threads_size = config->slots * sizeof *pool->threads;
     pool->threads = aligned_alloc (64, (threads_size + 63) / 64 * 64);
     if (!pool->threads || !copy_config (pool, config)) {
@@ -1331,7 +1485,6 @@ int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor)
         return PX_ENOMEM;
     }
     memset (pool->threads, 0, threads_size);
-    syscall (SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
     pthread_mutex_lock (&pool->lock);
     set_excess (pool);
     set_wakeable (pool);

@@ -1,18 +1,27 @@
 /* What a pool holds, and what its files call in each other.
  *
- * A task runs on a fiber (a stack with a context). The newest subtask of a branch is popped by its
- * joiner and called on the same stack; any other start gets a fiber of its own. A task that waits
- * parks its fiber and its thread goes on with other work: latency-hiding work stealing (Muller,
- * Acar, SPAA 2016), with one deque per thread: what a parked fiber left in it stays there for
- * anyone to steal.
+ * A task runs on a fiber (a stack with a context). The newest subtask of a branch, or the one that was
+ * spawned last, is popped by its joiner and called on the same stack; any other start gets a fiber of
+ * its own. A task that waits parks its fiber and its thread goes on with other work: latency-hiding
+ * work stealing (Muller, Acar, SPAA 2016), with one deque per thread: what a parked fiber left in it
+ * stays there for anyone to steal.
  *
- * Owner-only: everything of a branch but `done`, `cancelled`, `capped` and, under pool->lock,
- * `exported`. Whoever ends a subtask away from its branch's task pushes it on branch->done and
- * touches the branch no more: the push that clears WAITING wakes the owner. */
+ * Owner-only: everything of a branch but `done`, `cancelled`, `capped` and, under pool->lock, `id`,
+ * `exported`. Whoever ends a subtask away from its branch's task pushes it on branch->done (a spawned
+ * one: marks item->done) and touches the owner no more: the change that clears WAITING wakes it.
+ *
+ * Cancelling: a flag at a branch, a spawned item or a run, and then one count of the run, run->cancels.
+ * A task that sees the count as it was when it last looked is not cancelled; otherwise it asks its
+ * ancestors, as far as the first that has looked since. Ancestors wait for it, so they are there.
+ *
+ * An item in a thread's cache is clean: `done` and all behind `inline_input` is as pxi_item_new ()
+ * promises, so that taking one costs only what is set. A thread that goes to sleep frees what it has too
+ * many of. */
 #ifndef PXI_EXEC_STATE_H
 #define PXI_EXEC_STATE_H
 
 #include <peerexec/branch.h>
+#include <peerexec/spawn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -26,15 +35,20 @@
 #include "wire/chain.h"
 
 enum {
-    ITEM_INPUT_INLINE = 64, /* bytes of input and of result that need no allocation of their own */
+    ITEM_INPUT_INLINE = 128, /* bytes of input and of result that need no allocation of their own */
     ITEM_RESULT_INLINE = 64,
-    ITEMS_CACHED = 4096, /* per thread */
-    FIBERS_CACHED = 64,  /* per pool: stacks above are given back */
-    ANCESTORS_ASKED = 8, /* how far up a cancelled branch is looked for */
+    ITEMS_CACHED = 4096,      /* per thread */
+    FIBERS_CACHED = 64,       /* per pool: stacks above are given back */
+    BRANCH_ITEMS_KEPT = 4096, /* of a closed branch's index */
     EXPORTED_MAX = 1 << 20,
     SLEEPERS_MAX = 1 << 20,
 };
+/* What a word that a task waits for may hold: nothing yet, the owner waits, or what came. */
 #define WAITING ((uintptr_t)1)
+#define SPAWNED_DONE ((uintptr_t)2)
+
+/* Why a push should look up (pool->alerts). */
+enum { ALERT_WAKEABLE = 1, ALERT_SURPLUS = 2 };
 
 typedef struct pxi_failures {
     px_failure *items;
@@ -44,56 +58,74 @@ typedef struct pxi_failures {
 typedef struct pxi_fiber pxi_fiber;
 typedef struct pxi_pool pxi_pool;
 typedef struct pxi_open_branch pxi_open_branch;
+typedef struct pxi_thread pxi_thread;
 
 typedef struct pxi_pool_run {
     uint64_t id;
     uint32_t attempt;
     pxi_list in_pool;
+    pxi_list away; /* branches of which something was handed over; under pool->lock */
     _Atomic bool stopped;
-    _Atomic uint64_t n_known, n_done, n_remote, slot_ns, told_ns;
+    _Atomic uint64_t cancels; /* how often something of this run was cancelled */
+    /* counters: kept off the line of what every task reads */
+    _Atomic uint64_t n_known __attribute__ ((aligned (64)));
+    _Atomic uint64_t n_done, n_remote, slot_ns, told_ns;
     px_job_share *shares; /* of remote work; under pool->lock */
     size_t n_shares;
 } pxi_pool_run;
 
-/* One subtask, or the root of a run (branch NULL). */
+/* One subtask, or the root of a run (owner NULL). */
 typedef struct pxi_item {
     struct pxi_item *next;
-    pxi_open_branch *branch;
-    pxi_pool_run *run;
+    struct pxi_item *older;     /* spawned before it by the same task */
+    const px_typed_task *typed; /* NULL: not spawned */
+    px_task *owner;
+    _Atomic uintptr_t done; /* of a spawned one: 0, WAITING, SPAWNED_DONE */
+    uint64_t index;
+    const void *input; /* of a spawned one: only where it is not inline */
+    pxi_pool_run *run; /* of a root; others: their owner's */
+    uint8_t inline_input[ITEM_INPUT_INLINE] __attribute__ ((aligned (16)));
+    pxi_open_branch *branch; /* of a spawned one: once handed over, under pool->lock */
     px_task_fn *function;
     uint32_t task;
     uint32_t attempts, crashes; /* away, so far */
-    uint64_t index;
-    const void *input;
+    px_err code;
     size_t input_size;
     pxi_bytes *input_bytes; /* NULL: inline */
     uint64_t subtask;       /* id once handed over; 0 = never */
     pxi_list in_exported;
+    _Atomic bool cancelled; /* a spawned one that nobody waits for */
     bool finished, given;
-    px_err code;
     size_t result_size;
     pxi_bytes *result; /* NULL: inline, or none */
     pxi_failures failures;
-    uint8_t inline_input[ITEM_INPUT_INLINE] __attribute__ ((aligned (16)));
     uint8_t inline_result[ITEM_RESULT_INLINE] __attribute__ ((aligned (16)));
 } pxi_item;
 
-struct px_task {
-    pxi_pool *pool;
-    pxi_fiber *fiber;
-    pxi_item *item;
-    struct px_task *below; /* on the same stack */
-    pxi_open_branch *branches;
+/* What a task knows of its failure; few tasks have one. */
+typedef struct pxi_trouble {
     pxi_failures causes;
     char *message; /* of px_task_fail */
     const char *file;
     int line;
+} pxi_trouble;
+
+struct px_task {
+    pxi_fiber *fiber;
+    pxi_item *item;
+    struct px_task *below;    /* on the same stack */
+    _Atomic uint64_t checked; /* run->cancels when it was last found not cancelled */
+    pxi_item *spawned;        /* not synced, the newest first */
+    uint64_t busy;            /* has opened a branch, or has trouble */
+    pxi_open_branch *branches;
+    pxi_trouble *trouble;
+    _Atomic (pxi_open_branch *) away; /* of spawned subtasks, once one was handed over */
 };
 
 /* Never freed while the pool lives, so that a stale handle reads a generation, not garbage. */
 struct pxi_open_branch {
     uint16_t generation;
-    bool closed, in_reaction, notified;
+    bool closed, in_reaction;
     struct pxi_open_branch *next; /* of its task; or in a cache */
     struct pxi_open_branch *all;  /* of the pool */
     px_task *task;
@@ -104,14 +136,16 @@ struct pxi_open_branch {
     uint32_t subtasks_max;
     px_err err; /* of a reaction */
     uint64_t n_added, n_done, n_failed;
-    pxi_item **items; /* by index; NULL with a reaction */
+    px_task_fn *function; /* the last one added, and its index */
+    uint32_t function_index;
+    pxi_item **items; /* by index; unused with a reaction */
     size_t items_room;
     pxi_item *ready_first, *ready_last; /* outcomes not yet given by px_branch_next () */
     pxi_item *given;                    /* the one that the caller looks at now */
     _Atomic uintptr_t done;
     _Atomic bool cancelled, capped;
-    uint64_t id; /* once something was handed over; under pool->lock */
-    pxi_list exported;
+    _Atomic uint64_t id; /* once something was handed over; written under pool->lock */
+    pxi_list exported, in_away;
 };
 
 struct pxi_fiber {
@@ -119,29 +153,33 @@ struct pxi_fiber {
     pxi_stack *stack;
     pxi_fiber *next;
     pxi_pool *pool;
+    pxi_thread *thread; /* that runs it: look again after every wait */
+    pxi_pool_run *run;
+    const char *low;   /* a plain call needs its frame above this */
+    size_t inline_max; /* bytes of input that are in an item and within the limit */
     pxi_item *item;
     px_task *task; /* innermost on this stack */
     pxi_heap_node sleep;
-    bool woken;
 };
 
 typedef enum pxi_after { AFTER_NOTHING, AFTER_WAIT, AFTER_YIELD, AFTER_SLEEP, AFTER_END } pxi_after;
 
-typedef struct pxi_thread {
+struct pxi_thread {
+    pxi_item *items;          /* for new ones; trimmed when the thread sleeps */
+    uint64_t n_known, n_done; /* of current's run, not yet added to it */
+    pxi_deque deque __attribute__ ((aligned (64)));
     pxi_pool *pool;
     pthread_t thread;
     uint32_t number;
-    pxi_deque deque;
     pxi_context context;
     pxi_fiber *current;
     pxi_after after; /* what the fiber that was left wants */
-    pxi_open_branch *after_branch;
+    _Atomic uintptr_t *after_word;
     uint64_t after_ns;
-    pxi_item *items;
-    uint32_t n_items;
+    pxi_open_branch *branches;
+    pxi_fiber *fiber; /* kept for the next start */
     uint64_t chance;
-    uint64_t n_known, n_done; /* of current's run, not yet added to it */
-} pxi_thread;
+};
 
 struct pxi_pool {
     pxi_executor base;
@@ -150,10 +188,11 @@ struct pxi_pool {
     pxi_thread *threads;
     _Atomic uint32_t n_threads;
     _Atomic uint32_t n_ready, n_side, n_queued;
-    _Atomic bool wakeable;     /* a push should look at wake () */
-    _Atomic bool tell_surplus; /* the agent believes that there is none */
-    _Atomic int32_t excess;    /* threads over the allowance */
+    bool fences;             /* membarrier is refused here */
+    _Atomic uint32_t alerts; /* a push should wake a thread; the agent believes in no surplus */
+    _Atomic int32_t excess;  /* threads over the allowance */
     _Atomic uint64_t next_sleep_ns;
+    _Atomic (pxi_open_branch *) all_branches;
     pthread_mutex_t lock; /* all below */
     pthread_cond_t wake;
     uint32_t active, allowed, n_sleeping, n_waking, n_starting;
@@ -169,37 +208,102 @@ struct pxi_pool {
     pxi_list runs;
     pxi_heap sleepers;
     uint64_t sleep_sequence;
-    pxi_map exported;
+    pxi_map exported, away; /* items and branches, by id */
     uint64_t next_id;
-    pxi_open_branch *all_branches, *free_branches;
+    pxi_open_branch *free_branches; /* for what was spawned and handed over */
 };
 
 /* pool.c */
 pxi_thread *pxi_thread_self (void);
-pxi_item *pxi_item_new (pxi_pool *pool);
-void pxi_item_free (pxi_item *item);
-void pxi_pool_pushed (pxi_pool *pool); /* after a push: wake, tell */
-bool pxi_pool_over (pxi_pool *pool);
+pxi_item *pxi_item_make (void);                             /* clean; NULL = out of memory */
+void pxi_item_free (pxi_thread *thread, pxi_item *item);    /* thread NULL: not one of the pool's */
+void pxi_pool_alerted (pxi_pool *pool, pxi_thread *thread); /* after a push: offer, wake, tell */
 void pxi_pool_yield (px_task *task);
-void pxi_pool_wait (px_task *task, pxi_open_branch *branch);
+void pxi_pool_wait (px_task *task, _Atomic uintptr_t *word);
 void pxi_pool_sleep (px_task *task, uint64_t until_ns);
-bool pxi_pool_room (const px_task *task); /* on this stack for a plain call */
 int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function);
-void pxi_pool_complete (pxi_item *item);                          /* away from its branch's task */
+uint32_t pxi_pool_task_of (const pxi_pool *pool, const pxi_item *item);
+int32_t pxi_pool_number (const pxi_pool *pool, const char *point);
+void pxi_pool_complete (pxi_item *item);                          /* away from its owner */
 void pxi_pool_withdraw (pxi_pool *pool, pxi_open_branch *branch); /* what was handed over */
-pxi_open_branch *pxi_pool_branch (pxi_pool *pool);
-void pxi_pool_branch_free (pxi_pool *pool, pxi_open_branch *branch);
+void pxi_pool_close_away (px_task *task);                         /* of what was spawned */
+pxi_open_branch *pxi_pool_branch (pxi_pool *pool, pxi_thread *thread);
+void pxi_pool_branch_free (pxi_thread *thread, pxi_open_branch *branch);
 void pxi_pool_notify (pxi_pool *pool, pxi_notice *notice);
 
+/* A clean one; what is before `inline_input` is not set. */
+static inline pxi_item *pxi_item_new (pxi_thread *thread)
+{
+    pxi_item *item = thread ? thread->items : NULL;
+    if (__builtin_expect (!item, 0))
+        return pxi_item_make ();
+    thread->items = item->next;
+    return item;
+}
+
+/* After a push: somebody asked this thread, or could be woken, or wants to be told. */
+static inline bool pxi_pool_is_alert (const pxi_pool *pool, const pxi_thread *thread)
+{
+    return pxi_deque_is_asked (&thread->deque) ||
+           atomic_load_explicit (&pool->alerts, memory_order_relaxed);
+}
+
+static inline void pxi_pool_pushed (pxi_pool *pool, pxi_thread *thread)
+{
+    if (__builtin_expect (pxi_pool_is_alert (pool, thread), 0))
+        pxi_pool_alerted (pool, thread);
+}
+
+/* More threads execute than may: this one should give its slot up. */
+static inline bool pxi_pool_over (const pxi_pool *pool)
+{
+    return atomic_load_explicit (&pool->excess, memory_order_relaxed) > 0;
+}
+
+static inline pxi_pool_run *pxi_item_run (const pxi_item *item)
+{
+    return item->owner ? item->owner->fiber->run : item->run;
+}
+
+static inline const void *pxi_item_input (const pxi_item *item)
+{
+    return item->typed && item->typed->input_size <= ITEM_INPUT_INLINE ? item->inline_input
+                                                                       : item->input;
+}
+
+/* Room on this stack for a plain call, from `here` on: half of it is every task's to use. */
+static inline bool pxi_fiber_has_room (const pxi_fiber *fiber, const void *here)
+{
+    return (const char *)here > fiber->low;
+}
+
 /* task.c */
-void pxi_task_execute (pxi_pool *pool, pxi_fiber *fiber, pxi_item *item);
-bool pxi_task_is_cancelled (const px_task *task);
+void pxi_task_execute (pxi_fiber *fiber, pxi_item *item);
+void pxi_task_end (px_task *task, px_err code);
+void pxi_task_keep_causes (px_task *task, const pxi_item *item);
+bool pxi_task_ask_ancestors (const px_task *task);
+void pxi_run_cancelled (pxi_pool_run *run); /* after the flag of what was cancelled */
+bool pxi_item_set_input (pxi_item *item, const void *input, size_t size);
 px_err pxi_failures_add (pxi_failures *list, const px_failure *failure, uint32_t level);
 void pxi_failures_append (pxi_failures *list, const pxi_failures *more, uint32_t levels);
 void pxi_failures_fini (pxi_failures *list);
-void pxi_failures_move (pxi_failures *to, pxi_failures *from);
+
+/* Something of the run was cancelled since the task last looked. */
+static inline bool pxi_task_looks_cancelled (const px_task *task)
+{
+    return atomic_load_explicit (&task->fiber->run->cancels, memory_order_relaxed) !=
+           atomic_load_explicit (&task->checked, memory_order_relaxed);
+}
+
+static inline bool pxi_task_is_cancelled (const px_task *task)
+{
+    return __builtin_expect (pxi_task_looks_cancelled (task), 0) && pxi_task_ask_ancestors (task);
+}
 
 /* branch.c */
-px_err pxi_branch_finish (px_task *task, pxi_open_branch *branch); /* cancel, wait, free */
+void pxi_branch_finish (px_task *task, pxi_open_branch *branch); /* cancel, wait, free */
+
+/* spawn.c */
+void pxi_spawn_finish (px_task *task); /* cancel what was not synced, and wait for it */
 
 #endif

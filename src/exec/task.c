@@ -73,37 +73,71 @@ void pxi_failures_fini (pxi_failures *list)
     memset (list, 0, sizeof *list);
 }
 
-void pxi_failures_move (pxi_failures *to, pxi_failures *from)
-{
-    pxi_failures_fini (to);
-    *to = *from;
-    memset (from, 0, sizeof *from);
-}
-
 /* ---- execution --------------------------------------------------------------------------------
  */
 
+/* NULL: out of memory, the failure goes without. */
+static pxi_trouble *trouble_of (px_task *task)
+{
+    if (!task->trouble)
+        task->trouble = calloc (1, sizeof *task->trouble);
+    task->busy = 1;
+    return task->trouble;
+}
+
+static void trouble_free (pxi_trouble *trouble)
+{
+    pxi_failures_fini (&trouble->causes);
+    free (trouble->message);
+    free (trouble);
+}
+
+static const char *message_of (const pxi_trouble *trouble, px_err code)
+{
+    if (trouble->message)
+        return trouble->message;
+    return trouble->causes.n ? "a subtask failed" : px_err_text (code);
+}
+
+/* Among those of its branch; of what was spawned, among those waiting with it. */
+static uint64_t index_of (const pxi_item *item)
+{
+    uint64_t index = item->typed ? 0 : item->index;
+    for (const pxi_item *older = item->typed ? item->older : NULL; older; older = older->older)
+        index++;
+    return index;
+}
+
 static void describe_failure (px_task *task, px_err code)
 {
+    static const pxi_trouble none = {0};
+    const pxi_trouble *trouble = task->trouble ? task->trouble : &none;
     pxi_item *item = task->item;
-    const pxi_executor_config *config = &task->pool->config;
+    const pxi_pool *pool = task->fiber->pool;
+    const pxi_executor_config *config = &pool->config;
     char name[2 * PX_NAME_SIZE_MAX + 2];
-    snprintf (name, sizeof name, "%s.%s", config->module_name, config->task_names[item->task]);
+    snprintf (name, sizeof name, "%s.%s", config->module_name,
+              config->task_names[pxi_pool_task_of (pool, item)]);
     px_failure own = {
         .code = code,
-        .attempt = item->branch ? item->attempts : item->run->attempt,
-        .line = (uint32_t)task->line,
-        .index = item->index,
+        .attempt = item->owner ? item->attempts : item->run->attempt,
+        .line = (uint32_t)trouble->line,
+        .index = index_of (item),
         .task = name,
         .peer = config->peer_name,
-        .file = task->file,
-        .message = task->message    ? task->message
-                   : task->causes.n ? "a subtask failed"
-                                    : px_err_text (code),
+        .file = trouble->file,
+        .message = message_of (trouble, code),
     };
     pxi_failures_fini (&item->failures);
     pxi_failures_add (&item->failures, &own, 0);
-    pxi_failures_append (&item->failures, &task->causes, 1);
+    pxi_failures_append (&item->failures, &trouble->causes, 1);
+}
+
+/* One level deeper when the task ends. */
+void pxi_task_keep_causes (px_task *task, const pxi_item *item)
+{
+    if (trouble_of (task))
+        pxi_failures_append (&task->trouble->causes, &item->failures, 0);
 }
 
 static void drop_result (pxi_item *item)
@@ -113,47 +147,95 @@ static void drop_result (pxi_item *item)
     item->result_size = 0;
 }
 
-static void conclude (px_task *task, px_err code)
+/* After its code: what it left behind, and its outcome. */
+void pxi_task_end (px_task *task, px_err code)
 {
     pxi_item *item = task->item;
+    if (task->spawned)
+        pxi_spawn_finish (task);
+    while (task->branches)
+        pxi_branch_finish (task, task->branches);
+    if (pxi_task_is_cancelled (task))
+        code = PX_ECANCELLED;
     item->code = code;
     if (code != PX_OK) {
         drop_result (item);
         describe_failure (task, code);
     }
-    pxi_failures_fini (&task->causes);
-    free (task->message);
+    if (task->trouble)
+        trouble_free (task->trouble);
+    task->trouble = NULL;
+}
+
+static px_err call_typed (px_task *task, pxi_item *item)
+{
+    void *room = item->inline_result;
+    item->result_size = item->typed->result_size;
+    if (item->result_size > ITEM_RESULT_INLINE) {
+        item->result = pxi_bytes_new (item->result_size);
+        room = pxi_bytes_data (item->result);
+    }
+    return room ? item->typed->typed (task, pxi_item_input (item), room) : PX_ENOMEM;
 }
 
 /* On the current stack, whoever's it is. */
-void pxi_task_execute (pxi_pool *pool, pxi_fiber *fiber, pxi_item *item)
+void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
 {
-    px_task task = {.pool = pool, .fiber = fiber, .item = item, .below = fiber->task};
+    px_task task = {.fiber = fiber, .item = item, .below = fiber->task};
     fiber->task = &task;
     px_err code = PX_ECANCELLED;
     if (!pxi_task_is_cancelled (&task)) {
-        code = item->function (&task, item->input, item->input_size);
-        pxi_thread_self ()->n_done++;
+        code = item->typed ? call_typed (&task, item)
+                           : item->function (&task, item->input, item->input_size);
+        fiber->thread->n_done++;
     }
-    while (task.branches)
-        pxi_branch_finish (&task, task.branches);
-    if (pxi_task_is_cancelled (&task))
-        code = PX_ECANCELLED;
-    conclude (&task, code);
+    pxi_task_end (&task, code);
     fiber->task = task.below;
 }
 
-/* Ancestors wait for this task, so they are there to be asked. */
-bool pxi_task_is_cancelled (const px_task *task)
+bool pxi_item_set_input (pxi_item *item, const void *input, size_t size)
 {
-    if (atomic_load_explicit (&task->item->run->stopped, memory_order_relaxed))
+    item->input_size = size;
+    if (size <= ITEM_INPUT_INLINE) {
+        if (size)
+            memcpy (item->inline_input, input, size);
+        item->input = item->inline_input;
         return true;
-    const pxi_open_branch *branch = task->item->branch;
-    for (uint32_t level = 0; branch && level < ANCESTORS_ASKED; level++) {
-        if (atomic_load_explicit (&branch->cancelled, memory_order_relaxed))
-            return true;
-        branch = branch->task->item->branch;
     }
+    item->input_bytes = pxi_bytes_copy (input, size);
+    item->input = pxi_bytes_data (item->input_bytes);
+    return item->input_bytes != NULL;
+}
+
+/* ---- cancelling -------------------------------------------------------------------------------
+ */
+
+void pxi_run_cancelled (pxi_pool_run *run)
+{
+    atomic_fetch_add (&run->cancels, 1);
+}
+
+static bool flag_of (const pxi_item *item)
+{
+    if (item->typed)
+        return atomic_load_explicit (&item->cancelled, memory_order_relaxed);
+    return item->branch && atomic_load_explicit (&item->branch->cancelled, memory_order_relaxed);
+}
+
+/* Something of the run was cancelled since the task last looked. */
+bool pxi_task_ask_ancestors (const px_task *task)
+{
+    const pxi_pool_run *run = task->fiber->run;
+    uint64_t cancels = atomic_load (&run->cancels);
+    if (atomic_load (&run->stopped))
+        return true;
+    for (const px_task *at = task; at; at = at->item->owner) {
+        if (atomic_load_explicit (&at->checked, memory_order_relaxed) == cancels)
+            break;
+        if (flag_of (at->item))
+            return true;
+    }
+    atomic_store_explicit (&((px_task *)task)->checked, cancels, memory_order_relaxed);
     return false;
 }
 
@@ -163,9 +245,12 @@ bool pxi_task_is_cancelled (const px_task *task)
 px_err px_task_result (px_task *task, size_t size, void **bytes)
 {
     pxi_item *item = task->item;
-    if (size > task->pool->config.result_size_max) {
+    size_t size_max = task->fiber->pool->config.result_size_max;
+    if (item->typed)
+        return PX_ESTATE; /* its result has a place already */
+    if (size > size_max) {
         px_task_fail_at (task, "", 0, "a result of %zu bytes is over this peer's limit of %zu",
-                         size, task->pool->config.result_size_max);
+                         size, size_max);
         return PX_ETOOBIG;
     }
     pxi_bytes *room = NULL;
@@ -191,6 +276,9 @@ px_err px_task_return (px_task *task, const void *bytes, size_t size)
 
 px_err px_task_fail_at (px_task *task, const char *file, int line, const char *format, ...)
 {
+    pxi_trouble *trouble = trouble_of (task);
+    if (!trouble)
+        return PX_EFAILED;
     char *message = malloc (PXI_TEXT_MAX);
     if (message) {
         va_list arguments;
@@ -198,10 +286,10 @@ px_err px_task_fail_at (px_task *task, const char *file, int line, const char *f
         vsnprintf (message, PXI_TEXT_MAX, format, arguments);
         va_end (arguments);
     }
-    free (task->message);
-    task->message = message;
-    task->file = file;
-    task->line = line;
+    free (trouble->message);
+    trouble->message = message;
+    trouble->file = file;
+    trouble->line = line;
     return PX_EFAILED;
 }
 
@@ -212,12 +300,12 @@ int px_task_cancelled (const px_task *task)
 
 const char *px_task_peer_name (const px_task *task)
 {
-    return task->pool->config.peer_name;
+    return task->fiber->pool->config.peer_name;
 }
 
 uint64_t px_task_peer_id (const px_task *task)
 {
-    return task->pool->config.peer_id;
+    return task->fiber->pool->config.peer_id;
 }
 
 px_err px_task_sleep (px_task *task, uint64_t duration_ns)

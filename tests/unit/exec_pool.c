@@ -10,20 +10,10 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "exec/port.h"
-#include "leak.h"
+#include "exec_rig.h"
 #include "wire/chain.h"
 
-enum { NOTICES_MAX = 4096, DEADLINE_S = 30 };
-
 /* ---- tasks ------------------------------------------------------------------------------------ */
-
-static uint64_t number_in (const void *input)
-{
-    uint64_t number;
-    memcpy (&number, input, sizeof number);
-    return number;
-}
 
 static px_err double_it (px_task *task, const void *input, size_t input_size)
 {
@@ -206,122 +196,9 @@ static px_task_fn *const FUNCTIONS[] = {double_it, chain, loop,   local_loop, fo
                                         bad,       fails, sleeps, nap,        naps,  misuse};
 enum { DOUBLE_IT, CHAIN, LOOP, LOCAL_LOOP, FOLDS, NEXTS, BAD, FAILS, SLEEPS, NAP, NAPS, MISUSE, N };
 
-/* ---- the test as an agent --------------------------------------------------------------------- */
-
-struct rig {
-    pxi_executor *pool;
-    pthread_mutex_t lock;
-    pthread_cond_t came;
-    pxi_notice notices[NOTICES_MAX];
-    uint32_t n, read;
-    uint64_t runs;
-};
-
-static void notified (void *context, pxi_notice *notice)
+static struct rig_tasks rig_tasks (void)
 {
-    struct rig *rig = context;
-    pthread_mutex_lock (&rig->lock);
-    cr_assert_lt (rig->n, NOTICES_MAX);
-    rig->notices[rig->n++] = *notice;
-    pthread_cond_signal (&rig->came);
-    pthread_mutex_unlock (&rig->lock);
-}
-
-static struct rig *rig_new (uint32_t slots, size_t stack_size)
-{
-    struct rig *rig = calloc (1, sizeof *rig);
-    pthread_mutex_init (&rig->lock, NULL);
-    pthread_cond_init (&rig->came, NULL);
-    const void *functions[N];
-    for (uint32_t i = 0; i < N; i++)
-        functions[i] = (const void *)(uintptr_t)FUNCTIONS[i];
-    pxi_executor_config config = {.peer_name = "here",
-                                  .peer_id = 9,
-                                  .module_name = "test",
-                                  .task_names = NAMES,
-                                  .task_functions = functions,
-                                  .n_tasks = N,
-                                  .id_base = 1000,
-                                  .slots = slots ? slots : 1,
-                                  .stack_size = stack_size,
-                                  .input_size_max = 1 << 20,
-                                  .result_size_max = 1 << 20,
-                                  .branch_number = 16,
-                                  .notify = notified,
-                                  .notify_context = rig};
-    cr_assert_eq (pxi_pool_new (&config, &rig->pool), PX_OK);
-    pxi_command command = {.kind = PXI_CMD_SLOTS, .count = slots};
-    rig->pool->ops->submit (rig->pool, &command);
-    return rig;
-}
-
-static void release (pxi_notice *notice)
-{
-    for (uint32_t i = 0; i < notice->n_taken; i++)
-        pxi_bytes_release (notice->inputs[i]);
-    free (notice->taken);
-    free (notice->inputs);
-    pxi_bytes_release (notice->outcome.value);
-    pxi_bytes_release (notice->outcome.chain);
-}
-
-/* The next notice of this kind; others before it are dropped. */
-static pxi_notice wait_notice (struct rig *rig, pxi_notice_kind kind)
-{
-    struct timespec until;
-    clock_gettime (CLOCK_REALTIME, &until);
-    until.tv_sec += DEADLINE_S;
-    for (;;) {
-        pthread_mutex_lock (&rig->lock);
-        int late = 0;
-        while (rig->read == rig->n && !late)
-            late = pthread_cond_timedwait (&rig->came, &rig->lock, &until);
-        cr_assert (!late, "no notice of kind %d came", kind);
-        pxi_notice notice = rig->notices[rig->read++];
-        if (rig->read == rig->n)
-            rig->read = rig->n = 0;
-        pthread_mutex_unlock (&rig->lock);
-        if (notice.kind == kind)
-            return notice;
-        cr_assert_neq (notice.kind, PXI_NOTE_FINISHED, "it finished instead");
-        release (&notice);
-    }
-}
-
-static void submit (struct rig *rig, pxi_command command)
-{
-    rig->pool->ops->submit (rig->pool, &command);
-}
-
-static void start (struct rig *rig, uint32_t task, uint64_t number)
-{
-    submit (rig, (pxi_command){.kind = PXI_CMD_RUN,
-                               .run = ++rig->runs,
-                               .attempt = 1,
-                               .task = task,
-                               .input = pxi_bytes_copy (&number, sizeof number)});
-}
-
-static uint64_t run (struct rig *rig, uint32_t task, uint64_t number)
-{
-    start (rig, task, number);
-    pxi_notice notice = wait_notice (rig, PXI_NOTE_FINISHED);
-    cr_assert_eq (notice.run, rig->runs);
-    cr_assert_eq (notice.outcome.code, PX_OK, "task %s: %s", NAMES[task],
-                  px_err_name (notice.outcome.code));
-    uint64_t result = notice.outcome.value ? number_in (pxi_bytes_data (notice.outcome.value)) : 0;
-    release (&notice);
-    return result;
-}
-
-static void rig_free (struct rig *rig)
-{
-    submit (rig, (pxi_command){.kind = PXI_CMD_CLOSE});
-    pxi_notice notice = wait_notice (rig, PXI_NOTE_CLOSED);
-    release (&notice);
-    rig->pool->ops->destroy (&rig->pool);
-    free (rig);
-    TEST_NO_LEAKS ();
+    return (struct rig_tasks){NAMES, FUNCTIONS, N};
 }
 
 /* ---- what it must do -------------------------------------------------------------------------- */
