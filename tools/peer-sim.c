@@ -14,9 +14,11 @@
 
 #include "base/clock.h"
 #include "common/carrier.h"
+#include "sim/shrink.h"
 #include "sim/swarm.h"
 
 enum { EXIT_FINE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+enum { SHRINK_RUNS_MAX = 1000, KEEP_SIZE = 4096 };
 enum { PEERS_MAX = 1 << 20, KNOWN_MAX = 64, VIEW_LARGE = 128, SMALL_WORLD = 256 };
 
 static volatile int interrupted;
@@ -27,7 +29,9 @@ typedef struct options {
     uint64_t rtt_us;
     pxi_tree tree;
     uint32_t faults[PXI_FAULT_KINDS];
-    const char *trace;
+    const char *trace, *keep;
+    pxi_wrong wrong;
+    bool shrink;
     bool swarm, json, verbose, unchecked, messages;
     bool no_speculation, no_inlining, no_reservations, no_volunteers, no_backoff;
 } options_t;
@@ -62,6 +66,14 @@ static void usage (FILE *to)
         "  --seed S            what everything is drawn from (1)\n"
         "  --seeds A..B        one world after the other\n"
         "  --swarm             the seed draws the world too: size, tree, limits, faults\n"
+        "  --keep LIST         of what --swarm draws, only these: faults by number (as --verbose "
+        "lists\n"
+        "                      them) and loss, duplicates, ...; none = nothing\n"
+        "  --shrink            of a world that fails, find what it needs to fail, and the command "
+        "for it\n"
+        "  --wrong WHAT        one executor does something wrong once, to see the checks go red: "
+        "result,\n"
+        "                      hang\n"
         "  --unchecked         without the invariants, for the speed of large worlds\n"
         "  --trace FILE        every decision of every peer, one line each; - = standard output\n"
         "  --messages          every message too\n"
@@ -118,6 +130,15 @@ static uint64_t duration_of (const char *text)
             return value * units[i].ns;
     }
     wrong ("--tree", text, "a duration such as 10ms");
+}
+
+static pxi_wrong wrong_of (const char *text)
+{
+    if (!strcmp (text, "result"))
+        return PXI_WRONG_RESULT;
+    if (!strcmp (text, "hang"))
+        return PXI_WRONG_HANG;
+    wrong ("--wrong", text, "result or hang");
 }
 
 static pxi_law_kind law_of (const char *text)
@@ -250,6 +271,9 @@ enum {
     OPT_SEED,
     OPT_SEEDS,
     OPT_SWARM,
+    OPT_KEEP,
+    OPT_SHRINK,
+    OPT_WRONG,
     OPT_UNCHECKED,
     OPT_TRACE,
     OPT_MESSAGES,
@@ -260,17 +284,31 @@ enum {
 };
 
 static const struct option long_options[] = {
-    {"peers", 1, NULL, OPT_PEERS},         {"slots", 1, NULL, OPT_SLOTS},
-    {"jobs", 1, NULL, OPT_JOBS},           {"tree", 1, NULL, OPT_TREE},
-    {"number", 1, NULL, OPT_NUMBER},       {"rtt-us", 1, NULL, OPT_RTT},
-    {"loss-ppm", 1, NULL, OPT_LOSS},       {"duplicate-ppm", 1, NULL, OPT_DUPLICATE},
-    {"reorder-ppm", 1, NULL, OPT_REORDER}, {"faults", 1, NULL, OPT_FAULTS},
-    {"without", 1, NULL, OPT_WITHOUT},     {"seed", 1, NULL, OPT_SEED},
-    {"seeds", 1, NULL, OPT_SEEDS},         {"swarm", 0, NULL, OPT_SWARM},
-    {"unchecked", 0, NULL, OPT_UNCHECKED}, {"trace", 1, NULL, OPT_TRACE},
-    {"messages", 0, NULL, OPT_MESSAGES},   {"json", 0, NULL, OPT_JSON},
-    {"verbose", 0, NULL, OPT_VERBOSE},     {"help", 0, NULL, OPT_HELP},
-    {"version", 0, NULL, OPT_VERSION},     {NULL, 0, NULL, 0},
+    {"peers", 1, NULL, OPT_PEERS},
+    {"slots", 1, NULL, OPT_SLOTS},
+    {"jobs", 1, NULL, OPT_JOBS},
+    {"tree", 1, NULL, OPT_TREE},
+    {"number", 1, NULL, OPT_NUMBER},
+    {"rtt-us", 1, NULL, OPT_RTT},
+    {"loss-ppm", 1, NULL, OPT_LOSS},
+    {"duplicate-ppm", 1, NULL, OPT_DUPLICATE},
+    {"reorder-ppm", 1, NULL, OPT_REORDER},
+    {"faults", 1, NULL, OPT_FAULTS},
+    {"without", 1, NULL, OPT_WITHOUT},
+    {"seed", 1, NULL, OPT_SEED},
+    {"seeds", 1, NULL, OPT_SEEDS},
+    {"swarm", 0, NULL, OPT_SWARM},
+    {"keep", 1, NULL, OPT_KEEP},
+    {"shrink", 0, NULL, OPT_SHRINK},
+    {"wrong", 1, NULL, OPT_WRONG},
+    {"unchecked", 0, NULL, OPT_UNCHECKED},
+    {"trace", 1, NULL, OPT_TRACE},
+    {"messages", 0, NULL, OPT_MESSAGES},
+    {"json", 0, NULL, OPT_JSON},
+    {"verbose", 0, NULL, OPT_VERBOSE},
+    {"help", 0, NULL, OPT_HELP},
+    {"version", 0, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 static void set_option (options_t *options, int option, const char *value)
@@ -315,6 +353,15 @@ static void set_option (options_t *options, int option, const char *value)
     case OPT_SWARM:
         options->swarm = true;
         break;
+    case OPT_KEEP:
+        options->keep = value;
+        break;
+    case OPT_SHRINK:
+        options->shrink = true;
+        break;
+    case OPT_WRONG:
+        options->wrong = wrong_of (value);
+        break;
     case OPT_UNCHECKED:
         options->unchecked = true;
         break;
@@ -355,6 +402,8 @@ static void parse_options (options_t *options, int argc, char **argv)
     if (optind < argc)
         wrong ("argument", argv[optind], "expected");
     parse_faults (options, faults);
+    if ((options->keep || options->shrink) && !options->swarm)
+        wrong (options->keep ? "--keep" : "--shrink", "", "for other worlds than those of --swarm");
 }
 
 /* ---- the world that the options describe ------------------------------------------------------
@@ -544,14 +593,20 @@ static FILE *open_trace (const char *path)
     return trace;
 }
 
-static void print_failure (const options_t *options, uint64_t seed, const pxi_world_report *report,
-                           char **argv)
+static void print_reason (uint64_t seed, const pxi_world_report *report)
 {
     fprintf (stderr, "seed %llu: %s: %s\n", (unsigned long long)seed,
              report->verdict == PXI_VERDICT_STUCK ? "stuck" : "broken", report->why);
+}
+
+static void print_replay (const options_t *options, uint64_t seed, const char *keep, char **argv)
+{
     if (options->swarm) {
-        fprintf (stderr, "replay: peer-sim --swarm --seed %llu --trace -\n",
-                 (unsigned long long)seed);
+        fprintf (stderr, "replay: peer-sim --swarm --seed %llu%s%s%s --trace -\n",
+                 (unsigned long long)seed, keep ? " --keep " : "", keep ? keep : "",
+                 options->wrong == PXI_WRONG_RESULT ? " --wrong result"
+                 : options->wrong                   ? " --wrong hang"
+                                                    : "");
         return;
     }
     fputs ("replay:", stderr);
@@ -560,48 +615,151 @@ static void print_failure (const options_t *options, uint64_t seed, const pxi_wo
     fprintf (stderr, " --seed %llu --trace -\n", (unsigned long long)seed);
 }
 
+static void run (const options_t *options, pxi_world_config config, FILE *trace,
+                 pxi_world_report *report)
+{
+    carrier_t carrier = {0};
+    config.sink = trace ? write_line : NULL;
+    config.sink_context = trace;
+    config.network_lines = options->messages;
+    config.unchecked = options->unchecked;
+    config.wrong = options->wrong;
+    if (config.damage_ppm) {
+        config.carry = carrier_carry;
+        config.carry_context = &carrier;
+    }
+    pxi_world *world = pxi_world_new (&config);
+    if (!world) {
+        fputs ("peer-sim: out of memory, or the tree is larger than 100 million tasks\n", stderr);
+        exit (EXIT_USAGE);
+    }
+    pxi_world_play (world, &interrupted, report);
+    pxi_world_free (&world);
+    carrier_fini (&carrier);
+}
+
+/* ---- shrinking -------------------------------------------------------------------------------- */
+
+typedef struct suspect {
+    const options_t *options;
+    uint64_t seed;
+    const char *kept; /* by --keep; NULL = all */
+    pxi_verdict verdict;
+    char invariant[32];
+    pxi_world_report report;
+} suspect_t;
+
+/* The word that names it: "at 1.5 s, w3: slots: ..." -> "slots". */
+static void invariant_of (const pxi_world_report *report, char *name, size_t size)
+{
+    const char *at = strstr (report->why, ": ");
+    snprintf (name, size, "%.*s", at ? (int)strcspn (at + 2, ":\n") : 0, at ? at + 2 : "");
+}
+
+static void keep_of (const pxi_swarm *swarm, const char *text, uint8_t *keep)
+{
+    const char *wrong_at;
+    memset (keep, 1, pxi_swarm_n_units (swarm));
+    if (text && !pxi_swarm_keep_parse (swarm, text, keep, &wrong_at))
+        wrong ("--keep", wrong_at,
+               "a fault of this world by number, or a part of it: see --verbose");
+}
+
+static bool still_fails (void *context, const uint8_t *keep)
+{
+    suspect_t *suspect = context;
+    char invariant[sizeof suspect->invariant];
+    pxi_swarm swarm;
+    pxi_swarm_draw (&swarm, suspect->seed);
+    pxi_swarm_keep (&swarm, keep);
+    run (suspect->options, swarm.config, NULL, &suspect->report);
+    pxi_swarm_fini (&swarm);
+    invariant_of (&suspect->report, invariant, sizeof invariant);
+    return !interrupted && suspect->report.verdict == suspect->verdict &&
+           (suspect->verdict == PXI_VERDICT_STUCK || !strcmp (invariant, suspect->invariant));
+}
+
+static void shrink (const options_t *options, uint64_t seed, const pxi_world_report *report,
+                    char **argv)
+{
+    suspect_t *suspect = array (1, sizeof *suspect);
+    *suspect = (suspect_t){.options = options, .seed = seed, .verdict = report->verdict};
+    invariant_of (report, suspect->invariant, sizeof suspect->invariant);
+    pxi_swarm swarm;
+    pxi_swarm_draw (&swarm, seed);
+    uint32_t n = pxi_swarm_n_units (&swarm), n_left = 0, n_before = 0;
+    uint8_t *keep = array (n, 1);
+    keep_of (&swarm, options->keep, keep);
+    for (uint32_t i = 0; i < n; i++)
+        n_before += keep[i];
+    uint32_t n_runs = pxi_shrink (keep, n, SHRINK_RUNS_MAX, still_fails, suspect);
+    for (uint32_t i = 0; i < n; i++)
+        n_left += keep[i];
+    char *text = array (1, KEEP_SIZE);
+    pxi_swarm_keep_print (&swarm, keep, text, KEEP_SIZE);
+    fprintf (stderr, "shrunk from %u faults and parts to %u, in %u runs\n", n_before, n_left,
+             n_runs);
+    if (still_fails (suspect, keep))
+        print_reason (seed, &suspect->report);
+    print_replay (options, seed, text, argv);
+    pxi_swarm_fini (&swarm);
+    free (text);
+    free (keep);
+    free (suspect);
+}
+
+/* ---- one world -------------------------------------------------------------------------------- */
+
+static void print_drawn (uint64_t seed, const pxi_swarm *swarm)
+{
+    char line[256];
+    pxi_swarm_print (swarm, line, sizeof line);
+    printf ("seed %llu: %s\n", (unsigned long long)seed, line);
+    for (uint32_t i = 0; i < swarm->config.n_faults; i++) {
+        const pxi_fault *fault = &swarm->faults[i];
+        printf ("  %3u at %9.6f s %-10s %s%u for %llu ms\n", i + 1, (double)fault->at_ns / 1e9,
+                pxi_fault_name (fault->kind), fault->kind == PXI_FAULT_CANCEL ? "j" : "w",
+                fault->peer + 1, (unsigned long long)(fault->duration_ns / PXI_MS));
+    }
+}
+
+static void draw (const options_t *options, uint64_t seed, pxi_swarm *swarm)
+{
+    pxi_swarm_draw (swarm, seed);
+    if (options->verbose && !options->json)
+        print_drawn (seed, swarm);
+    uint8_t *keep = array (pxi_swarm_n_units (swarm), 1);
+    keep_of (swarm, options->keep, keep);
+    pxi_swarm_keep (swarm, keep);
+    free (keep);
+}
+
 /* True: fine. */
 static bool play (const options_t *options, uint64_t seed, FILE *trace, char **argv)
 {
     pxi_swarm swarm = {0};
     described_t described = {0};
     if (options->swarm)
-        pxi_swarm_draw (&swarm, seed);
+        draw (options, seed, &swarm);
     else
         describe (&described, options, seed);
-    pxi_world_config config = options->swarm ? swarm.config : described.config;
-    config.sink = trace ? write_line : NULL;
-    config.sink_context = trace;
-    config.network_lines = options->messages;
-    config.unchecked = options->unchecked;
-    carrier_t carrier = {0};
-    if (config.damage_ppm) {
-        config.carry = carrier_carry;
-        config.carry_context = &carrier;
-    }
+    const pxi_world_config *config = options->swarm ? &swarm.config : &described.config;
     uint64_t from_ns = pxi_clock_ns ();
-    pxi_world *world = pxi_world_new (&config);
-    if (!world) {
-        fputs ("peer-sim: out of memory, or the tree is larger than 100 million tasks\n", stderr);
-        exit (EXIT_USAGE);
-    }
     pxi_world_report report;
-    pxi_world_play (world, &interrupted, &report);
+    run (options, *config, trace, &report);
     figures_t figures =
-        figures_of (&report, config.n_peers, (double)(pxi_clock_ns () - from_ns) / 1e9);
+        figures_of (&report, config->n_peers, (double)(pxi_clock_ns () - from_ns) / 1e9);
     bool fine = report.verdict == PXI_VERDICT_FINE;
-    char line[256];
-    pxi_swarm_print (&swarm, line, sizeof line);
-    if (options->verbose && options->swarm && !options->json)
-        printf ("seed %llu: %s\n", (unsigned long long)seed, line);
     if (options->json)
         print_json (seed, &report, &figures);
     else if (options->seed == options->last_seed || options->verbose)
         print_text (&report, &figures, options->verbose);
     if (!fine)
-        print_failure (options, seed, &report, argv);
-    pxi_world_free (&world);
-    carrier_fini (&carrier);
+        print_reason (seed, &report);
+    if (!fine && options->swarm && options->shrink)
+        shrink (options, seed, &report, argv);
+    else if (!fine)
+        print_replay (options, seed, options->keep, argv);
     pxi_swarm_fini (&swarm);
     free (described.peers);
     free (described.jobs);

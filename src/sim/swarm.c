@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 
@@ -315,6 +316,140 @@ void pxi_swarm_fini (pxi_swarm *swarm)
 {
     free (swarm->faults);
     *swarm = (pxi_swarm){0};
+}
+
+/* ---- leaving out ------------------------------------------------------------------------------ */
+
+static const char *part_name (uint32_t part)
+{
+    static const char *const names[] = {
+#define NAME(name, text) [PXI_SWARM_##name] = text,
+        PXI_SWARM_PARTS (NAME)
+#undef NAME
+    };
+    return names[part];
+}
+
+uint32_t pxi_swarm_n_units (const pxi_swarm *swarm)
+{
+    return swarm->config.n_faults + PXI_SWARM_N_PARTS;
+}
+
+static void leave_out_of_peers (pxi_swarm *swarm, pxi_swarm_part part)
+{
+    for (uint32_t i = 0; i < PXI_SWARM_PEERS_MAX; i++) {
+        pxi_world_peer *peer = &swarm->peers[i];
+        if (part == PXI_SWARM_CLOCKS)
+            peer->clock_ppm = 0;
+        else if (part == PXI_SWARM_LIARS)
+            peer->liar = PXI_LIAR_NONE;
+        else
+            peer->left_behind = false;
+    }
+}
+
+static void leave_out (pxi_swarm *swarm, pxi_swarm_part part)
+{
+    pxi_world_config *config = &swarm->config;
+    switch (part) {
+    case PXI_SWARM_LOSS:
+        config->network.loss_ppm = 0;
+        break;
+    case PXI_SWARM_DUPLICATES:
+        config->network.duplicate_ppm = 0;
+        break;
+    case PXI_SWARM_REORDER:
+        config->network.reorder_ppm = 0;
+        break;
+    case PXI_SWARM_SPIKES:
+        config->network.spike_ppm = 0;
+        break;
+    case PXI_SWARM_DAMAGE:
+        config->damage_ppm = 0;
+        break;
+    case PXI_SWARM_QUEUES:
+        config->network.bytes_per_s = 0;
+        config->held_max = 0;
+        break;
+    case PXI_SWARM_CLOCKS:
+    case PXI_SWARM_LIARS:
+    case PXI_SWARM_LEFT_BEHIND:
+        leave_out_of_peers (swarm, part);
+        break;
+    case PXI_SWARM_NOTICES:
+        config->notice_ns = 0;
+        break;
+    case PXI_SWARM_CRASHING_TASKS:
+        for (uint32_t i = 0; i < PXI_SWARM_JOBS_MAX; i++)
+            swarm->jobs[i].crash_times = 0;
+        break;
+    case PXI_SWARM_N_PARTS:
+        break;
+    }
+}
+
+void pxi_swarm_keep (pxi_swarm *swarm, const uint8_t *keep)
+{
+    uint32_t n = 0, n_faults = swarm->config.n_faults;
+    for (uint32_t i = 0; i < n_faults; i++) {
+        if (keep[i])
+            swarm->faults[n++] = swarm->faults[i];
+    }
+    swarm->config.n_faults = n;
+    for (uint32_t part = 0; part < PXI_SWARM_N_PARTS; part++) {
+        if (!keep[n_faults + part])
+            leave_out (swarm, (pxi_swarm_part)part);
+    }
+}
+
+/* Number of the unit that the first `size` characters name; UINT32_MAX = none. */
+static uint32_t unit_of (const pxi_swarm *swarm, const char *text, size_t size)
+{
+    char *end;
+    unsigned long fault = *text >= '0' && *text <= '9' ? strtoul (text, &end, 10) : 0;
+    if (fault && end == text + size && fault <= swarm->config.n_faults)
+        return (uint32_t)fault - 1;
+    for (uint32_t part = 0; part < PXI_SWARM_N_PARTS; part++) {
+        if (strlen (part_name (part)) == size && !strncmp (text, part_name (part), size))
+            return swarm->config.n_faults + part;
+    }
+    return UINT32_MAX;
+}
+
+bool pxi_swarm_keep_parse (const pxi_swarm *swarm, const char *text, uint8_t *keep,
+                           const char **wrong_at)
+{
+    memset (keep, 0, pxi_swarm_n_units (swarm));
+    if (!strcmp (text, "none"))
+        return true;
+    for (const char *at = text;; at += strcspn (at, ",") + 1) {
+        size_t size = strcspn (at, ",");
+        uint32_t unit = unit_of (swarm, at, size);
+        if (unit == UINT32_MAX) {
+            *wrong_at = at;
+            return false;
+        }
+        keep[unit] = 1;
+        if (!at[size])
+            return true;
+    }
+}
+
+void pxi_swarm_keep_print (const pxi_swarm *swarm, const uint8_t *keep, char *text,
+                           size_t text_size)
+{
+    size_t at = 0;
+    snprintf (text, text_size, "none");
+    for (uint32_t i = 0; i < pxi_swarm_n_units (swarm) && at < text_size; i++) {
+        if (!keep[i])
+            continue;
+        const char *comma = at ? "," : "";
+        if (i < swarm->config.n_faults)
+            at += (size_t)snprintf (text + at, text_size - at, "%s%u", comma, i + 1);
+        else
+            at += (size_t)snprintf (text + at, text_size - at, "%s%s", comma,
+                                    part_name (i - swarm->config.n_faults));
+    }
 }
 
 void pxi_swarm_print (const pxi_swarm *swarm, char *text, size_t text_size)

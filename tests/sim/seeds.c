@@ -56,7 +56,7 @@ static bool play (uint64_t seed, memory_t *memory, bool wire)
     if (report.verdict != PXI_VERDICT_FINE) {
         for (char *line = strtok (report.why, "\n"); line; line = strtok (NULL, "\n"))
             printf ("# %s\n", line);
-        printf ("# replay: peer-sim --swarm --seed %" PRIu64 " --trace -\n", seed);
+        printf ("# replay: peer-sim --swarm --seed %" PRIu64 " --shrink --trace -\n", seed);
     }
     pxi_world_free (&world);
     pxi_swarm_fini (&swarm);

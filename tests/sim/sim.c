@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "leak.h"
+#include "sim/shrink.h"
 #include "sim/swarm.h"
 #include "sim/virtual.h"
 
@@ -146,6 +147,96 @@ Test (network, a_partition_cuts_the_directions_that_it_names)
         cr_assert_eq (pxi_network_route (&network, 0, 1, 0, 100).kind, PXI_ROUTE_SENT);
         pxi_network_fini (&network);
     }
+    TEST_NO_LEAKS ();
+}
+
+Test (network, a_link_carries_what_its_rate_allows_and_refuses_what_its_queue_does_not_hold)
+{
+    pxi_network_config config = {.min_ns = 1000, .bytes_per_s = 1000000, .queue_bytes = 5000};
+    pxi_network network;
+    pxi_network_init (&network, &config, 3, 1);
+    uint64_t last_ns = 0;
+    for (uint32_t i = 0; i < 6; i++) { /* a millisecond each; the sixth would wait behind 5,000 */
+        pxi_route route = pxi_network_route (&network, 0, 1, 0, 1000);
+        cr_assert_eq (route.kind, i < 5 ? PXI_ROUTE_SENT : PXI_ROUTE_FULL, "%u", i);
+        cr_assert (i == 5 || route.at_ns[0] >= last_ns + PXI_MS);
+        last_ns = route.at_ns[0];
+    }
+    cr_assert_eq (pxi_network_route (&network, 0, 2, 0, 1000).kind, PXI_ROUTE_SENT);
+    cr_assert_eq (pxi_network_route (&network, 0, 1, 2 * PXI_MS, 1000).kind, PXI_ROUTE_SENT);
+    /* Alone it is taken whatever its size. */
+    cr_assert_eq (pxi_network_route (&network, 2, 1, 0, 1000000).kind, PXI_ROUTE_SENT);
+    pxi_network_fini (&network);
+    TEST_NO_LEAKS ();
+}
+
+Test (network, a_slow_link_is_slow_in_the_direction_that_it_names)
+{
+    pxi_network_config config = {.min_ns = 1000};
+    pxi_network network;
+    pxi_network_init (&network, &config, 2, 1);
+    pxi_network_slow (&network, 0, true, false, 10);
+    cr_assert_eq (pxi_network_route (&network, 0, 1, 0, 100).at_ns[0], 10000);
+    cr_assert_eq (pxi_network_route (&network, 1, 0, 0, 100).at_ns[0], 1000);
+    pxi_network_slow (&network, 0, true, true, 1);
+    /* What was sent before still comes before. */
+    cr_assert_eq (pxi_network_route (&network, 0, 1, 0, 100).at_ns[0], 10000);
+    pxi_network_fini (&network);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- shrinking -------------------------------------------------------------------------------- */
+
+typedef struct needs {
+    uint32_t n, units[3], n_tests;
+} needs_t;
+
+static bool has_all (void *context, const uint8_t *keep)
+{
+    needs_t *needs = context;
+    bool all = true;
+    needs->n_tests++;
+    for (uint32_t i = 0; i < needs->n; i++)
+        all = all && keep[needs->units[i]];
+    return all;
+}
+
+Test (shrink, what_a_failure_needs_is_left_and_nothing_else)
+{
+    needs_t cases[] = {{0, {0}, 0}, {1, {0}, 0}, {1, {49}, 0}, {2, {3, 40}, 0}, {3, {1, 2, 49}, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t keep[50];
+        uint32_t left = 0;
+        memset (keep, 1, sizeof keep);
+        uint32_t n_tests = pxi_shrink (keep, sizeof keep, 1000, has_all, &cases[i]);
+        for (size_t unit = 0; unit < sizeof keep; unit++)
+            left += keep[unit];
+        cr_assert_eq (left, cases[i].n);
+        cr_assert (has_all (&cases[i], keep));
+        cr_assert_eq (n_tests + 1, cases[i].n_tests);
+        cr_assert (n_tests < 100, "%u", n_tests);
+    }
+}
+
+Test (shrink, what_is_left_out_of_a_world_leaves_the_rest_as_it_is)
+{
+    pxi_swarm swarm;
+    pxi_swarm_draw (&swarm, 7);
+    uint8_t keep[256];
+    char text[256];
+    const char *wrong_at;
+    pxi_fault third = swarm.faults[2];
+    cr_assert (pxi_swarm_n_units (&swarm) < sizeof keep);
+    cr_assert_not (pxi_swarm_keep_parse (&swarm, "1,9999", keep, &wrong_at));
+    cr_assert_str_eq (wrong_at, "9999");
+    cr_assert (pxi_swarm_keep_parse (&swarm, "3,clocks", keep, &wrong_at));
+    pxi_swarm_keep_print (&swarm, keep, text, sizeof text);
+    cr_assert_str_eq (text, "3,clocks");
+    pxi_swarm_keep (&swarm, keep);
+    cr_assert_eq (swarm.config.n_faults, 1);
+    cr_assert_eq (memcmp (&swarm.faults[0], &third, sizeof third), 0);
+    cr_assert_eq (swarm.config.network.loss_ppm, 0);
+    pxi_swarm_fini (&swarm);
     TEST_NO_LEAKS ();
 }
 
@@ -647,4 +738,44 @@ Test (after, a_peer_that_was_cut_off_for_long_is_found_again)
     after (&halves, 100 * PXI_SECOND);
     after (&alone, 100 * PXI_SECOND);
     after (&paused, 100 * PXI_SECOND);
+}
+
+/* ---- odd peers -------------------------------------------------------------------------------- */
+
+static pxi_world_report with_odd (pxi_world_peer odd)
+{
+    pxi_world_job job;
+    pxi_world_config config = four_peers (&job);
+    pxi_world_peer peers[4];
+    for (uint32_t i = 0; i < 4; i++)
+        peers[i] = i ? odd : (pxi_world_peer){.slots = 2, .speed_permille = 1000};
+    config.peers = peers;
+    config.calm_ns = 20 * PXI_SECOND;
+    job.tree = divisible (3, 16 * PXI_SECOND, 20 * PXI_MS);
+    return played (&config);
+}
+
+Test (odd, clocks_that_run_fast_or_slow_change_no_answer)
+{
+    pxi_world_report fast =
+        with_odd ((pxi_world_peer){.slots = 2, .speed_permille = 1000, .clock_ppm = 500});
+    pxi_world_report slow =
+        with_odd ((pxi_world_peer){.slots = 2, .speed_permille = 1000, .clock_ppm = -500});
+    cr_assert (fast.stats.results_received > 0);
+    cr_assert (slow.stats.results_received > 0);
+    cr_assert_eq (fast.stats.attempts_lost + slow.stats.attempts_lost, 0);
+}
+
+/* That the answer is right, and that nobody breaks a promise, is checked in every world. */
+Test (odd, liars_gain_nothing_but_what_they_were_given)
+{
+    pxi_world_report reports[PXI_LIARS];
+    for (pxi_liar liar = PXI_LIAR_NONE; liar < PXI_LIARS; liar++)
+        reports[liar] =
+            with_odd ((pxi_world_peer){.slots = 2, .speed_permille = 1000, .liar = liar});
+    cr_assert_eq (reports[PXI_LIAR_NONE].stats.attempts_lost, 0);
+    cr_assert (reports[PXI_LIAR_FREE].stats.attempts_lost > 0);
+    cr_assert (reports[PXI_LIAR_MUTE].stats.attempts_lost > 0);
+    cr_assert (reports[PXI_LIAR_REPLAY].stats.results_late > 0);
+    cr_assert (reports[PXI_LIAR_FORGE].stats.results_late > 0);
 }

@@ -36,6 +36,13 @@ ok $? "the same seed gives the same figures and the same trace"
 ok $? "faults by name"
 "$peer_sim" --seeds 1..3 --swarm | grep -q '^3 worlds, 0 failed'
 ok $? "several seeds"
+said=$("$peer_sim" --swarm --seed 7 --wrong result --shrink 2>&1 >/dev/null)
+[ $? -eq 1 ] && echo "$said" | grep -q 'replay: peer-sim --swarm --seed 7 --keep none --wrong result'
+ok $? "a world that fails is shrunk to what it needs"
+"$peer_sim" --swarm --seed 7 --keep none --wrong result 2>&1 | grep -q '^seed 7: broken: .*: answer: '
+ok $? "the command that it prints fails in the same way"
+"$peer_sim" --swarm --seed 7 --keep 1,3,loss --verbose | grep -q '^    3 at '
+ok $? "only some of the faults"
 "$peer_sim" --help | grep -q 'usage: peer-sim'
 ok $? "help"
 refuses 'not a number from 1' --peers 0
@@ -47,6 +54,9 @@ refuses 'not split, random or flat' --tree oak
 refuses 'not a key of a tree' --tree flat:size=3
 refuses 'not a duration' --tree flat:leaf=10
 refuses 'not expected' more
+refuses 'not a fault of this world' --swarm --seed 7 --keep 3,lss
+refuses 'not for other worlds' --keep none
+refuses 'not result or hang' --wrong everything
 refuses 'usage' --colour
 refuses 'No such file' --trace /nowhere/file
 echo "1..$n"
