@@ -25,7 +25,7 @@ import tempfile
 import time
 
 import harness
-from harness import Lan, Peerd, children_of, run, start, top, wait_for
+from harness import Lan, Peerd, children_of, run, start
 from relay import PORT, Relay
 
 N_NEAR, N_APPLICATIONS, HEALTHY_MIN = 5, 3, 2
@@ -121,9 +121,7 @@ class Worker:
         return [self.peer.process.pid] + children_of(self.peer.process.pid)
 
     def look(self):
-        """What it says of itself, asked on its own host: however the network is."""
-        answers = top(self.chaos.build, self.address, '--only', host=self.host)
-        return answers[0] if answers else None
+        return harness.look(self.chaos.build, self.address, self.host)
 
 
 class Broken(Exception):

@@ -160,6 +160,12 @@ def top(build, address, *options, host=None):
     return json.loads(done.stdout) if done.returncode == 0 else []
 
 
+def look(build, address, host):
+    """What this one says of itself, asked on its own host: however the network is. None = it does not answer."""
+    answers = top(build, address, '--only', host=host)
+    return answers[0] if answers else None
+
+
 # ---- a LAN of the test's own ----------------------------------------------------------------------------
 
 def enter_own_network(*arguments):

@@ -1,6 +1,8 @@
 /* A job from an application process of its own, for tests: everything that came out as lines "key value".
  *
- *     job [--name NAME] [--listen ADDRESS] SLOTS ADDRESS[,ADDRESS]...|- PEERS MODULE TASK TEXT [POINT=NUMBER]...
+ *     job [OPTION]... SLOTS ADDRESS[,ADDRESS]...|- PEERS MODULE TASK TEXT [POINT=NUMBER]...
+ *     --name NAME    --listen ADDRESS    --speculation 0|1    --detect-ms MS
+ *     --log 1 (every line, on standard error)
  *
  * Waits until PEERS others are known, prints "started" and, at the end, the outcome and the counters. */
 #include <inttypes.h>
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <peerexec/peerexec.h>
 
@@ -75,6 +78,17 @@ static int run (px_peer *peer, char **argv, const px_job_options *options)
     return code;
 }
 
+static void log_line (void *context, px_log_level level, const char *scope, const char *text)
+{
+    (void)context, (void)level;
+    struct timespec now;
+    struct tm calendar;
+    clock_gettime (CLOCK_REALTIME, &now);
+    localtime_r (&now.tv_sec, &calendar);
+    fprintf (stderr, "%02d:%02d:%02d.%03ld job %s: %s\n", calendar.tm_hour, calendar.tm_min,
+             calendar.tm_sec, now.tv_nsec / 1000000, scope, text);
+}
+
 /* How many words they were. */
 static int read_options (int argc, char **argv, px_peer_options *options)
 {
@@ -84,6 +98,12 @@ static int read_options (int argc, char **argv, px_peer_options *options)
             options->name = argv[n + 2];
         else if (!strcmp (argv[n + 1], "--listen"))
             options->listen = argv[n + 2];
+        else if (!strcmp (argv[n + 1], "--speculation"))
+            options->speculation = atoi (argv[n + 2]) != 0;
+        else if (!strcmp (argv[n + 1], "--detect-ms"))
+            options->detect_ns = strtoull (argv[n + 2], NULL, 10) * 1000000;
+        else if (!strcmp (argv[n + 1], "--log"))
+            options->log = log_line, options->log_level = PX_LOG_DEBUG;
     }
     return n;
 }

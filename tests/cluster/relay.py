@@ -78,7 +78,12 @@ class Stream:
         return 0
 
     def read(self):
-        got = self.source.recv(CHUNK)
+        try:
+            got = self.source.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            got = b''  # what it had sent before it died is passed on
         self.ended = not got
         self.raw += got
         if self.greeting and self.raw:  # in pieces: each side waits for some of the other's
@@ -102,7 +107,14 @@ class Stream:
         now = time.monotonic()
         while self.queue and self.queue[0][0] <= now:
             due, part = self.queue[0]
-            sent = self.sink.send(part)
+            try:
+                sent = self.sink.send(part)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.ended = True
+                self.queue.clear()
+                return
             self.size -= sent
             if sent < len(part):
                 self.queue[0] = (due, part[sent:])
@@ -198,17 +210,12 @@ class Relay(threading.Thread):
 
     def serve(self, source, event):
         stream = self.streams[source]
-        try:
-            if event & ~select.POLLOUT and not stream.ended:
-                stream.read()
-            if event & select.POLLOUT:
-                self.streams[stream.sink].write()
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.close(source, reset=True)
-            return
-        if any(one.ended and not one.queue for one in (stream, self.streams[stream.sink])):
+        if event & ~select.POLLOUT and not stream.ended:
+            stream.read()
+        if event & select.POLLOUT:
+            self.streams[stream.sink].write()
+        both = [stream, self.streams[stream.sink]]
+        if any(one.ended for one in both) and not any(one.ended and one.queue for one in both):
             self.close(source, reset=False)
 
     # ---- the loop ----
