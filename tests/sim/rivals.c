@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "leak.h"
 #include "sim/flat.h"
+#include "sim/rivals/divisible.h"
 #include "sim/rivals/rivals.h"
 
 #define MEAN_NS (100 * PXI_MS)
@@ -242,6 +243,27 @@ Test (rivals, a_slot_stands_idle_for_a_round_trip_in_late_binding)
     cr_assert (pxi_rival_run (&config, &delay_ns, &report));
     cr_assert_eq (delay_ns, 4 * PXI_MS);
     pxi_stream_fini (&stream);
+}
+
+/* Overhead = c * hop * log2 (W / (2 hop)), c from about 3 (32 processors) to 4.3 (1024). */
+Test (rivals, stealing_divisible_work_costs_what_its_law_says)
+{
+    for (uint32_t p = 32; p <= 1024; p *= 32) {
+        for (uint64_t hop = 10; hop <= 100; hop *= 10) {
+            double sum = 0;
+            for (uint64_t seed = 1; seed <= 20; seed++) {
+                pxi_divisible_config config = {
+                    .seed = seed, .work_ns = 10000000, .hop_ns = hop, .n_processors = p};
+                pxi_divisible_report report;
+                cr_assert (pxi_divisible_run (&config, &report));
+                cr_assert_eq (report.done_ns, config.work_ns);
+                sum += (double)report.makespan_ns - 1e7 / p;
+            }
+            double c = sum / 20 / ((double)hop * log2 (1e7 / (2 * (double)hop)));
+            cr_assert_float_eq (c, p == 32 ? 3.0 : 4.15, 0.3, "%u processors, hop %llu: c = %g", p,
+                                (unsigned long long)hop, c);
+        }
+    }
 }
 
 /* ---- ours on a stream ------------------------------------------------------------------------- */
