@@ -27,6 +27,8 @@ refuses () # TEXT ARGUMENT...
 small='--peers 40 --jobs 60 --tasks 10 --seeds 2 --loads 0.5,0.8'
 "$figures" sparrow $small --json "$work/sparrow.json" >/dev/null && grep -q '"policy": "late2"' "$work/sparrow.json"
 ok $? "sparrow, small: nothing to compare with, so nothing is outside"
+"$figures" sparrow --peers 1000 --jobs 1000 --policies late,late2 --loads 0.9 --json - | grep -q '"inside": true'
+ok $? "sparrow at a tenth of its size: where its own simulator is"
 "$figures" delay $small --json "$work/delay.json" >/dev/null && grep -q '"difference"' "$work/delay.json"
 ok $? "delay, small, with ours"
 "$figures" messages $small --policies late2,ask,ours,ours-reservations --json - | grep -q '"messages_per_task"'

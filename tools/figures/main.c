@@ -66,10 +66,9 @@ static const option_table table = {
         "  messages   messages per task, against load\n"
         "  probes     random peers asked until one is free, against theory\n"
         "\n"
-        "Exit: 0; 1 a figure is outside its band (sparrow: three standard deviations of one seed,\n"
-        "probes: 0.02 of the share of full peers; delay, messages: with --demand), or a file "
-        "could\n"
-        "not be written; 2 usage.\n",
+        "Exit: 0; 1 a figure is outside its band (sparrow: three standard deviations of the\n"
+        "difference of the means; probes: 0.02 of the share of full peers; delay, messages: with\n"
+        "--demand), or a file could not be written; 2 usage.\n",
 };
 
 int main (int argc, char **argv)
