@@ -5,50 +5,31 @@
 
 PX_MODULE ("queens", "1.0")
 
-static px_err fold (void *total, uint64_t index, const px_outcome *outcome)
-{
-    if (outcome->code != PX_OK || outcome->bytes_size != sizeof (uint64_t))
-        return PX_EFAILED;
-    *(uint64_t *)total += *(const uint64_t *)outcome->bytes;
-    return PX_OK;
-}
+PX_TYPED_TASK (place, queens_board, uint64_t)
 
-static px_err place (px_task *task, const void *input, size_t input_size);
-
-static px_err place_all (px_task *task, const queens_board *board, uint64_t *total)
+static px_err place (px_task *task, const queens_board *board, uint64_t *total)
 {
-    px_branch_options options = PX_BRANCH_OPTIONS_INIT;
-    options.react = fold;
-    options.react_context = total;
-    px_branch branch;
-    px_err err = px_branch_open (task, "queens.row", &options, &branch);
-    if (err != PX_OK)
-        return err;
+    px_subtask subtasks[QUEENS_SIZE_MAX];
+    uint32_t n = 0;
+    px_err err = PX_OK;
+    *total = 0;
+    if (board->row >= board->rows || board->row == board->n) {
+        *total = queens_count (board);
+        return PX_OK;
+    }
     for (uint32_t open = queens_free (board); open && err == PX_OK; open &= open - 1) {
         queens_board next;
         queens_place (board, open & -open, &next);
-        err = px_branch_add (branch, place, &next, sizeof next);
+        err = px_spawn (task, &place_task, &next, &subtasks[n]);
+        n += err == PX_OK;
     }
-    if (err == PX_OK)
-        err = px_branch_join (branch);
-    px_branch_close (branch);
+    while (n > 0 && err == PX_OK) {
+        uint64_t part;
+        err = px_sync (task, &subtasks[--n], &part);
+        *total += err == PX_OK ? part : 0;
+    }
     return err;
 }
-
-static px_err place (px_task *task, const void *input, size_t input_size)
-{
-    const queens_board *board = input;
-    uint64_t total = 0;
-    if (input_size != sizeof *board)
-        return px_task_fail (task, "%zu bytes are no board", input_size);
-    if (board->row >= board->rows || board->row == board->n) {
-        total = queens_count (board);
-        return px_task_return (task, &total, sizeof total);
-    }
-    px_err err = place_all (task, board, &total);
-    return err != PX_OK ? err : px_task_return (task, &total, sizeof total);
-}
-PX_TASK (place)
 
 /* The root task: options as text in, the answer as text out. */
 static px_err count (px_task *task, const void *input, size_t input_size)
@@ -60,11 +41,7 @@ static px_err count (px_task *task, const void *input, size_t input_size)
     queens_board board;
     uint64_t total = 0;
     queens_start (&options, &board);
-    px_err err = PX_OK;
-    if (options.rows > 0)
-        err = place_all (task, &board, &total);
-    else
-        total = queens_count (&board);
+    px_err err = place (task, &board, &total);
     if (err != PX_OK)
         return err;
     example_answer answer = {0};

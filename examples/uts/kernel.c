@@ -75,21 +75,14 @@ static double branching (const uts_options *tree, uint32_t depth)
     }
 }
 
-static double log_of_depth (const uts_options *tree, uint32_t depth, logarithms *known)
-{
-    if (known && depth < DEPTHS_REMEMBERED && known->of_depth[depth] != 0)
-        return known->of_depth[depth];
-    double p = 1.0 / (1.0 + branching (tree, depth));
-    double value = log (1.0 - p);
-    if (known && depth < DEPTHS_REMEMBERED)
-        known->of_depth[depth] = value;
-    return value;
-}
-
 static uint32_t children_geometric (const uts_options *tree, const uts_node *node,
-                                    logarithms *known)
+                                    double *remembered)
 {
-    double n = floor (log (1.0 - probability (node)) / log_of_depth (tree, node->depth, known));
+    if (*remembered == 0) {
+        double p = 1.0 / (1.0 + branching (tree, node->depth));
+        *remembered = log (1.0 - p);
+    }
+    double n = floor (log (1.0 - probability (node)) / *remembered);
     if (!(n > 0))
         return 0;
     return n > UTS_CHILDREN_MAX ? UTS_CHILDREN_MAX : (uint32_t)n;
@@ -100,41 +93,37 @@ static uint32_t children_binomial (const uts_options *tree, const uts_node *node
     return probability (node) < tree->q ? (uint32_t)tree->m : 0;
 }
 
-static uint32_t children (const uts_options *tree, const uts_node *node, logarithms *known)
+static uint32_t children (const uts_options *tree, const uts_node *node, double *remembered)
 {
     switch (tree->t) {
     case UTS_BINOMIAL:
         return node->depth == 0 ? (uint32_t)floor (tree->b) : children_binomial (tree, node);
     case UTS_GEOMETRIC:
-        return children_geometric (tree, node, known);
+        return children_geometric (tree, node, remembered);
     case UTS_HYBRID:
         return (double)node->depth < tree->f * (double)tree->d
-                   ? children_geometric (tree, node, known)
+                   ? children_geometric (tree, node, remembered)
                    : children_binomial (tree, node);
     default:
         return node->depth < tree->d ? (uint32_t)tree->b : 0;
     }
 }
 
-static void child_make (const uts_options *tree, const uts_node *parent, uint32_t index,
-                        logarithms *known, uts_node *child)
+static inline void child_make (const uts_options *tree, const uts_node *parent, uint32_t index,
+                               double *remembered, uts_node *child)
 {
     for (uint64_t i = 0; i < tree->g; i++)
         hash (parent->state, index, child->state);
     child->depth = parent->depth + 1;
-    child->n_children = children (tree, child, known);
+    child->n_children = children (tree, child, remembered);
 }
 
 void uts_root (const uts_options *tree, uts_node *root)
 {
+    double nothing = 0;
     hash_seed ((uint32_t)tree->r, root->state);
     root->depth = 0;
-    root->n_children = children (tree, root, NULL);
-}
-
-void uts_child (const uts_options *tree, const uts_node *parent, uint32_t index, uts_node *child)
-{
-    child_make (tree, parent, index, NULL, child);
+    root->n_children = children (tree, root, &nothing);
 }
 
 void uts_count_node (const uts_node *node, uts_count *count)
@@ -151,6 +140,26 @@ void uts_count_add (uts_count *total, const uts_count *part)
     total->leaves += part->leaves;
     if (part->depth > total->depth)
         total->depth = part->depth;
+}
+
+/* `remembered` is 0, or what was worked out for a sibling or cousin before. */
+static inline uint32_t expand (const uts_options *tree, const uts_node *parent, uint32_t first,
+                               uint32_t n, double *remembered, uts_node *inner, uts_count *count)
+{
+    uint32_t n_inner = 0;
+    for (uint32_t i = first; i < first + n; i++) {
+        child_make (tree, parent, i, remembered, &inner[n_inner]);
+        uts_count_node (&inner[n_inner], count);
+        n_inner += inner[n_inner].n_children > 0;
+    }
+    return n_inner;
+}
+
+uint32_t uts_expand (const uts_options *tree, const uts_node *parent, uint32_t first, uint32_t n,
+                     uts_node *inner, uts_count *count)
+{
+    double remembered = 0;
+    return expand (tree, parent, first, n, &remembered, inner, count);
 }
 
 /* Room for `n` more nodes. */
@@ -175,20 +184,22 @@ int uts_push (uts_stack *stack, const uts_node *node)
     return 0;
 }
 
+static double *log_of (logarithms *known, uint32_t depth, double *unknown)
+{
+    return depth < DEPTHS_REMEMBERED ? &known->of_depth[depth] : unknown;
+}
+
 int uts_walk (const uts_options *tree, uts_stack *stack, uint64_t nodes_max, uts_count *count)
 {
     logarithms known = {0};
     uint64_t end = count->nodes + nodes_max;
     while (stack->n > 0 && count->nodes < end) {
         uts_node parent = stack->nodes[--stack->n];
+        double unknown = 0, *remembered = log_of (&known, parent.depth + 1, &unknown);
         if (reserve (stack, parent.n_children) < 0)
             return -1;
-        for (uint32_t i = 0; i < parent.n_children; i++) {
-            uts_node *child = &stack->nodes[stack->n];
-            child_make (tree, &parent, i, &known, child);
-            uts_count_node (child, count);
-            stack->n += child->n_children > 0;
-        }
+        stack->n += expand (tree, &parent, 0, parent.n_children, remembered,
+                            &stack->nodes[stack->n], count);
     }
     return 0;
 }
@@ -261,7 +272,7 @@ static const example_option OPTIONS[] = {
     {"-f", EXAMPLE_REAL, FIELD (f), 0, 1, NULL, "hybrid: share of -d that is geometric"},
     {"-g", EXAMPLE_UNSIGNED, FIELD (g), 1, 1e9, NULL, "times each child is computed"},
     {"--chunk", EXAMPLE_UNSIGNED, FIELD (chunk), 1, 1e12, NULL,
-     "nodes a task walks before it opens a branch; 1 = a task per node"},
+     "nodes a task walks before it opens a branch; 1 = a task per node with children"},
     {"--pieces", EXAMPLE_UNSIGNED, FIELD (pieces), 1, 4096, NULL, "subtasks of such a branch"},
 };
 

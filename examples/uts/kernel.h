@@ -48,8 +48,10 @@ typedef struct uts_stack {
 /* The root. */
 void uts_root (const uts_options *tree, uts_node *root);
 
-/* Child `index` of a node, and how many children it has itself. */
-void uts_child (const uts_options *tree, const uts_node *parent, uint32_t index, uts_node *child);
+/* Make and count `n` children of a node, from `first` on; those that have children themselves go to `inner`,
+ * which has room for all. Returns how many. */
+uint32_t uts_expand (const uts_options *tree, const uts_node *parent, uint32_t first, uint32_t n,
+                     uts_node *inner, uts_count *count);
 
 /* Count one node. */
 void uts_count_node (const uts_node *node, uts_count *count);

@@ -2,8 +2,8 @@
  * size is right for every tree. A task walks `chunk` nodes by itself; what is left on its stack
  * then goes to the subtasks of a branch, at most `pieces` of them, dealt like cards so that each
  * gets shallow (large) and deep (small) subtrees. A subtree that ends early never becomes a task.
- * `--chunk 1` is the other extreme: a task for every node, as the benchmark's authors give it to
- * runtimes that claim to be cheap.
+ * `--chunk 1` is the other extreme: no cut-off at all, a task for every node that has children, as the
+ * benchmark's authors give it to runtimes that claim to be cheap. Those are spawned and synced.
  *
  * Counts are folded as they come: a branch needs no memory for its results.
  * Structures travel as they are: only peers with the same module digest, so the same layout, run
@@ -106,49 +106,95 @@ static px_err count (px_task *task, const void *input, size_t input_size)
 }
 PX_TASK (count)
 
-/* One node, leaf or not; each child is a subtask. */
-static px_err node (px_task *task, const void *input, size_t input_size)
-{
-    const uts_work *work = input;
-    if (input_size != work_size (1))
-        return px_task_fail (task, "%zu bytes are no node of a tree", input_size);
-    const uts_node *parent = work->nodes;
-    uts_count total = {0};
-    uts_count_node (parent, &total);
-    if (parent->n_children == 0)
-        return px_task_return (task, &total, sizeof total);
-    px_branch branch;
-    px_err err = open_children (task, &total, &branch);
-    if (err != PX_OK)
-        return err;
-    _Alignas(uts_work) unsigned char bytes[sizeof (uts_work) + sizeof (uts_node)];
-    uts_work *child = (uts_work *)bytes;
-    memcpy (child, work, sizeof *child);
-    for (uint32_t i = 0; i < parent->n_children && err == PX_OK; i++) {
-        uts_child (&work->tree, parent, i, child->nodes);
-        err = px_branch_add (branch, node, child, sizeof bytes);
-    }
-    return close_children (task, branch, err, &total);
-}
-PX_TASK (node)
+/* ---- a task per node ---------------------------------------------------------------------------
+ */
 
-/* Run the first task of the tree as a subtask; its count becomes *total. */
-static px_err grow (px_task *task, const uts_options *tree, uts_count *total)
+/* Some children of a node: as many as one task makes, or a range that is halved. */
+typedef struct uts_litter {
+    uts_options tree;
+    uts_node parent;
+    uint32_t first, n;
+} uts_litter;
+enum { LITTER_MAX = 16 };
+
+PX_TYPED_TASK (litter, uts_litter, uts_count)
+
+static px_err sync_all (px_task *task, px_subtask *subtasks, uint32_t n, uts_count *count)
+{
+    px_err err = PX_OK;
+    while (n > 0 && err == PX_OK) {
+        uts_count part;
+        err = px_sync (task, &subtasks[--n], &part);
+        if (err == PX_OK)
+            uts_count_add (count, &part);
+    }
+    return err;
+}
+
+/* Only a binomial root has so many. */
+static px_err halve (px_task *task, const uts_litter *work, uts_count *count)
+{
+    uts_litter less = *work, rest = *work;
+    px_subtask subtask;
+    less.n = work->n / 2;
+    rest.first += less.n;
+    rest.n -= less.n;
+    px_err err = px_spawn (task, &litter_task, &rest, &subtask);
+    if (err == PX_OK)
+        err = litter (task, &less, count);
+    return err != PX_OK ? err : sync_all (task, &subtask, 1, count);
+}
+
+static px_err litter (px_task *task, const uts_litter *work, uts_count *count)
+{
+    px_subtask subtasks[LITTER_MAX];
+    uts_node inner[LITTER_MAX];
+    px_err err = PX_OK;
+    *count = (uts_count){0};
+    if (work->n > LITTER_MAX)
+        return halve (task, work, count);
+    uint32_t n = uts_expand (&work->tree, &work->parent, work->first, work->n, inner, count);
+    if (n == 0)
+        return PX_OK;
+    uts_litter child = {.tree = work->tree};
+    for (uint32_t i = 0; i < n && err == PX_OK; i++) {
+        child.parent = inner[i];
+        child.n = inner[i].n_children;
+        err = px_spawn (task, &litter_task, &child, &subtasks[i]);
+    }
+    return err != PX_OK ? err : sync_all (task, subtasks, n, count);
+}
+
+/* ---- the root ----------------------------------------------------------------------------------
+ */
+
+static px_err grow_by_node (px_task *task, const uts_options *tree, uts_count *total)
+{
+    uts_litter work = {.tree = *tree};
+    uts_count below;
+    uts_root (tree, &work.parent);
+    uts_count_node (&work.parent, total);
+    work.n = work.parent.n_children;
+    px_err err = litter (task, &work, &below);
+    if (err == PX_OK)
+        uts_count_add (total, &below);
+    return err;
+}
+
+/* The tree's first task is a subtask; its count becomes *total. */
+static px_err grow_by_chunk (px_task *task, const uts_options *tree, uts_count *total)
 {
     _Alignas(uts_work) unsigned char bytes[sizeof (uts_work) + sizeof (uts_node)];
     uts_work *work = (uts_work *)bytes;
     work->tree = *tree;
-    work->n_nodes = 1;
     uts_root (tree, work->nodes);
-    if (tree->chunk > 1 && work->nodes->n_children == 0)
-        work->n_nodes = 0;
+    work->n_nodes = work->nodes->n_children > 0;
     px_branch branch;
     px_err err = open_children (task, total, &branch);
     if (err != PX_OK)
         return err;
-    if (tree->chunk > 1)
-        uts_count_node (work->nodes, total);
-    err = px_branch_add (branch, tree->chunk > 1 ? count : node, work, work_size (work->n_nodes));
+    uts_count_node (work->nodes, total);
+    err = px_branch_add (branch, count, work, work_size (work->n_nodes));
     if (err == PX_OK)
         err = px_branch_join (branch);
     px_branch_close (branch);
@@ -163,7 +209,8 @@ static px_err tree (px_task *task, const void *input, size_t input_size)
     if (example_parse (&example, input, input_size, &options, why) < 0)
         return px_task_fail (task, "%s", why);
     uts_count total = {0};
-    px_err err = grow (task, &options, &total);
+    px_err err = options.chunk > 1 ? grow_by_chunk (task, &options, &total)
+                                   : grow_by_node (task, &options, &total);
     if (err != PX_OK)
         return err;
     example_answer answer = {0};
