@@ -26,7 +26,7 @@ typedef struct measured {
 /* ---- the serial twin ---------------------------------------------------------------------------
  */
 
-__attribute__ ((noinline, noclone)) static uint64_t serial_fib (uint64_t n)
+__attribute__ ((noinline)) static uint64_t serial_fib (uint64_t n)
 {
     __asm__ volatile(""); /* a call that the compiler must not fold into its caller */
     return n < 2 ? n : serial_fib (n - 1) + serial_fib (n - 2);

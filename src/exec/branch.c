@@ -98,7 +98,7 @@ static void keep_causes (pxi_open_branch *branch, const pxi_item *item)
 static void cancel (pxi_open_branch *branch)
 {
     atomic_store (&branch->cancelled, true);
-    pxi_run_cancelled (branch->task->fiber->run);
+    pxi_pool_cancelled (branch->task->fiber->pool, branch->task->fiber->run);
 }
 
 static void react (pxi_open_branch *branch, pxi_item *item)

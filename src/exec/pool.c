@@ -220,15 +220,20 @@ static void tell_surplus (pxi_pool *pool)
 /* ---- waking (with the lock) -------------------------------------------------------------------
  */
 
+static void set_alert (pxi_pool *pool, uint32_t alert, bool on)
+{
+    if (on)
+        atomic_fetch_or (&pool->alerts, alert);
+    else
+        atomic_fetch_and (&pool->alerts, ~alert);
+}
+
 static void set_wakeable (pxi_pool *pool)
 {
     bool sleeper =
         pool->n_sleeping > pool->n_waking || atomic_load (&pool->n_threads) < pool->config.slots;
     bool useful = pool->active + pool->n_waking + pool->n_starting < pool->allowed || !pool->wanted;
-    if (sleeper && useful && !pool->closing)
-        atomic_fetch_or (&pool->alerts, ALERT_WAKEABLE);
-    else
-        atomic_fetch_and (&pool->alerts, ~(uint32_t)ALERT_WAKEABLE);
+    set_alert (pool, ALERT_WAKEABLE, sleeper && useful && !pool->closing);
 }
 
 static void *thread_main (void *argument);
@@ -274,7 +279,7 @@ void pxi_pool_alerted (pxi_pool *pool, pxi_thread *thread)
     uint32_t alerts = atomic_load_explicit (&pool->alerts, memory_order_relaxed);
     if (pxi_deque_is_asked (&thread->deque) || (alerts & ALERT_WAKEABLE))
         pxi_deque_offer (&thread->deque);
-    if (!alerts)
+    if (!(alerts & ALERTS_OF_PUSH))
         return;
     pthread_mutex_lock (&pool->lock);
     if (alerts & ALERT_WAKEABLE)
@@ -389,6 +394,24 @@ static pxi_result result_of (const pxi_item *item)
     return atomic_load (&item->run->stopped) ? PXI_RESULT_LOST : PXI_RESULT_FAILED;
 }
 
+void pxi_pool_cancelled (pxi_pool *pool, pxi_pool_run *run)
+{
+    atomic_fetch_add (&run->cancels, 1);
+    atomic_fetch_or (&pool->alerts, ALERT_CANCELLED);
+}
+
+/* With the lock, when a run is over: are there others of which something was cancelled? A count that rises
+ * meanwhile sets the alert after this clears it. */
+static void look_for_cancelled (pxi_pool *pool)
+{
+    bool any = false;
+    atomic_fetch_and (&pool->alerts, ~(uint32_t)ALERT_CANCELLED);
+    PXI_LIST_EACH (link, &pool->runs)
+    any |= atomic_load (&PXI_LIST_ENTRY (link, pxi_pool_run, in_pool)->cancels) > 0;
+    if (any)
+        atomic_fetch_or (&pool->alerts, ALERT_CANCELLED);
+}
+
 static void run_finished (pxi_pool *pool, pxi_item *item)
 {
     pxi_pool_run *run = item->run;
@@ -401,6 +424,8 @@ static void run_finished (pxi_pool *pool, pxi_item *item)
     notice.outcome.value = result_bytes (item);
     notice.outcome.chain = encode_chain (pool, run, &item->failures);
     pxi_list_remove (&run->in_pool);
+    if (atomic_load (&run->cancels))
+        look_for_cancelled (pool);
     pxi_pool_notify (pool, &notice);
     maybe_closed (pool);
     pthread_mutex_unlock (&pool->lock);
@@ -579,11 +604,13 @@ static void tell_progress (pxi_pool *pool, pxi_pool_run *run, uint64_t now_ns)
 static void account (pxi_thread *thread, pxi_pool_run *run, uint64_t began_ns, uint64_t now_ns)
 {
     atomic_fetch_add_explicit (&run->slot_ns, now_ns - began_ns, memory_order_relaxed);
-    if (thread->n_known)
-        atomic_fetch_add_explicit (&run->n_known, thread->n_known, memory_order_relaxed);
-    if (thread->n_done)
-        atomic_fetch_add_explicit (&run->n_done, thread->n_done, memory_order_relaxed);
-    thread->n_known = thread->n_done = 0;
+    uint64_t n_known = thread->n_known + thread->n_called,
+             n_done = thread->n_done + thread->n_called;
+    if (n_known)
+        atomic_fetch_add_explicit (&run->n_known, n_known, memory_order_relaxed);
+    if (n_done)
+        atomic_fetch_add_explicit (&run->n_done, n_done, memory_order_relaxed);
+    thread->n_known = thread->n_done = thread->n_called = 0;
     tell_progress (thread->pool, run, now_ns);
 }
 
@@ -755,9 +782,9 @@ static bool execute_one (pxi_thread *thread, bool force)
 /* ---- slots and sleep --------------------------------------------------------------------------
  */
 
-static void set_excess (pxi_pool *pool)
+static void set_over (pxi_pool *pool)
 {
-    atomic_store (&pool->excess, (int32_t)pool->active - (int32_t)pool->allowed);
+    set_alert (pool, ALERT_OVER, pool->active > pool->allowed);
 }
 
 static bool anything_to_do (const pxi_pool *pool)
@@ -807,7 +834,7 @@ static bool wait_for_work (pxi_pool *pool)
     if (!pool->closing) {
         pool->active++;
         pool->wanted = 0;
-        set_excess (pool);
+        set_over (pool);
         tell_active (pool);
     }
     set_wakeable (pool);
@@ -820,7 +847,7 @@ static void give_slot_up (pxi_pool *pool)
     pool->wanted = pool->active < pool->allowed || !anything_to_do (pool)
                        ? 0
                        : pool->config.slots - pool->active;
-    set_excess (pool);
+    set_over (pool);
     tell_active (pool);
     tell_surplus (pool);
 }
@@ -1110,6 +1137,8 @@ static void set_outcome (pxi_pool *pool, pxi_item *item, pxi_command *command)
     pxi_chain chain = {0};
     pxi_pool_run *run = pxi_item_run (item);
     atomic_fetch_add (&run->n_remote, 1);
+    if (item->typed)
+        atomic_fetch_add (&run->n_known, 1);
     item->code = (px_err)command->outcome.code;
     item->attempts = command->attempts ? command->attempts : item->attempts;
     if (command->outcome.chain && pxi_chain_decode (command->outcome.chain, &chain) == PX_OK)
@@ -1223,7 +1252,7 @@ static pxi_item *stop (pxi_pool *pool, pxi_pool_run *run)
 {
     pxi_item *withdrawn = NULL;
     atomic_store (&run->stopped, true);
-    pxi_run_cancelled (run);
+    pxi_pool_cancelled (pool, run);
     wake_stopped_sleepers (pool);
     for (pxi_list *link; (link = pxi_list_first (&run->away));) {
         pxi_open_branch *branch = PXI_LIST_ENTRY (link, pxi_open_branch, in_away);
@@ -1305,7 +1334,7 @@ static void set_slots (pxi_pool *pool, uint32_t allowed)
     uint32_t more = allowed > pool->allowed ? allowed - pool->allowed : 0;
     pool->allowed = allowed;
     pool->wanted = 0;
-    set_excess (pool);
+    set_over (pool);
     for (uint32_t i = 0; i < more && anything_to_do (pool); i++)
         wake (pool);
     set_wakeable (pool);
@@ -1486,7 +1515,7 @@ int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor)
     }
     memset (pool->threads, 0, threads_size);
     pthread_mutex_lock (&pool->lock);
-    set_excess (pool);
+    set_over (pool);
     set_wakeable (pool);
     pthread_mutex_unlock (&pool->lock);
     *executor = &pool->base;

@@ -14,6 +14,9 @@
 /* The ways that are not the common one stay out of its registers. */
 #define COLD __attribute__ ((noinline, cold))
 
+/* In a handle: px_sync () then finds that it is not the common way without looking for that. */
+enum { NOT_INLINE = 1 };
+
 /* ---- spawn ------------------------------------------------------------------------------------
  */
 
@@ -26,25 +29,6 @@ COLD static px_err set_large_input (px_task *task, pxi_item *item, const void *i
         return PX_ETOOBIG;
     }
     return pxi_item_set_input (item, input, size) ? PX_OK : PX_ENOMEM;
-}
-
-/* At most ITEM_INPUT_INLINE bytes, without a call. */
-static inline void copy_inline (uint8_t *to, const uint8_t *from, size_t size)
-{
-    typedef struct chunk {
-        uint64_t words[2];
-    } chunk;
-    if (LIKELY (size == sizeof (uint64_t))) {
-        memcpy (to, from, sizeof (uint64_t));
-        return;
-    }
-    size_t at = 0;
-    for (; at + sizeof (chunk) <= size; at += sizeof (chunk))
-        memcpy (to + at, from + at, sizeof (chunk));
-    for (; at + sizeof (uint32_t) <= size; at += sizeof (uint32_t))
-        memcpy (to + at, from + at, sizeof (uint32_t));
-    for (; at < size; at++)
-        to[at] = from[at];
 }
 
 static inline void link_spawned (px_task *task, pxi_item *item, px_subtask *subtask)
@@ -73,9 +57,26 @@ COLD static px_err spawn_slowly (px_task *task, const px_typed_task *typed, cons
         return err;
     }
     link_spawned (task, item, subtask);
-    thread->n_known++;
+    if (typed->input_size > ITEM_INPUT_INLINE)
+        subtask->item = (char *)item + NOT_INLINE;
     pxi_pool_pushed (fiber->pool, thread);
     return PX_OK;
+}
+
+/* By words, at most ITEM_INPUT_INLINE bytes: no call, and no load that is wider than the caller's stores,
+ * which have just been made. */
+static inline void copy_inline (uint8_t *to, const uint8_t *from, size_t size)
+{
+    for (; size >= sizeof (uint64_t); size -= sizeof (uint64_t)) {
+        uint64_t word;
+        memcpy (&word, from, sizeof word);
+        memcpy (to, &word, sizeof word);
+        __asm__ volatile("" : "+r"(to), "+r"(from)); /* a loop, not vectors */
+        to += sizeof word;
+        from += sizeof word;
+    }
+    for (; size > 0; size--)
+        *to++ = *from++;
 }
 
 COLD static px_err alerted (pxi_pool *pool, pxi_thread *thread)
@@ -94,9 +95,11 @@ px_err px_spawn (px_task *task, const px_typed_task *typed, const void *input, p
         return spawn_slowly (task, typed, input, subtask);
     thread->items = item->next;
     item->typed = typed;
-    copy_inline (item->inline_input, input, typed->input_size);
+    if (typed->input_size == sizeof (uint64_t))
+        memcpy (item->inline_input, input, sizeof (uint64_t));
+    else
+        copy_inline (item->inline_input, input, typed->input_size);
     link_spawned (task, item, subtask);
-    thread->n_known++;
     pxi_deque_push_unchecked (&thread->deque, item);
     if (UNLIKELY (pxi_pool_is_alert (fiber->pool, thread)))
         return alerted (fiber->pool, thread);
@@ -136,96 +139,115 @@ static px_err collect (px_task *task, pxi_item *item, void *result)
     return err;
 }
 
-/* Called in place, but it failed or left something behind. */
-COLD static px_err end_called (px_task *called, px_err code, void *result)
+/* Called in place, but it failed or left something behind. Its result is where it belongs. */
+COLD static px_err end_called (px_task *called, px_err code)
 {
     px_task *task = called->below;
     pxi_task_end (called, code);
     task->fiber->task = task;
-    return collect (task, called->item, result);
+    return collect (task, called->item, NULL);
 }
 
-/* On this stack. The item is the task's alone, and only what px_spawn () sets has been touched. */
-static inline px_err call_here (px_task *task, pxi_item *item, void *result)
+/* On this stack. False: `err` says how it ended, and the item is gone; otherwise it ended well, left
+ * nothing behind, and the item is the caller's. */
+static inline bool call_here (px_task *task, pxi_fiber *fiber, pxi_item *item, const void *input,
+                              void *result, px_task *called, px_err *err)
 {
-    pxi_fiber *fiber = task->fiber;
-    px_task called = {.fiber = fiber,
-                      .item = item,
-                      .below = task,
-                      .checked = atomic_load_explicit (&task->checked, memory_order_relaxed)};
-    fiber->task = &called;
-    px_err code = item->typed->typed (&called, pxi_item_input (item), result);
-    pxi_thread *thread = fiber->thread; /* not always the one before */
-    thread->n_done++;
-    if (UNLIKELY (code != PX_OK || called.spawned || called.busy))
-        return end_called (&called, code, result);
+    *called = (px_task){.fiber = fiber, .item = item, .below = task};
+    fiber->task = called;
+    px_err code = item->typed->typed (called, input, result);
+    fiber->thread->n_called++;
+    if (UNLIKELY (code != PX_OK || called->spawned || called->busy)) {
+        *err = end_called (called, code);
+        return false;
+    }
     fiber->task = task;
     task->spawned = item->older;
-    if (UNLIKELY (item->typed->input_size > ITEM_INPUT_INLINE)) {
-        pxi_item_free (thread, item);
-        return PX_OK;
-    }
-    item->next = thread->items;
-    thread->items = item;
-    return PX_OK;
+    return true;
 }
 
-COLD static px_err not_the_newest (const px_task *task, const px_subtask *subtask)
+COLD static px_err call_slowly (px_task *task, pxi_item *item, void *result)
 {
-    for (const pxi_item *item = task->spawned; item; item = item->older) {
-        if (item == subtask->item)
-            return PX_ESTATE;
-    }
-    return PX_ESTALE;
+    px_task called;
+    px_err err = PX_OK;
+    if (call_here (task, task->fiber, item, pxi_item_input (item), result, &called, &err))
+        pxi_item_free (task->fiber->thread, item);
+    return err;
 }
 
 /* Others have it, or must have it: this stack is full, or the slot is to be given up. */
 COLD static px_err sync_elsewhere (px_task *task, px_subtask *subtask, void *result)
 {
-    pxi_item *item = subtask->item;
     subtask->item = NULL;
-    wait_for (task, item);
-    return collect (task, item, result);
+    wait_for (task, task->spawned);
+    return collect (task, task->spawned, result);
 }
 
-/* Others were about to have it; pxi_deque_pop_item () had begun. */
+/* Others were about to have it: pxi_deque_pop_at () had begun. */
 COLD static px_err sync_public (px_task *task, px_subtask *subtask, void *result, int64_t bottom)
 {
     if (!pxi_deque_take_back (&task->fiber->thread->deque, bottom))
         return sync_elsewhere (task, subtask, result);
-    pxi_item *item = subtask->item;
     subtask->item = NULL;
-    return call_here (task, item, result);
+    return call_slowly (task, task->spawned, result);
 }
 
-/* Something of the run was cancelled: perhaps this. */
-COLD static px_err sync_asking (px_task *task, px_subtask *subtask, void *result)
+/* A slot to be given up, something of some run cancelled, a large input. */
+COLD static px_err sync_slowly (px_task *task, px_subtask *subtask, void *result)
 {
-    if (!pxi_task_is_cancelled (task))
-        return px_sync (task, subtask, result);
-    pxi_item *item = subtask->item;
-    subtask->item = NULL;
-    atomic_store (&item->cancelled, true);
-    return sync_elsewhere (task, &(px_subtask){item}, result);
+    pxi_fiber *fiber = task->fiber;
+    pxi_item *item = task->spawned;
+    if (pxi_task_is_cancelled (task))
+        atomic_store (&item->cancelled, true);
+    else if (!pxi_pool_over (fiber->pool) && pxi_fiber_has_room (fiber, &item) &&
+             pxi_deque_pop_item (&fiber->thread->deque, item)) {
+        subtask->item = NULL;
+        return call_slowly (task, item, result);
+    }
+    return sync_elsewhere (task, subtask, result);
+}
+
+static bool names (const px_subtask *subtask, const pxi_item *item)
+{
+    return subtask->item == item || subtask->item == (const char *)item + NOT_INLINE;
+}
+
+COLD static px_err sync_other (px_task *task, px_subtask *subtask, void *result)
+{
+    if (task->spawned && names (subtask, task->spawned))
+        return sync_slowly (task, subtask, result);
+    for (const pxi_item *item = task->spawned; item; item = item->older) {
+        if (names (subtask, item))
+            return PX_ESTATE;
+    }
+    return PX_ESTALE;
 }
 
 px_err px_sync (px_task *task, px_subtask *subtask, void *result)
 {
     pxi_fiber *fiber = task->fiber;
     pxi_item *item = subtask->item;
+    px_task called;
     if (UNLIKELY (!item || item != task->spawned))
-        return not_the_newest (task, subtask);
-    if (UNLIKELY (pxi_task_looks_cancelled (task)))
-        return sync_asking (task, subtask, result);
+        return sync_other (task, subtask, result);
+    if (UNLIKELY (pxi_pool_alerts (fiber->pool, ALERTS_OF_JOIN)))
+        return sync_slowly (task, subtask, result);
     pxi_deque *deque = &fiber->thread->deque;
     int64_t bottom = pxi_deque_newest (deque);
-    if (UNLIKELY (deque->array[bottom & deque->mask] != item || pxi_pool_over (fiber->pool) ||
-                  !pxi_fiber_has_room (fiber, __builtin_frame_address (0))))
+    if (UNLIKELY (deque->array[bottom & deque->mask] != item ||
+                  !pxi_fiber_has_room (fiber, &called)))
         return sync_elsewhere (task, subtask, result);
     if (UNLIKELY (!pxi_deque_pop_at (deque, bottom)))
         return sync_public (task, subtask, result, bottom);
     subtask->item = NULL;
-    return call_here (task, item, result);
+    px_err err;
+    if (UNLIKELY (!call_here (task, fiber, item, item->inline_input, result, &called, &err)))
+        return err;
+    /* Only what px_spawn () sets has been touched: it is as clean as it came. */
+    pxi_thread *thread = fiber->thread; /* not always the one before */
+    item->next = thread->items;
+    thread->items = item;
+    return PX_OK;
 }
 
 /* ---- what a task leaves behind ----------------------------------------------------------------
@@ -235,7 +257,7 @@ void pxi_spawn_finish (px_task *task)
 {
     for (pxi_item *item = task->spawned; item; item = item->older)
         atomic_store (&item->cancelled, true);
-    pxi_run_cancelled (task->fiber->run);
+    pxi_pool_cancelled (task->fiber->pool, task->fiber->run);
     pxi_pool_close_away (task);
     while (task->spawned) {
         pxi_item *item = task->spawned;

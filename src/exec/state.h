@@ -12,7 +12,8 @@
  *
  * Cancelling: a flag at a branch, a spawned item or a run, and then one count of the run, run->cancels.
  * A task that sees the count as it was when it last looked is not cancelled; otherwise it asks its
- * ancestors, as far as the first that has looked since. Ancestors wait for it, so they are there.
+ * ancestors, as far as the first that has looked since. Ancestors wait for it, so they are there. While
+ * some run's count is not 0, the pool's alerts say so: px_sync () looks only there.
  *
  * An item in a thread's cache is clean: `done` and all behind `inline_input` is as pxi_item_new ()
  * promises, so that taking one costs only what is set. A thread that goes to sleep frees what it has too
@@ -47,8 +48,16 @@ enum {
 #define WAITING ((uintptr_t)1)
 #define SPAWNED_DONE ((uintptr_t)2)
 
-/* Why a push should look up (pool->alerts). */
-enum { ALERT_WAKEABLE = 1, ALERT_SURPLUS = 2 };
+/* pool->alerts: why a push should look up (a thread could be woken, the agent believes in no surplus), and
+ * why a join should (more threads execute than may, a run has something cancelled). */
+enum {
+    ALERT_WAKEABLE = 1,
+    ALERT_SURPLUS = 2,
+    ALERT_OVER = 4,
+    ALERT_CANCELLED = 8,
+    ALERTS_OF_PUSH = ALERT_WAKEABLE | ALERT_SURPLUS,
+    ALERTS_OF_JOIN = ALERT_OVER | ALERT_CANCELLED
+};
 
 typedef struct pxi_failures {
     px_failure *items;
@@ -166,7 +175,8 @@ typedef enum pxi_after { AFTER_NOTHING, AFTER_WAIT, AFTER_YIELD, AFTER_SLEEP, AF
 
 struct pxi_thread {
     pxi_item *items;          /* for new ones; trimmed when the thread sleeps */
-    uint64_t n_known, n_done; /* of current's run, not yet added to it */
+    uint64_t n_called;        /* spawned subtasks, in place */
+    uint64_t n_known, n_done; /* others. All of current's run, not yet added to it */
     pxi_deque deque __attribute__ ((aligned (64)));
     pxi_pool *pool;
     pthread_t thread;
@@ -188,9 +198,8 @@ struct pxi_pool {
     pxi_thread *threads;
     _Atomic uint32_t n_threads;
     _Atomic uint32_t n_ready, n_side, n_queued;
-    bool fences;             /* membarrier is refused here */
-    _Atomic uint32_t alerts; /* a push should wake a thread; the agent believes in no surplus */
-    _Atomic int32_t excess;  /* threads over the allowance */
+    bool fences; /* membarrier is refused here */
+    _Atomic uint32_t alerts;
     _Atomic uint64_t next_sleep_ns;
     _Atomic (pxi_open_branch *) all_branches;
     pthread_mutex_t lock; /* all below */
@@ -230,6 +239,7 @@ void pxi_pool_close_away (px_task *task);                         /* of what was
 pxi_open_branch *pxi_pool_branch (pxi_pool *pool, pxi_thread *thread);
 void pxi_pool_branch_free (pxi_thread *thread, pxi_open_branch *branch);
 void pxi_pool_notify (pxi_pool *pool, pxi_notice *notice);
+void pxi_pool_cancelled (pxi_pool *pool, pxi_pool_run *run); /* after the flag of what was */
 
 /* A clean one; what is before `inline_input` is not set. */
 static inline pxi_item *pxi_item_new (pxi_thread *thread)
@@ -241,11 +251,16 @@ static inline pxi_item *pxi_item_new (pxi_thread *thread)
     return item;
 }
 
+static inline bool pxi_pool_alerts (const pxi_pool *pool, uint32_t which)
+{
+    return atomic_load_explicit (&pool->alerts, memory_order_relaxed) & which;
+}
+
 /* After a push: somebody asked this thread, or could be woken, or wants to be told. */
 static inline bool pxi_pool_is_alert (const pxi_pool *pool, const pxi_thread *thread)
 {
-    return pxi_deque_is_asked (&thread->deque) ||
-           atomic_load_explicit (&pool->alerts, memory_order_relaxed);
+    pxi_barrier_light (); /* the push is before it: who sets an alert passes the heavy one */
+    return pxi_deque_is_asked (&thread->deque) || pxi_pool_alerts (pool, ALERTS_OF_PUSH);
 }
 
 static inline void pxi_pool_pushed (pxi_pool *pool, pxi_thread *thread)
@@ -257,7 +272,7 @@ static inline void pxi_pool_pushed (pxi_pool *pool, pxi_thread *thread)
 /* More threads execute than may: this one should give its slot up. */
 static inline bool pxi_pool_over (const pxi_pool *pool)
 {
-    return atomic_load_explicit (&pool->excess, memory_order_relaxed) > 0;
+    return pxi_pool_alerts (pool, ALERT_OVER);
 }
 
 static inline pxi_pool_run *pxi_item_run (const pxi_item *item)
@@ -282,7 +297,6 @@ void pxi_task_execute (pxi_fiber *fiber, pxi_item *item);
 void pxi_task_end (px_task *task, px_err code);
 void pxi_task_keep_causes (px_task *task, const pxi_item *item);
 bool pxi_task_ask_ancestors (const px_task *task);
-void pxi_run_cancelled (pxi_pool_run *run); /* after the flag of what was cancelled */
 bool pxi_item_set_input (pxi_item *item, const void *input, size_t size);
 px_err pxi_failures_add (pxi_failures *list, const px_failure *failure, uint32_t level);
 void pxi_failures_append (pxi_failures *list, const pxi_failures *more, uint32_t levels);

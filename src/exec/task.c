@@ -188,6 +188,7 @@ void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
         code = item->typed ? call_typed (&task, item)
                            : item->function (&task, item->input, item->input_size);
         fiber->thread->n_done++;
+        fiber->thread->n_known += item->typed != NULL; /* the others: when they were added */
     }
     pxi_task_end (&task, code);
     fiber->task = task.below;
@@ -209,11 +210,6 @@ bool pxi_item_set_input (pxi_item *item, const void *input, size_t size)
 
 /* ---- cancelling -------------------------------------------------------------------------------
  */
-
-void pxi_run_cancelled (pxi_pool_run *run)
-{
-    atomic_fetch_add (&run->cancels, 1);
-}
 
 static bool flag_of (const pxi_item *item)
 {
