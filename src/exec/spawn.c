@@ -49,16 +49,17 @@ COLD static px_err spawn_slowly (px_task *task, const px_typed_task *typed, cons
     if (!item)
         return PX_ENOMEM;
     px_err err = set_large_input (task, item, input, typed->input_size);
-    item->typed = typed;
-    if (err == PX_OK && !pxi_deque_push (&thread->deque, item))
+    if (err == PX_OK && pxi_deque_is_full (&thread->deque) && !pxi_deque_make_room (&thread->deque))
         err = PX_ENOMEM;
     if (err != PX_OK) {
         pxi_item_free (thread, item);
         return err;
     }
+    item->typed = typed;
     link_spawned (task, item, subtask);
     if (typed->input_size > ITEM_INPUT_INLINE)
         subtask->item = (char *)item + NOT_INLINE;
+    pxi_deque_push_unchecked (&thread->deque, item);
     pxi_pool_pushed (fiber->pool, thread);
     return PX_OK;
 }
