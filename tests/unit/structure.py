@@ -109,6 +109,13 @@ def layers_include_downwards(project):
                     yield '%s: %s may not include "%s"' % (project.where(path, number), layer, name)
 
 
+def rivals_know_nothing_of_the_core(project):
+    for path in sources(project.source / 'src' / 'sim' / 'rivals', '.c', '.h'):
+        for number, kind, name in includes(path):
+            if kind == '"' and not name.startswith(('base/', 'sim/rivals/')):
+                yield '%s includes "%s"' % (project.where(path, number), name)
+
+
 def core_includes_only_what_computes(project):
     for path in project.layer_files('core'):
         for number, kind, name in includes(path):
@@ -258,7 +265,7 @@ def files_open_with_what_they_decide(project):
 
 
 TEXT_CHECKS = [
-    layers_include_downwards, core_includes_only_what_computes,
+    layers_include_downwards, rivals_know_nothing_of_the_core, core_includes_only_what_computes,
     public_headers_include_only_each_other, examples_use_the_public_interface_only,
     public_functions_say_who_may_call_them, public_headers_are_short,
     lines_fit_and_nothing_is_left_to_do, files_open_with_what_they_decide,
