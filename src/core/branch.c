@@ -438,8 +438,11 @@ void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *mess
         pxi_core_forget (core, message->blob);
         return;
     }
+    pxi_job *job = attempt->subtask->job;
     pxi_branch_result (core, attempt, message->result, message->run_ns, message->blob,
                        message->size_bytes);
+    if (message->n_slots)
+        pxi_place_free_at (core, job, from);
 }
 
 /* ---- endings ----------------------------------------------------------------------------------

@@ -387,6 +387,8 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         if (!job)
             break;
         job->surplus = event->count;
+        if (event->count && !job->root) /* what was sent here has subtasks, and so will its like */
+            job->nests = job->heard_of = true;
         core->seek_pending |= event->count > 0;
         break;
     }
@@ -590,7 +592,9 @@ void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes)
     };
     PXI_LIST_EACH (node, &core->all_jobs)
     {
-        sizes->slots_used += PXI_LIST_ENTRY (node, pxi_job, in_core)->active;
+        const pxi_job *job = PXI_LIST_ENTRY (node, pxi_job, in_core);
+        sizes->slots_used += job->active;
+        sizes->roots += job->root != 0;
     }
 }
 

@@ -86,7 +86,7 @@ uint32_t pxi_core_away (const pxi_core *core, pxi_away_look *looks, uint32_t max
 /* Sizes that must return to zero when nothing is going on. */
 typedef struct pxi_core_sizes {
     uint32_t runs, subtasks, attempts, branches, leases, reservations, probes, jobs, takes;
-    uint32_t slots_used, slots_leased, timers;
+    uint32_t slots_used, slots_leased, roots, timers;
     uint64_t memory_bytes;
 } pxi_core_sizes;
 

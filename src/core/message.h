@@ -100,7 +100,8 @@ typedef enum pxi_message_kind {
  * n_slots, duration_ns (lease), accepted (the inline attempt was taken), job BUSY probe, reserve (a
  * reservation was kept), duration_ns (retry after) CANNOT                              probe, err,
  * duration_ns (do not ask sooner) DISPATCH                            lease, attempts DECLINE
- * lease, probe, job RESULT                              key, result, run_ns, size_bytes + blob
+ * lease, probe, job RESULT                              key, result, run_ns, size_bytes + blob,
+ *                                       n_slots (free there now; a hint)
  *   CANCEL HANDSHAKE                    keys; HANDSHAKE also sequence
  *   HANDSHAKE_ACK                       reports, sequence
  */

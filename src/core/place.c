@@ -3,16 +3,23 @@
  * Random probing with memory (SCIENCE.md 0 and 3). A probe carries the oldest small subtask; a free
  * peer starts it at once and may lease further slots; a busy one drops it and keeps a reservation,
  * and the subtask goes back to where anyone may take it: nothing is bound to this peer because a
- * probe failed. With PXI_RESERVE_MAX reservations nothing more is asked until one comes due or
+ * probe failed. With its share of reservations a subtask asks no more until one comes due or
  * lapses. Without one the pause grows at random (full jitter). An offer, however it came about,
- * takes the oldest at that moment.
+ * takes the oldest at that moment. A peer that sends a result and says that it is free is asked
+ * first.
+ *
+ * How much is asked at once depends on what waits. The subtasks of a loop ask all at once, each
+ * until it has RESERVE_EACH reservations. Those of a tree grow subtasks of their own where they
+ * run, so that few questions feed many peers: one at a time, RESERVE_EACH in all.
  *
  * One question at a time per peer; takes count as questions (n_probes pins their peer). */
 #include "core/state.h"
 
 enum {
-    PARALLEL_MAX =
-        4, /* questions at once while nobody has said busy: fills a free cluster quickly */
+    PARALLEL_MAX = 4, /* questions of a tree while nobody has said busy: fills a free cluster */
+    RESERVE_EACH = 3, /* reservations of a subtask: the first busy answer's and two more */
+    BUSY_SHARE_ONE = 1024,
+    BUSY_SHARE_HIGH = 256, /* from here on a second question is rather asked without the subtask */
     BACKOFF_STEPS = 10,
 };
 #define BACKOFF_MIN_NS (1 * PXI_MS)
@@ -44,6 +51,8 @@ static void reserved_drop_lapsed (const pxi_core *core, pxi_job *job)
         if (job->reserved[i].until_ns <= core->now_ns)
             reserved_remove (job, i);
     }
+    if (job->n_busy > job->n_reserved)
+        job->n_busy = job->n_reserved;
 }
 
 void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer)
@@ -56,6 +65,16 @@ void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer)
                 reserved_remove (job, i);
         }
     }
+}
+
+static uint64_t reserved_until_ns (const pxi_job *job)
+{
+    uint64_t first_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < job->n_reserved; i++) {
+        if (job->reserved[i].until_ns < first_ns)
+            first_ns = job->reserved[i].until_ns;
+    }
+    return first_ns;
 }
 
 static void decline (pxi_core *core, const pxi_peer *to, pxi_job_id job, uint64_t lease,
@@ -93,6 +112,34 @@ static void back_off (pxi_core *core, pxi_job *job, const pxi_peer *peer)
     job->backoff_until_ns = core->now_ns + 1 + pxi_prng_below (&core->prng, span_ns);
 }
 
+static uint32_t at_most (uint64_t n, uint32_t most)
+{
+    return n < most ? (uint32_t)n : most;
+}
+
+/* Subtasks that wait here or ride in a question. */
+static uint64_t unplaced (const pxi_job *job)
+{
+    return (uint64_t)job->surplus + job->n_riding;
+}
+
+/* Enough have said busy that waiting for one of them is better than asking on. */
+static bool asked_enough (const pxi_job *job)
+{
+    if (job->nests)
+        return job->n_reserved >= RESERVE_EACH;
+    return job->n_reserved == PXI_RESERVE_MAX ||
+           (job->n_reserved && job->n_busy + job->n_seeking >= RESERVE_EACH * unplaced (job));
+}
+
+/* Where most are busy a subtask stays takeable while others are asked: an offer may come first. */
+static bool rides (const pxi_core *core, const pxi_job *job)
+{
+    bool first_time = job->n_busy < unplaced (job);
+    return core->config.inlining && !job->large &&
+           (job->nests || first_time || core->busy_share < BUSY_SHARE_HIGH);
+}
+
 static bool has_work (const pxi_job *job)
 {
     return job->surplus || !pxi_list_is_empty (&job->retry);
@@ -104,8 +151,8 @@ static void wake_later (pxi_core *core, pxi_job *job)
     uint64_t at_ns = 0;
     if (job->backoff_until_ns > core->now_ns)
         at_ns = job->backoff_until_ns;
-    else if (job->n_reserved == PXI_RESERVE_MAX)
-        at_ns = job->reserved[0].until_ns;
+    else if (asked_enough (job))
+        at_ns = reserved_until_ns (job);
     else if (!job->n_seeking && core->n_responsive)
         at_ns = core->now_ns + BACKOFF_MAX_NS; /* none is fit now: marks of "cannot" lapse */
     if (at_ns > core->now_ns && has_work (job))
@@ -119,11 +166,12 @@ static bool may_ask (pxi_core *core, pxi_job *job)
 {
     if (!has_work (job) || core->now_ns < job->backoff_until_ns || !pxi_branch_room (core))
         return false;
-    if (job->n_reserved == PXI_RESERVE_MAX)
+    if (asked_enough (job))
         return false;
-    uint32_t at_once = job->backoff || job->n_reserved ? 1 : PARALLEL_MAX;
-    uint32_t useful = job->surplus ? job->surplus : 1;
-    return job->n_seeking < (at_once < useful ? at_once : useful);
+    uint32_t waiting = job->surplus ? job->surplus : 1; /* or one that crashed */
+    if (!job->nests)
+        return job->n_seeking < PXI_PROBES_MAX && (!rides (core, job) || job->n_taking < waiting);
+    return job->n_seeking < at_most (waiting, job->backoff || job->n_reserved ? 1 : PARALLEL_MAX);
 }
 
 static void question_begin (pxi_job *job, pxi_peer *peer)
@@ -151,6 +199,7 @@ static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t l
     }
     *take = (pxi_take){token, job->id, lease_id, peer, peer->record.incarnation, n_slots, {0}};
     core->n_takes++;
+    job->n_taking++;
     pxi_list_add_last (&core->all_takes, &take->in_core);
     question_begin (job, peer);
     pxi_action *action = pxi_core_act (core, PXI_DO_TAKE);
@@ -161,8 +210,7 @@ static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t l
 
 static uint32_t slots_wanted (const pxi_job *job)
 {
-    uint32_t wanted = job->surplus ? job->surplus : 1;
-    return wanted < PXI_DISPATCH_MAX ? wanted : PXI_DISPATCH_MAX;
+    return at_most (job->surplus ? job->surplus : 1, PXI_DISPATCH_MAX);
 }
 
 /* `inlined` may be NULL: only the question. */
@@ -190,9 +238,12 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
     message->job = job->id;
     message->module = job->module;
     message->n_slots = slots_wanted (job);
-    message->reserve = core->config.reservations && job->n_reserved < PXI_RESERVE_MAX;
+    message->reserve =
+        core->config.reservations &&
+        (job->nests ? job->n_reserved < RESERVE_EACH : job->n_reserved < PXI_RESERVE_MAX);
     pxi_attempt *spec = inlined ? pxi_core_scratch (core, sizeof *spec) : NULL;
     if (spec) {
+        job->n_riding++;
         *spec = inlined->subtask->spec;
         probe->inlined = spec->key;
         message->has_inline = true;
@@ -244,7 +295,7 @@ static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
     if (again && fits_probe (core, again)) {
         pxi_list_remove (&again->in_retry);
         probe_inline (core, job, peer, again);
-    } else if (again || job->large || !core->config.inlining) {
+    } else if (again || !rides (core, job)) {
         send_probe (core, job, peer, NULL);
     } else {
         take_begin (core, job, peer, 0, 1);
@@ -264,6 +315,14 @@ static void seek (pxi_core *core, pxi_job *job)
     wake_later (core, job);
 }
 
+void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer)
+{
+    bool fit = !peer->n_probes && !peer->unresponsive && !peer->leaving &&
+               pxi_view_fits (core, peer, job->module);
+    if (job->surplus && fit && pxi_branch_room (core))
+        ask (core, job, peer);
+}
+
 void pxi_place_seek_all (pxi_core *core)
 {
     core->seek_pending = false;
@@ -272,6 +331,8 @@ void pxi_place_seek_all (pxi_core *core)
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (has_work (job))
             seek (core, job);
+        else if (!job->n_seeking && !job->nests)
+            pxi_place_end (core, job); /* a loop that is all placed: its offers would be in vain */
     }
     /* Giving back asks for another look: the next step's. */
 }
@@ -373,6 +434,7 @@ void pxi_place_taken (pxi_core *core, const pxi_event *event)
     if (!job) {
         drop_taken (core, event);
     } else {
+        job->n_taking -= job->n_taking > 0;
         if (event->n_taken < take->n_slots)
             job->surplus = 0;
         else
@@ -434,6 +496,13 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
     take_begin (core, job, from, offer->lease, n);
 }
 
+/* A moving average over about the last eight answers. */
+static void heard_busy (pxi_core *core, bool busy)
+{
+    int32_t now = busy ? BUSY_SHARE_ONE : 0;
+    core->busy_share += (now - core->busy_share) / 8;
+}
+
 static void inline_refused (pxi_core *core, const pxi_probe *probe)
 {
     pxi_attempt_state *attempt =
@@ -452,6 +521,9 @@ static void probe_free (pxi_core *core, pxi_probe *probe)
     pxi_map_remove (&core->probes, probe->id, NULL);
     core->n_probes--;
     pxi_list_remove (&probe->in_core);
+    pxi_job *job = pxi_worker_find_job (core, probe->job);
+    if (job && probe->inlined.attempt)
+        job->n_riding -= job->n_riding > 0;
     question_end (core, probe->job, probe->peer);
     pxi_core_release (core, probe, sizeof *probe);
 }
@@ -462,6 +534,8 @@ static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const px
     if (job) {
         job->backoff = 0;
         job->backoff_until_ns = 0;
+        if (probe)
+            job->n_busy = 0;
         for (uint32_t i = job->n_reserved; i-- > 0;) {
             if (job->reserved[i].peer == from->record.id)
                 reserved_remove (job, i);
@@ -470,6 +544,7 @@ static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const px
     from->busy_until_ns = 0;
     if (probe) {
         core->stats.probes_free++;
+        heard_busy (core, false);
         pxi_attempt_state *attempt = pxi_branch_find (core, from, probe->inlined);
         if (attempt && message->accepted) {
             attempt->confirmed = true;
@@ -492,10 +567,13 @@ static void on_busy (pxi_core *core, pxi_peer *from, pxi_probe *probe, const pxi
     if (!probe)
         return;
     core->stats.probes_busy++;
+    heard_busy (core, true);
     SAY (core, "%s busy%s -> subtask takeable again", pxi_core_name (from),
          message->reserve ? ", keeps a reservation" : "");
     inline_refused (core, probe);
     pxi_job *job = pxi_worker_find_job (core, probe->job);
+    if (job)
+        job->n_busy++;
     if (job && message->reserve)
         reserved_add (core, job, from->record.id, probe->id);
     else if (job)

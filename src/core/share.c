@@ -13,7 +13,7 @@
  * and others, SIGCOMM 1996). An executor over its allowance yields at the next task boundary. What
  * is left over is lent to the jobs that are here, so that they can grow without asking.
  *
- * Invariants: no more slots are allowed or leased than there are; had_floor_ns never falls. */
+ * Invariants: no more slots are allowed or leased than there are, but for one of each root; had_floor_ns never falls. */
 #include "core/state.h"
 
 enum {
@@ -46,16 +46,28 @@ static uint64_t newcomer_ns (const pxi_core *core)
     return core->had_floor_ns > credit_ns ? core->had_floor_ns - credit_ns : 0;
 }
 
-/* Slot time that a job which is not here has had: what was kept of it, or a newcomer's. */
-uint64_t pxi_share_had_before_ns (const pxi_core *core, pxi_job_id id)
+static const pxi_former *former_of (const pxi_core *core, pxi_job_id id)
 {
-    uint64_t had_ns = newcomer_ns (core);
     for (uint32_t i = 0; i < FORMER_MAX; i++) {
-        const pxi_former *former = &core->former[i];
-        if (pxi_same_job (former->id, id))
-            return former->had_ns > had_ns ? former->had_ns : had_ns;
+        if (pxi_same_job (core->former[i].id, id))
+            return &core->former[i];
     }
-    return had_ns;
+    return NULL;
+}
+
+/* Slot time that a job which is not here has had: what was kept of it, or a newcomer's. */
+static uint64_t had_before_ns (const pxi_core *core, pxi_job_id id)
+{
+    const pxi_former *former = former_of (core, id);
+    uint64_t least_ns = newcomer_ns (core);
+    return former && former->had_ns > least_ns ? former->had_ns : least_ns;
+}
+
+void pxi_share_remember (const pxi_core *core, pxi_job *job)
+{
+    const pxi_former *former = former_of (core, job->id);
+    job->had_ns = had_before_ns (core, job->id);
+    job->nests = job->heard_of = former && former->nests;
 }
 
 /* One entry per job: what it had before is in had_ns already. */
@@ -68,7 +80,7 @@ void pxi_share_keep (pxi_core *core, const pxi_job *job)
             at = i;
     }
     core->n_former += at == core->n_former % FORMER_MAX;
-    core->former[at] = (pxi_former){job->id, job->had_ns};
+    core->former[at] = (pxi_former){job->id, job->had_ns, job->nests};
 }
 
 /* ---- busy or free ------------------------------------------------------------------------------
@@ -94,6 +106,18 @@ uint32_t pxi_share_free (const pxi_core *core)
 {
     uint32_t taken = slots_used (core) + core->slots_leased;
     return taken < core->self.slots ? core->self.slots - taken : 0;
+}
+
+uint32_t pxi_share_free_soon (const pxi_core *core, const pxi_job *job)
+{
+    if (core->n_ring || core->draining || core->host_busy || job->surplus)
+        return 0;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        if (PXI_LIST_ENTRY (link, pxi_job, in_core)->wanted)
+            return 0;
+    }
+    return pxi_share_free (core) + (job->active > 0);
 }
 
 uint32_t pxi_share_unheld (const pxi_core *core)
@@ -138,7 +162,7 @@ static uint32_t claimants (pxi_core *core, claimant *all)
         while (at < n && !pxi_same_job (all[at].id, id))
             at++;
         if (at == n)
-            all[n++] = (claimant){NULL, id, 0, 0, 0, pxi_share_had_before_ns (core, id)};
+            all[n++] = (claimant){NULL, id, 0, 0, 0, had_before_ns (core, id)};
         all[at].claims++;
     }
     return n;
@@ -212,21 +236,34 @@ static bool granted (const claimant *all, uint32_t n, pxi_job_id id)
     return false;
 }
 
-/* A slot came free and somebody waits for it: the oldest reservation whose job is due. It goes
- * before a run that is here but has no slot: that one's job had more. */
+/* Slots to offer now. A run that has come and that no thread has taken up counts only where its job
+ * is due a slot for it: one whose job had more than its share waits behind the reservations. */
+static uint32_t to_offer (const pxi_core *core, const claimant *all, uint32_t n)
+{
+    uint32_t taken = core->slots_leased;
+    for (uint32_t i = 0; i < n; i++) {
+        const pxi_job *job = all[i].job;
+        uint32_t busy = job ? busy_of (job) : 0;
+        uint32_t due = all[i].fill < busy ? all[i].fill : busy;
+        taken += job && job->active > due ? job->active : due;
+    }
+    return taken < core->self.slots ? core->self.slots - taken : 0;
+}
+
+/* A slot came free and somebody waits for it: the oldest reservation whose job is due. */
 static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
 {
-    uint32_t unheld = pxi_share_unheld (core), free_slots = pxi_share_free (core);
-    if (!unheld || core->draining || core->host_busy)
+    uint32_t n_slots = to_offer (core, all, n);
+    if (!n_slots || core->draining || core->host_busy)
         return false;
     for (uint32_t i = 0; i < core->n_ring; i++) {
         if (!granted (all, n, core->ring[i].job))
             continue;
         pxi_reservation due = core->ring[i];
         pxi_peer *master = pxi_view_find (core, due.peer);
-        uint32_t n_slots = core->n_ring > 1 || !free_slots ? 1 : free_slots;
         bool there = !master->unresponsive;
-        pxi_lease *lease = there ? pxi_lease_give (core, master, n_slots) : NULL;
+        pxi_lease *lease =
+            there ? pxi_lease_give (core, master, core->n_ring > 1 ? 1 : n_slots) : NULL;
         pxi_lease_unreserve (core, i);
         if (!lease)
             return !there; /* look again without it */
@@ -247,6 +284,16 @@ static void allow (pxi_core *core, pxi_job *job, uint32_t allowed)
     action->count = allowed;
 }
 
+/* The root of an own job has not begun, or all that waits for a thread are tasks that have begun and
+ * whose subtasks are done: one goes on beside what runs here. Else the one who submits would wait for
+ * a task of a stranger before anything of his job could leave, and again before its end. Others make
+ * room at their next boundary. */
+static bool root_waits (const pxi_job *job)
+{
+    bool begins = job->runs_echoed < job->runs_sent, goes_on = job->wanted && !job->surplus;
+    return job->root && !job->active && (begins || goes_on);
+}
+
 static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_left)
 {
     /* A job whose share fell keeps its threads until their next task boundary: what it still holds
@@ -265,7 +312,7 @@ static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_lef
             unheld -= more;
             target = active + more;
         }
-        allow (core, all[i].job, target);
+        allow (core, all[i].job, target || !root_waits (all[i].job) ? target : 1);
     }
 }
 
@@ -286,7 +333,7 @@ void pxi_share (pxi_core *core)
     } while (serve_reservation (core, all, n));
     if (core->n_jobs)
         allow_all (core, all, n, n_left);
-    pxi_worker_volunteer_soon (core, false); /* also when a job or a lease has just gone */
+    pxi_worker_volunteer_soon (core, 0); /* also when a job or a lease has just gone */
     if (contended && n > 1 && !pxi_timer_is_set (&core->quantum))
         pxi_timer_set (core, &core->quantum, PXI_TIMER_QUANTUM, core,
                        core->now_ns + core->config.quantum_ns / 2);
@@ -304,5 +351,5 @@ void pxi_share_active (pxi_core *core, const pxi_event *event)
         job->runs_echoed = event->runs;
     core->share_pending = true;
     if (pxi_share_free (core))
-        pxi_worker_volunteer_soon (core, false);
+        pxi_worker_volunteer_soon (core, 0);
 }

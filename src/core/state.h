@@ -81,8 +81,11 @@ typedef struct pxi_job {
     uint64_t root;   /* run of the root, when it is ours; 0 = none */
     /* asking side (core/place.c) */
     uint32_t surplus;   /* takeable subtasks, as last told */
-    uint32_t n_seeking; /* takes and probes under way */
+    uint32_t n_seeking; /* questions under way: takes and probes */
+    uint32_t n_taking;  /* of these the ones that wait for a subtask */
+    uint32_t n_riding;  /* and the ones that carry one */
     uint32_t n_reserved;
+    uint32_t n_busy; /* busy answers since somebody was free */
     struct {
         uint64_t peer, probe, until_ns;
     } reserved[PXI_RESERVE_MAX];
@@ -190,10 +193,11 @@ typedef struct pxi_reservation {
     pxi_job_id job;
 } pxi_reservation;
 
-/* Slot time of a job that was here and may come back. */
+/* What is remembered of a job that was here and may come back. */
 typedef struct pxi_former {
     pxi_job_id id;
     uint64_t had_ns;
+    bool nests;
 } pxi_former;
 
 /* An execution here: for a master, a root, or a redo of one of our own subtasks. */
@@ -260,8 +264,9 @@ struct pxi_core {
     uint64_t had_floor_ns; /* least that a job which wants slots has had; never falls */
     pxi_former former[FORMER_MAX];
     uint32_t n_former;
-    uint32_t volunteer_failures;
-    uint64_t volunteer_to; /* peer that is known to have surplus; 0 = none */
+    int32_t busy_share; /* of the peers asked lately, of BUSY_SHARE_ONE */
+    uint32_t volunteer_tries; /* left, until there is new evidence of work */
+    uint64_t volunteer_to;    /* peer that is known to have surplus; 0 = none */
     bool host_busy, draining, drained;
     /* Done once at the end of a step, however often a step asks for it. */
     bool seek_pending, share_pending, close_pending;
@@ -349,6 +354,8 @@ void pxi_place_taken (pxi_core *core, const pxi_event *event);
 void pxi_place_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_place_probe_lost (pxi_core *core, pxi_probe *probe);
 void pxi_place_end (pxi_core *core, pxi_job *job); /* nothing of the job is wanted here any more */
+/* It has just ended an attempt of the job, and has a slot free: asked before others. */
+void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer);
 void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer);
 
 /* ---- branch.c: subtasks away and their attempts -----------------------------------------------
@@ -399,7 +406,8 @@ void pxi_worker_stop (pxi_core *core, pxi_run *run);
 void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_worker_close_jobs (pxi_core *core); /* at the end of a step */
 void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id);
-void pxi_worker_volunteer_soon (pxi_core *core, bool evidence);
+/* `tries`: how often at least, for what is known now. */
+void pxi_worker_volunteer_soon (pxi_core *core, uint32_t tries);
 void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind);
 void pxi_worker_abandon (pxi_core *core, pxi_peer *master); /* stop all its runs here */
 void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer);
@@ -413,11 +421,13 @@ bool pxi_worker_can (const pxi_core *core, uint64_t module);
 void pxi_share (pxi_core *core); /* jobs, leases, reservations; at the end of a step */
 void pxi_share_active (pxi_core *core, const pxi_event *event);
 uint32_t pxi_share_free (const pxi_core *core);
+/* Slots that nobody waits for, with that of a run of the job that ends now. */
+uint32_t pxi_share_free_soon (const pxi_core *core, const pxi_job *job);
 /* Slots with no thread in them and no lease on them. */
 uint32_t pxi_share_unheld (const pxi_core *core);
-/* Slot time that a job which is not here has had: what was kept of it, or a newcomer's. */
-uint64_t pxi_share_had_before_ns (const pxi_core *core, pxi_job_id id);
-void pxi_share_keep (pxi_core *core, const pxi_job *job); /* it ends here */
+/* What is kept of a job while it is not here: it ends; it comes back. */
+void pxi_share_keep (pxi_core *core, const pxi_job *job);
+void pxi_share_remember (const pxi_core *core, pxi_job *job);
 
 /* ---- lease.c ----------------------------------------------------------------------------------
  */

@@ -263,7 +263,7 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
         view_add (core, peer);
     if (own && (record->flags & PXI_PEER_SURPLUS) && core->config.volunteers) {
         core->volunteer_to = record->id;
-        pxi_worker_volunteer_soon (core, true);
+        pxi_worker_volunteer_soon (core, 1);
     }
     peer->pins--;
     pxi_view_unref (core, peer);

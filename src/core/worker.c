@@ -7,7 +7,7 @@
 #include "core/state.h"
 
 enum {
-    VOLUNTEER_TRIES = 40, /* without success before it waits for new evidence of work */
+    VOLUNTEER_TRIES = 40, /* without success, until there is new evidence of work */
     VOLUNTEER_STEPS = 4,  /* 1 ms << 4 = 16 ms (SCIENCE.md 1.3) */
     VOLUNTEER_SLOTS = 4,
 };
@@ -55,7 +55,7 @@ static pxi_job *job_new (pxi_core *core, pxi_job_id id, uint64_t module)
     job->module = module;
     job->allowed = UINT32_MAX; /* not told yet */
     job->claims = claims_of (core, id);
-    job->had_ns = pxi_share_had_before_ns (core, id);
+    pxi_share_remember (core, job);
     job->same_hash = pxi_map_pointer (&core->jobs, job_hash (id));
     pxi_list_init (&job->subtasks);
     pxi_list_init (&job->branches);
@@ -268,8 +268,9 @@ static void sent_keep (pxi_core *core, const pxi_peer *master, const pxi_event *
         pxi_timer_set (core, &core->sent_timer, PXI_TIMER_SENT, core, sent->until_ns);
 }
 
-static void send_result (pxi_core *core, const pxi_peer *master, pxi_key key, pxi_result result,
-                         uint64_t run_ns, uint64_t blob, uint32_t size_bytes)
+static pxi_message *send_result (pxi_core *core, const pxi_peer *master, pxi_key key,
+                                 pxi_result result, uint64_t run_ns, uint64_t blob,
+                                 uint32_t size_bytes)
 {
     pxi_message *message = pxi_core_send (core, master, PXI_RESULT);
     message->key = key;
@@ -277,6 +278,7 @@ static void send_result (pxi_core *core, const pxi_peer *master, pxi_key key, px
     message->run_ns = run_ns;
     message->blob = blob;
     message->size_bytes = size_bytes;
+    return message;
 }
 
 static pxi_sent_result *sent_find (pxi_core *core, const pxi_peer *master, pxi_key key)
@@ -315,16 +317,19 @@ static void finished_for_master (pxi_core *core, pxi_run *run, const pxi_event *
     SAY (core, "s%llu.%u ended -> result to %s", (unsigned long long)run->spec.key.subtask,
          run->spec.key.attempt, pxi_core_name (run->master));
     send_result (core, run->master, run->spec.key, event->result, event->run_ns, event->blob,
-                 event->size_bytes);
+                 event->size_bytes)
+        ->n_slots = pxi_share_free_soon (core, run->job);
     sent_keep (core, run->master, event, run->spec.key);
 }
 
-/* A root that crashed its executor is tried again here, as often as any subtask would be. */
+/* A root that crashed its executor is tried again here, as often as any subtask would be; one that
+ * a subtask took with it more often, but not for ever. */
 static bool root_again (pxi_core *core, pxi_run *root, const pxi_event *event)
 {
     uint32_t crashes = root->crashes + (event->result == PXI_RESULT_CRASHED);
     bool failed = event->result == PXI_RESULT_CRASHED || event->result == PXI_RESULT_LOST;
-    if (!failed || root->stopped || crashes >= PXI_CRASHES_MAX)
+    if (!failed || root->stopped || crashes >= PXI_CRASHES_MAX ||
+        root->spec.key.attempt >= PXI_ROOT_RUNS_MAX)
         return false;
     pxi_job *job = root->job;
     pxi_branch_end_job (core, job);
@@ -391,8 +396,10 @@ void pxi_worker_finished (pxi_core *core, const pxi_event *event)
     }
     if (run->owns_input)
         pxi_core_forget (core, run->spec.blob);
+    bool tree = job->nests;
     run_free (core, run);
-    pxi_worker_volunteer_soon (core, true);
+    /* A loop's master is told by the result itself. */
+    pxi_worker_volunteer_soon (core, tree ? VOLUNTEER_TRIES : 0);
 }
 
 void pxi_worker_progress (pxi_core *core, const pxi_event *event)
@@ -534,7 +541,6 @@ static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *mess
         else if ((i >= n_slots && !PXI_MUTANT (LEASE_LAPSED)) || !start (core, from, spec))
             hand_back (core, from, spec, PXI_RESULT_RETURNED);
     }
-    core->volunteer_failures = 0;
     core->share_pending = true;
 }
 
@@ -550,7 +556,7 @@ static void on_decline (pxi_core *core, pxi_peer *from, const pxi_message *messa
         }
     }
     core->share_pending = true;
-    pxi_worker_volunteer_soon (core, false);
+    pxi_worker_volunteer_soon (core, 0);
 }
 
 static void on_cancel (pxi_core *core, pxi_peer *from, const pxi_message *message)
@@ -635,15 +641,14 @@ static bool idle (const pxi_core *core)
            core->self.n_modules && core->n_responsive && pxi_share_free (core);
 }
 
-void pxi_worker_volunteer_soon (pxi_core *core, bool evidence)
+void pxi_worker_volunteer_soon (pxi_core *core, uint32_t tries)
 {
-    if (evidence)
-        core->volunteer_failures = 0;
-    if (core->volunteer_failures >= VOLUNTEER_TRIES || pxi_timer_is_set (&core->volunteer) ||
-        !idle (core))
+    if (tries > core->volunteer_tries)
+        core->volunteer_tries = tries;
+    if (!core->volunteer_tries || pxi_timer_is_set (&core->volunteer) || !idle (core))
         return;
-    uint32_t step =
-        core->volunteer_failures < VOLUNTEER_STEPS ? core->volunteer_failures : VOLUNTEER_STEPS;
+    uint32_t failed = VOLUNTEER_TRIES - core->volunteer_tries;
+    uint32_t step = failed < VOLUNTEER_STEPS ? failed : VOLUNTEER_STEPS;
     uint64_t pause_ns = pxi_prng_below (&core->prng, PXI_MS << step);
     pxi_timer_set (core, &core->volunteer, PXI_TIMER_VOLUNTEER, core, core->now_ns + 1 + pause_ns);
 }
@@ -669,10 +674,10 @@ static void volunteer (pxi_core *core)
         return;
     SAY (core, "idle -> %s offered %u slots unasked", pxi_core_name (target), lease->n_slots);
     core->stats.volunteered++;
-    core->volunteer_failures++;
+    core->volunteer_tries--;
     pxi_lease_offer (core, lease, 0, (pxi_job_id){0, 0});
     core->share_pending = true;
-    pxi_worker_volunteer_soon (core, false);
+    pxi_worker_volunteer_soon (core, 0);
 }
 
 void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind)

@@ -9,8 +9,8 @@
  *   conserved   what the executors handed over is what the core has in hand
  *   number      never more workers of a branch than its branch number
  *   attempts    at most two of a subtask at once, none twice at one peer; extra ones within the budget
- *   slots       threads that may execute and leases are within the slots; nobody is allowed more while
- *               others, as far as the core has heard, still hold it
+ *   slots       threads that may execute and leases are within the slots, but for one of each root;
+ *               nobody else is allowed more while others, as far as the core has heard, still hold it
  *   lease       nothing starts under a lapsed lease, never more than it is for
  *   reserved    no offer comes of a reservation that has lapsed
  *   former      what concerns a former self changes nothing
@@ -358,13 +358,14 @@ static void check_raise (pxi_sim_peer *peer, const pxi_actions *actions)
         pxi_virtual_read (executor->virtual, &look);
         uint32_t allowed = look.allowed, held = executor->heard_active;
         slots_after (actions, executor->job->id, &held, &allowed);
-        raise = raise || (allowed > look.allowed && allowed > held);
+        bool root_alone = executor->job->config->peer == peer->index && allowed == 1;
+        raise = raise || (allowed > look.allowed && allowed > held && !root_alone);
         n_held += allowed > held ? allowed : held;
     }
     if (!raise)
         return;
     pxi_core_sizes_read (peer->core, &sizes);
-    if (n_held + sizes.slots_leased > slots)
+    if (n_held + sizes.slots_leased > slots + sizes.roots)
         pxi_check_broken (peer->world, peer,
                           "slots: a job is allowed more while %u are held and %u leased of %u",
                           n_held, sizes.slots_leased, slots);
@@ -431,7 +432,7 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
 static void check_slots (pxi_sim_peer *peer, const pxi_core_sizes *sizes, uint32_t n_allowed)
 {
     uint32_t slots = peer->world->config.peers[peer->index].slots;
-    if (n_allowed + sizes->slots_leased > slots)
+    if (n_allowed + sizes->slots_leased > slots + sizes->roots)
         pxi_check_broken (peer->world, peer,
                           "slots: %u threads may execute and %u are leased of %u", n_allowed,
                           sizes->slots_leased, slots);

@@ -134,6 +134,14 @@ static void check_nowhere (pxi_world *world, pxi_sim_peer *peer)
 
 /* ---- idle ------------------------------------------------------------------------------------- */
 
+static bool full (const pxi_sim_peer *peer)
+{
+    pxi_core_sizes sizes = {0};
+    if (peer->core)
+        pxi_core_sizes_read (peer->core, &sizes);
+    return sizes.attempts + sizes.runs >= peer->world->config.core.attempts_max;
+}
+
 static void see_work (pxi_sim_peer *peer)
 {
     uint64_t now_ns = peer->world->time.now_ns;
@@ -144,6 +152,8 @@ static void see_work (pxi_sim_peer *peer)
         pxi_virtual_read (PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer)->virtual, &look);
         n_takeable += look.takeable;
     }
+    if (full (peer))
+        n_takeable = 0; /* its own limit keeps them */
     bool able = peer->up && !peer->leaving && !peer->world->config.peers[peer->index].no_module;
     bool idle = able && pxi_list_is_empty (&peer->executors);
     if (!idle)
