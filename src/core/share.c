@@ -13,7 +13,8 @@
  * and others, SIGCOMM 1996). An executor over its allowance yields at the next task boundary. What
  * is left over is lent to the jobs that are here, so that they can grow without asking.
  *
- * Invariants: no more slots are allowed or leased than there are, but for one of each root; had_floor_ns never falls. */
+ * Invariants: no more slots are allowed or leased than there are, but for one of each root;
+ * had_floor_ns never falls. */
 #include "core/state.h"
 
 enum {
