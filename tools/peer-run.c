@@ -58,7 +58,7 @@ static const option_entry ENTRIES[] = {
     {"timeout", OPTION_REAL, AT (timeout_s), "SECONDS", "cancel the job after this", 0.001, 1e9},
     {"json", OPTION_TEXT, AT (json), "FILE", "write a summary as JSON; - = standard error", 0, 0},
     {"trace", OPTION_TEXT, AT (trace), "FILE",
-     "write all attempts as Chrome trace events (opens in Perfetto)", 0, 0},
+     "write all peers' attempts as Chrome trace events (opens in\nPerfetto)", 0, 0},
     {"quiet", OPTION_FLAG, AT (quiet), NULL, "no progress, no summary", 0, 0},
 };
 

@@ -75,8 +75,13 @@ typedef struct px_job_share {
  *  Since:     0.1 */
 PX_API size_t px_job_shares (px_job *job, px_job_share *shares, size_t n_max);
 
-/** Write the job's attempts as Chrome trace events (JSON; opens in Perfetto).
- *  Errors:    PX_ESTATE not asked for in the options; PX_ESYSTEM
+/** Write the attempts of all peers for the job as Chrome trace events (JSON; opens in Perfetto): a
+ *  process per peer, lanes of runs and of attempts sent, an arrow from each sending to its run.
+ *  The records come with the results; a peer that was lost takes its own with it, and up to 65,536
+ *  are kept: the file says how many were left out, and of how many attempts only one side is known.
+ *  Other hosts' times are placed by their masters' (between sending and result): good to half of
+ *  the shortest round trip. May wait for half a second for what was cancelled last.
+ *  Errors:    PX_ESTATE not asked for in the options; PX_ESYSTEM; PX_ENOMEM
  *  Threads:   any but a task's
  *  Since:     0.1 */
 PX_API px_err px_job_trace (px_job *job, const char *path);

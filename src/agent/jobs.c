@@ -89,6 +89,7 @@ static void root_let_go (pxi_agent *agent, pxi_agent_job *job)
 
 static void job_free (pxi_agent *agent, pxi_agent_job *job)
 {
+    pxi_tracing_end (agent, job);
     root_let_go (agent, job);
     unmap (agent, job);
     pxi_list_remove (&job->in_agent);
@@ -154,6 +155,7 @@ void pxi_jobs_submit (pxi_agent *agent, pxi_root *root)
     job->root = root;
     job->module = root->module;
     job->spec = pxi_bytes_acquire (root->spec);
+    pxi_tracing_begin (agent, job);
     if (agent->n_roots++ == 0)
         pxi_agent_alarm (agent, &agent->progress, PXI_ALARM_PROGRESS, agent,
                          pxi_clock_ns () + PROGRESS_NS);
@@ -245,13 +247,6 @@ void pxi_jobs_tell_progress (pxi_agent *agent)
                      pxi_clock_ns () + PROGRESS_NS);
 }
 
-void pxi_jobs_trace (pxi_agent *agent, pxi_job_id id, const pxi_traced *traced)
-{
-    pxi_agent_job *job = pxi_jobs_find (agent, id);
-    if (job && job->root && job->root->trace)
-        pxi_root_trace_add (job->root, traced);
-}
-
 static void complete_root (pxi_agent *agent, const pxi_action *action)
 {
     pxi_blob blob = pxi_blobs_take (&agent->blobs, action->blob);
@@ -302,9 +297,11 @@ static pxi_agent_run *run_new (pxi_agent *agent, pxi_execution *execution, const
     run->execution = execution;
     run->attempt = action->attempt;
     run->root = action->root;
+    run->master = action->peer;
     run->begun_ns = pxi_clock_ns ();
     pxi_list_init (&run->in_execution);
     pxi_list_add_last (&execution->runs, &run->in_execution);
+    pxi_tracing_run_begins (agent, run);
     return run;
 }
 
@@ -343,6 +340,7 @@ static pxi_execution *execution_for (pxi_agent *agent, pxi_agent_job *job, const
         pxi_blob blob = pxi_blobs_get (&agent->blobs, action->attempt.blob);
         job->spec = pxi_bytes_acquire (blob.first);
         job->module = module;
+        pxi_tracing_begin (agent, job);
     }
     if (job->execution || !job->spec || agent->ending)
         return job->execution;
@@ -438,6 +436,7 @@ void pxi_jobs_take (pxi_agent *agent, const pxi_action *action)
 void pxi_jobs_give_back (pxi_agent *agent, const pxi_action *action)
 {
     pxi_execution *execution = execution_of (agent, action->subtask);
+    pxi_tracing_settle (agent, action->subtask, action->attempts);
     if (!execution)
         return;
     pxi_command command = {.kind = PXI_CMD_GIVE_BACK,
@@ -460,7 +459,7 @@ static void complete_subtask (pxi_agent *agent, const pxi_action *action)
 {
     pxi_execution *execution = execution_of (agent, action->subtask);
     pxi_blob blob = pxi_blobs_take (&agent->blobs, action->blob);
-    pxi_map_remove (&agent->traced_tasks, action->subtask, NULL);
+    pxi_tracing_settle (agent, action->subtask, action->attempts);
     if (!execution) {
         pxi_bytes_release (blob.first);
         pxi_bytes_release (blob.second);

@@ -218,25 +218,6 @@ static uint64_t make_blob (pxi_agent *agent, pxi_bytes **pair, uint32_t code)
     return pxi_blobs_put (&agent->blobs, blob);
 }
 
-static void trace_result (pxi_agent *agent, const pxi_message *message)
-{
-    uint64_t task;
-    const pxi_execution *execution =
-        pxi_map_pointer (&agent->executions, message->key.subtask >> PXI_ID_BITS);
-    if (!execution || !pxi_map_get (&agent->traced_tasks, message->key.subtask, &task))
-        return;
-    uint64_t now_ns = pxi_clock_ns ();
-    pxi_traced traced = {.begin_ns = now_ns > message->run_ns ? now_ns - message->run_ns : 0,
-                         .end_ns = now_ns,
-                         .peer = message->from,
-                         .task = (uint32_t)task,
-                         .attempt = message->key.attempt,
-                         .result = message->result};
-    snprintf (traced.peer_name, sizeof traced.peer_name, "%s",
-              pxi_mail_name (agent, message->from));
-    pxi_jobs_trace (agent, execution->job_id, &traced);
-}
-
 /* False: out of memory; the message counts as lost, and blobs made so far go. */
 static bool take_payloads (pxi_agent *agent, pxi_decoded *decoded, pxi_bytes **payloads)
 {
@@ -253,7 +234,6 @@ static bool take_payloads (pxi_agent *agent, pxi_decoded *decoded, pxi_bytes **p
     }
     if (message->kind != PXI_RESULT)
         return true;
-    trace_result (agent, message);
     message->blob = make_blob (agent, payloads, pxi_apply_code (message->result, payloads[1]));
     return message->blob != 0;
 }
@@ -273,6 +253,7 @@ static void deliver (pxi_agent *agent, pxi_link link, pxi_decoded *decoded, pxi_
     note_sender (agent, message, link);
     if (!take_payloads (agent, decoded, payloads))
         return;
+    pxi_tracing_hears (agent, message);
     pxi_event event = {.kind = PXI_EV_MESSAGE, .message = message};
     pxi_agent_step (agent, &event);
 }
@@ -318,8 +299,10 @@ static void answer_version (pxi_agent *agent, pxi_link link, const pxi_bytes *en
 }
 
 /* True: it was no message of the protocol, and is dealt with. */
-static bool take_status (pxi_agent *agent, pxi_link link, const pxi_bytes *envelope)
+static bool take_status (pxi_agent *agent, pxi_link link, pxi_bytes *const *frames,
+                         uint32_t n_frames)
 {
+    const pxi_bytes *envelope = frames[0];
     pxi_status_message status;
     px_err err =
         pxi_codec_peek_status (pxi_bytes_data (envelope), pxi_bytes_size (envelope), &status);
@@ -327,6 +310,8 @@ static bool take_status (pxi_agent *agent, pxi_link link, const pxi_bytes *envel
         return false;
     if (status.kind == PXI_STATUS_ASK)
         answer_status (agent, link, status.sequence);
+    if (status.kind == PXI_TRACE && (n_frames != 2 || !pxi_tracing_receives (agent, frames[1])))
+        refuse (agent, "records of a trace that are none");
     return true;
 }
 
@@ -336,7 +321,7 @@ void pxi_mail_received (void *context, pxi_link link, pxi_bytes **frames, uint32
     agent->activity++;
     char why[PX_WHY_SIZE];
     pxi_decoded decoded;
-    if (!take_refusal (agent, link, frames[0]) && !take_status (agent, link, frames[0])) {
+    if (!take_refusal (agent, link, frames[0]) && !take_status (agent, link, frames, n_frames)) {
         px_err err = pxi_codec_decode (pxi_bytes_data (frames[0]), pxi_bytes_size (frames[0]),
                                        n_frames - 1, &decoded, why);
         if (err == PX_OK) {
@@ -389,6 +374,7 @@ static uint32_t add_pair (pxi_agent *agent, uint64_t handle, pxi_bytes **frames)
 void pxi_mail_send (pxi_agent *agent, const pxi_action *action)
 {
     const pxi_message *message = &action->message;
+    pxi_tracing_sends (agent, action);
     pxi_bytes *frames[PXI_FRAMES_MAX];
     frames[0] = pxi_codec_encode (message);
     if (!frames[0])

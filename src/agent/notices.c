@@ -46,22 +46,10 @@ pxi_bytes *pxi_notices_failure (pxi_agent *agent, const pxi_module *module, uint
 /* ---- runs -------------------------------------------------------------------------------------
  */
 
-static void trace_run (pxi_agent *agent, const pxi_agent_run *run, pxi_result result)
-{
-    pxi_traced traced = {.begin_ns = run->begun_ns,
-                         .end_ns = pxi_clock_ns (),
-                         .peer = agent->id,
-                         .task = run->attempt.task,
-                         .attempt = run->attempt.key.attempt,
-                         .result = result};
-    memcpy (traced.peer_name, agent->name, sizeof traced.peer_name);
-    pxi_jobs_trace (agent, run->execution->job_id, &traced);
-}
-
 void pxi_notices_finish_run (pxi_agent *agent, pxi_agent_run *run, pxi_result result,
                              uint64_t run_ns, pxi_outcome *outcome)
 {
-    trace_run (agent, run, result);
+    pxi_tracing_run_ended (agent, run, result);
     pxi_agent_alarm_off (agent, &run->stop);
     pxi_list_remove (&run->in_execution);
     pxi_map_remove (&agent->runs, run->id, NULL);
@@ -184,8 +172,6 @@ static bool complete_taken (pxi_agent *agent, pxi_execution *execution, pxi_take
     taken->attempt.size_bytes = (uint32_t)pxi_bytes_size (input);
     taken->attempt.blob =
         pxi_blobs_put (&agent->blobs, (pxi_blob){pxi_bytes_acquire (job->spec), input, PX_OK});
-    if (job->root && job->root->trace)
-        pxi_map_put (&agent->traced_tasks, taken->subtask, taken->attempt.task);
     return taken->attempt.blob != 0;
 }
 

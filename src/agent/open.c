@@ -50,7 +50,7 @@ static void init_state (pxi_agent *agent)
     pxi_map_init (&agent->executions, 1 << 16, seed);
     pxi_map_init (&agent->runs, 2 * PXI_ATTEMPTS_MAX, seed);
     pxi_map_init (&agent->branches, 2 * PXI_ATTEMPTS_MAX, seed);
-    pxi_map_init (&agent->traced_tasks, 2 * PXI_ATTEMPTS_MAX, seed);
+    pxi_tracing_init (agent);
     pxi_map_init (&agent->seen, PXI_SEEN_MAX, seed);
     pxi_blobs_init (&agent->blobs, seed);
     pxi_list *lists[] = {&agent->all_jobs, &agent->all_executions, &agent->all_workers,
@@ -191,6 +191,7 @@ static void agent_free (pxi_agent *agent)
         free (letter);
     }
     pxi_jobs_fini (agent);
+    pxi_tracing_fini (agent);
     pxi_mail_fini (agent);
     pxi_core_free (&agent->core);
     pxi_zmq_free (&agent->transport);
@@ -200,8 +201,8 @@ static void agent_free (pxi_agent *agent)
         pxi_inbox_fini (&agent->inbox);
     if (agent->epoll_fd >= 0)
         close (agent->epoll_fd);
-    pxi_map *maps[] = {&agent->jobs,     &agent->executions,   &agent->runs,
-                       &agent->branches, &agent->traced_tasks, &agent->seen};
+    pxi_map *maps[] = {&agent->jobs, &agent->executions, &agent->runs, &agent->branches,
+                       &agent->seen};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         pxi_map_fini (maps[i]);
     pxi_heap_fini (&agent->alarms);

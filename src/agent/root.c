@@ -1,16 +1,16 @@
-/* The outcome is set once and then only read; everything that changes is under the lock. The trace
- * is what this peer knows: attempts that ran here for the job and attempts that its masters here
- * sent away, as they came back. What a worker sent on to others shows in the shares only. */
+/* The outcome is set once and then only read; everything that changes is under the lock. */
 #include "agent/root.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/timeline.h"
 #include "base/assert.h"
 #include "base/clock.h"
+
+#define LATE_NS (500 * PXI_MS) /* for the last records of a trace to come */
 
 /* ---- life -------------------------------------------------------------------------------------
  */
@@ -212,113 +212,54 @@ static bool make_room (pxi_root *root)
     return true;
 }
 
-void pxi_root_trace_add (pxi_root *root, const pxi_traced *attempt)
+static void count_side (pxi_root *root, const pxi_traced *record)
+{
+    if (record->master != root->id.origin || record->worker == root->id.origin)
+        return;
+    if (!record->sent)
+        root->n_ran++;
+    else if (record->end != PXI_RESULT_LOST && pxi_traced_ran (record))
+        root->n_sent++;
+}
+
+void pxi_root_trace_add (pxi_root *root, const pxi_traced *record)
 {
     pthread_mutex_lock (&root->lock);
-    if (make_room (root))
-        root->traced[root->n_traced++] = *attempt;
+    count_side (root, record);
+    if (!root->trace_over && make_room (root))
+        root->traced[root->n_traced++] = *record;
     else
-        root->n_traced_dropped++;
+        root->n_left_out++;
+    pthread_cond_broadcast (&root->changed);
     pthread_mutex_unlock (&root->lock);
 }
 
-static int by_begin (const void *a, const void *b)
+void pxi_root_trace_left_out (pxi_root *root, uint64_t n)
 {
-    const pxi_traced *left = a, *right = b;
-    return left->begin_ns < right->begin_ns ? -1 : left->begin_ns > right->begin_ns;
+    pthread_mutex_lock (&root->lock);
+    root->n_left_out += n;
+    pthread_mutex_unlock (&root->lock);
 }
 
-/* Events of one row may not overlap: the first row of the peer that is free takes it. */
-enum { ROWS_MAX = 1024, ROW_PEERS_MAX = PXI_SHARES_MAX };
-typedef struct trace_rows {
-    uint64_t peers[ROW_PEERS_MAX]; /* index + 1 is the process number of the trace */
-    uint32_t n_peers;
-    struct {
-        uint32_t process;
-        uint64_t end_ns;
-    } row[ROWS_MAX];
-    uint32_t n_rows;
-} trace_rows;
-
-static uint32_t process_of (trace_rows *rows, uint64_t peer, bool *is_new)
+void pxi_root_trace_end (pxi_root *root)
 {
-    for (uint32_t i = 0; i < rows->n_peers; i++) {
-        if (rows->peers[i] == peer)
-            return i + 1;
-    }
-    *is_new = rows->n_peers < ROW_PEERS_MAX;
-    if (*is_new)
-        rows->peers[rows->n_peers++] = peer;
-    return rows->n_peers;
+    pthread_mutex_lock (&root->lock);
+    root->trace_over = true;
+    free (root->traced);
+    root->traced = NULL;
+    root->n_traced = root->traced_capacity = 0;
+    pthread_mutex_unlock (&root->lock);
 }
 
-static uint32_t row_of (trace_rows *rows, uint32_t process, const pxi_traced *attempt)
+/* Workers that were told to stop say what they did when they have stopped. */
+static void await_workers (pxi_root *root)
 {
-    uint32_t at = 0;
-    while (at < rows->n_rows &&
-           (rows->row[at].process != process || rows->row[at].end_ns > attempt->begin_ns))
-        at++;
-    if (at == rows->n_rows) {
-        if (rows->n_rows == ROWS_MAX)
-            return at;
-        rows->n_rows++;
-        rows->row[at].process = process;
-    }
-    rows->row[at].end_ns = attempt->end_ns;
-    return at + 1;
-}
-
-static const char *result_text (pxi_result result)
-{
-    static const char *const texts[] = {"ok", "failed", "crashed", "lost", "returned", "cannot"};
-    return (size_t)result < sizeof texts / sizeof *texts ? texts[result] : "?";
-}
-
-/* Names are of our own making (letters, digits, '.', '-', '_') or checked to be printable: only
- * quotes and backslashes must be kept out of JSON. */
-static void write_text (FILE *file, const char *text)
-{
-    for (; *text; text++)
-        fputc (*text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '_' : *text, file);
-}
-
-static void write_attempt (FILE *file, pxi_root *root, trace_rows *rows, const pxi_traced *attempt)
-{
-    bool is_new = false;
-    uint32_t process = process_of (rows, attempt->peer, &is_new);
-    if (is_new) {
-        fprintf (file, "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%u,\"args\":{\"name\":\"",
-                 process);
-        write_text (file, attempt->peer_name);
-        fputs ("\"}},\n", file);
-    }
-    uint64_t begin_ns = attempt->begin_ns - root->started_ns;
-    fprintf (file, "{\"ph\":\"X\",\"pid\":%u,\"tid\":%u,\"name\":\"", process,
-             row_of (rows, process, attempt));
-    write_text (file, attempt->task < root->n_task_names ? root->task_names[attempt->task] : "?");
-    fprintf (file,
-             "\",\"cat\":\"%s\",\"ts\":%" PRIu64 ".%03u,\"dur\":%" PRIu64
-             ".%03u,\"args\":{\"attempt\":%u,\"result\":\"%s\"}},\n",
-             root->module_name, begin_ns / 1000, (unsigned)(begin_ns % 1000),
-             (attempt->end_ns - attempt->begin_ns) / 1000,
-             (unsigned)((attempt->end_ns - attempt->begin_ns) % 1000), attempt->attempt,
-             result_text (attempt->result));
-}
-
-static bool write_all (FILE *file, pxi_root *root)
-{
-    trace_rows *rows = calloc (1, sizeof *rows);
-    if (!rows)
-        return false;
-    if (root->n_traced > 1)
-        qsort (root->traced, root->n_traced, sizeof *root->traced, by_begin);
-    fputs ("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n", file);
-    for (uint32_t i = 0; i < root->n_traced; i++)
-        write_attempt (file, root, rows, &root->traced[i]);
-    fprintf (file, "{\"ph\":\"M\",\"name\":\"dropped\",\"pid\":1,\"args\":{\"attempts\":%u}}\n]}\n",
-             root->n_traced_dropped);
-    free (rows);
-    return !ferror (file);
+    uint64_t until_ns = px_deadline_ns (LATE_NS);
+    struct timespec until = {.tv_sec = (time_t)(until_ns / PXI_SECOND),
+                             .tv_nsec = (long)(until_ns % PXI_SECOND)};
+    int result = 0;
+    while (root->done && root->n_ran < root->n_sent && result != ETIMEDOUT)
+        result = pthread_cond_timedwait (&root->changed, &root->lock, &until);
 }
 
 px_err pxi_root_trace_write (pxi_root *root, const char *path)
@@ -329,7 +270,18 @@ px_err pxi_root_trace_write (pxi_root *root, const char *path)
     if (!file)
         return PX_ESYSTEM;
     pthread_mutex_lock (&root->lock);
-    bool written = write_all (file, root);
+    await_workers (root);
+    const pxi_timeline timeline = {
+        .origin = root->id.origin,
+        .began_ns = root->started_ns,
+        .module_name = root->module_name,
+        .task_names = (const char *const *)root->task_names,
+        .n_task_names = root->n_task_names,
+        .records = root->traced,
+        .n_records = root->n_traced,
+        .n_left_out = root->n_left_out,
+    };
+    px_err err = pxi_timeline_write (&timeline, file);
     pthread_mutex_unlock (&root->lock);
-    return fclose (file) == 0 && written ? PX_OK : PX_ESYSTEM;
+    return fclose (file) == 0 || err != PX_OK ? err : PX_ESYSTEM;
 }

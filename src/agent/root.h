@@ -14,21 +14,14 @@
 #include "exec/port.h"
 #include "module/load.h"
 #include "wire/chain.h"
+#include "wire/trace.h"
 
 enum {
-    PXI_TRACE_MAX = 65536, /* attempts kept of one job; the rest is counted */
+    PXI_TRACE_MAX = 65536, /* records kept of one traced job (6 MiB); the rest is counted */
     PXI_FULL_NAME_SIZE = 2 * (PX_NAME_SIZE_MAX + 1),
 };
 
 struct pxi_agent;
-
-/* One attempt, for px_job_trace (). */
-typedef struct pxi_traced {
-    uint64_t begin_ns, end_ns, peer;
-    uint32_t task, attempt;
-    pxi_result result;
-    char peer_name[PXI_NAME_SIZE];
-} pxi_traced;
 
 typedef struct pxi_root {
     atomic_uint references;
@@ -55,7 +48,10 @@ typedef struct pxi_root {
     char message[PX_WHY_SIZE], full_name[PXI_FULL_NAME_SIZE], peer_name[PXI_NAME_SIZE];
     px_job_progress progress;
     pxi_traced *traced;
-    uint32_t n_traced, traced_capacity, n_traced_dropped;
+    uint32_t n_traced, traced_capacity;
+    uint64_t n_left_out;
+    uint32_t n_sent, n_ran; /* records of its own attempts elsewhere, from here and from there */
+    bool trace_over;        /* nobody will ask for it any more */
 } pxi_root;
 
 /* One reference, the caller's. NULL: out of memory. */
@@ -72,8 +68,12 @@ bool pxi_root_is_done (pxi_root *root);
 /* PX_ETIMEOUT, or PX_OK and *outcome is filled. deadline_ns: 0 = poll. */
 px_err pxi_root_wait (pxi_root *root, uint64_t deadline_ns, px_outcome *outcome);
 size_t pxi_root_shares (pxi_root *root, px_job_share *shares, size_t n_max);
-void pxi_root_trace_add (pxi_root *root, const pxi_traced *attempt);
-/* PX_ESTATE not traced; PX_ESYSTEM. */
+/* Any thread, also when it is done. */
+void pxi_root_trace_add (pxi_root *root, const pxi_traced *record);
+void pxi_root_trace_left_out (pxi_root *root, uint64_t n);
+/* Waits a moment for what was cancelled last. PX_ESTATE not traced; PX_ESYSTEM; PX_ENOMEM. */
 px_err pxi_root_trace_write (pxi_root *root, const char *path);
+/* Nobody will ask for it: its memory is freed, and what still comes is dropped. */
+void pxi_root_trace_end (pxi_root *root);
 
 #endif

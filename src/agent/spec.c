@@ -128,3 +128,9 @@ bool pxi_spec_decode (const void *data, size_t size, pxi_spec *spec)
     }
     return reader.left == 0;
 }
+
+bool pxi_spec_is_traced (const pxi_bytes *bytes)
+{
+    const uint8_t *header = pxi_bytes_data (bytes);
+    return pxi_bytes_size (bytes) >= HEADER_SIZE && header[1] == FLAG_TRACE;
+}

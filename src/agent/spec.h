@@ -34,5 +34,7 @@ px_err pxi_spec_encode (const px_job_options *options, int32_t branch_number, px
                         char *why);
 /* Strict: every byte must be accounted for. False: malformed. */
 bool pxi_spec_decode (const void *data, size_t size, pxi_spec *spec);
+/* Of one that was decoded already. */
+bool pxi_spec_is_traced (const pxi_bytes *bytes);
 
 #endif

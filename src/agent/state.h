@@ -18,6 +18,7 @@ enum {
     PXI_SEEN_MAX = 4 * PXI_VIEW_MAX, /* peers whose link and name are remembered */
     PXI_JOINS_MAX =
         64, /* addresses to join whose refusals are told: as many as px_peer_open () takes */
+    PXI_TRACED_LATE_MAX = 4,
     PXI_ID_BITS = 40, /* of subtask and branch ids: the rest says which execution handed them out */
 };
 
@@ -43,6 +44,7 @@ typedef struct pxi_alarm {
 
 struct pxi_agent_job;
 struct pxi_worker;
+typedef struct pxi_tracing pxi_tracing; /* tracing.c */
 
 /* One executor of one job, and what the core is owed from it. */
 typedef struct pxi_execution {
@@ -62,6 +64,7 @@ typedef struct pxi_agent_run {
     uint64_t id;
     pxi_execution *execution;
     pxi_attempt attempt;
+    uint64_t master; /* 0 = a root or redo of this peer */
     uint64_t begun_ns;
     bool root, stopped;
     pxi_alarm stop;
@@ -96,6 +99,7 @@ typedef struct pxi_agent_job {
     pxi_root *root;                   /* NULL: of another peer, or done */
     pxi_alarm timeout;
     uint64_t redone;
+    pxi_tracing *tracing; /* NULL: not traced */
 } pxi_agent_job;
 
 /* An address that this peer was told to join. */
@@ -185,7 +189,9 @@ struct pxi_agent {
     pxi_list later;
 
     pxi_map jobs, executions, runs, branches, seen;
-    pxi_map traced_tasks; /* subtask -> task, of traced jobs */
+    pxi_map traced_sent;                        /* of traced jobs: attempts away */
+    pxi_root *traced_late[PXI_TRACED_LATE_MAX]; /* traced and over: what comes late is added */
+    uint32_t n_tracing, n_traced_late;
     pxi_list all_jobs, all_executions, all_workers, all_seen, graves;
     uint32_t n_jobs, n_roots;
     uint64_t last_execution, last_job;
@@ -269,12 +275,28 @@ void pxi_jobs_slots (pxi_agent *agent, const pxi_action *action);
 void pxi_jobs_close (pxi_agent *agent, const pxi_action *action);
 void pxi_jobs_alarm (pxi_agent *agent, pxi_alarm *alarm);
 void pxi_jobs_tell_progress (pxi_agent *agent);
-/* An attempt of a traced job came back. */
-void pxi_jobs_trace (pxi_agent *agent, pxi_job_id id, const pxi_traced *traced);
 /* Close every execution: the end. */
 void pxi_jobs_close_all (pxi_agent *agent);
 void pxi_jobs_fini (pxi_agent *agent);
 pxi_agent_job *pxi_jobs_find (pxi_agent *agent, pxi_job_id id);
+
+/* ---- tracing.c: records of traced jobs ---------------------------------------------------------
+ */
+
+void pxi_tracing_init (pxi_agent *agent);
+void pxi_tracing_fini (pxi_agent *agent);
+/* The job's specification is known now. */
+void pxi_tracing_begin (pxi_agent *agent, pxi_agent_job *job);
+void pxi_tracing_end (pxi_agent *agent, pxi_agent_job *job);
+void pxi_tracing_sends (pxi_agent *agent, const pxi_action *action);
+void pxi_tracing_hears (pxi_agent *agent, const pxi_message *message);
+/* The subtask is done or takeable again, after n_attempts: those still open are lost. */
+void pxi_tracing_settle (pxi_agent *agent, uint64_t subtask, uint32_t n_attempts);
+void pxi_tracing_run_begins (pxi_agent *agent, const pxi_agent_run *run);
+/* Before its result is sent. */
+void pxi_tracing_run_ended (pxi_agent *agent, const pxi_agent_run *run, pxi_result result);
+/* Records of another peer. False: malformed. */
+bool pxi_tracing_receives (pxi_agent *agent, const pxi_bytes *body);
 
 /* ---- notices.c: what executors say ------------------------------------------------------------
  */

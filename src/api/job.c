@@ -114,6 +114,7 @@ void px_job_free (px_job **job_p)
         return;
     *job_p = NULL;
     pxi_agent_cancel (job->root);
+    pxi_root_trace_end (job->root);
     pxi_root_release (job->root);
     free (job);
 }

@@ -697,7 +697,8 @@ bool pxi_codec_peek_refusal (const void *data, size_t size, uint16_t *version)
 
 pxi_bytes *pxi_codec_encode_status (uint32_t kind, uint64_t from, uint64_t sequence)
 {
-    PXI_ASSERT (kind == PXI_STATUS_ASK || kind == PXI_STATUS);
+    PXI_ASSERT (kind >= PXI_STATUS_ASK);
+    PXI_ASSERT (kind <= PXI_TRACE);
     Pxi__Wire__Envelope out = PXI__WIRE__ENVELOPE__INIT;
     out.version = PXI_WIRE_MAGIC | PXI_WIRE_VERSION;
     out.kind = kind;
@@ -726,7 +727,7 @@ px_err pxi_codec_peek_status (const void *data, size_t size, pxi_status_message 
     Pxi__Wire__Envelope *in = NULL;
     pxi_arena_init (&arena, UNPACK_MAX);
     err = unpack (&arena, data, size, &in, NULL);
-    if (err == PX_OK && in->kind != PXI_STATUS_ASK && in->kind != PXI_STATUS)
+    if (err == PX_OK && (in->kind < PXI_STATUS_ASK || in->kind > PXI_TRACE))
         err = PX_EMALFORMED;
     if (err == PX_OK)
         *status = (pxi_status_message){in->kind, in->from, in->sequence};

@@ -39,8 +39,9 @@ bool pxi_codec_peek_refusal (const void *data, size_t size, uint16_t *version);
 /* Is it one of PX_ERRORS? Values stand on the wire. */
 bool pxi_codec_err_known (uint32_t err);
 
-/* Questions between agents that are not the protocol's (peer-top): kind >= 64; the body is frame 1. */
-enum { PXI_STATUS_ASK = 64, PXI_STATUS = 65 };
+/* What agents say to each other beside the protocol (peer-top's questions; records of a traced job, see
+ * wire/trace.h): kind >= 64; the body is frame 1. */
+enum { PXI_STATUS_ASK = 64, PXI_STATUS = 65, PXI_TRACE = 66 };
 pxi_bytes *pxi_codec_encode_status (uint32_t kind, uint64_t from, uint64_t sequence);
 typedef struct pxi_status_message {
     uint32_t kind;

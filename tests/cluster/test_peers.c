@@ -642,7 +642,7 @@ Test (peers, say_busy_while_their_owner_wants_it)
 
 Test (peers, write_a_trace_of_attempts_here_and_away)
 {
-    char path[] = "/tmp/peerexec-trace-XXXXXX", text[20000] = "";
+    char path[] = "/tmp/peerexec-trace-XXXXXX", text[60000] = "";
     close (mkstemp (path));
     test_cluster cluster;
     px_outcome outcome;
@@ -665,7 +665,7 @@ Test (peers, write_a_trace_of_attempts_here_and_away)
     unlink (path);
     cr_assert_not_null (strstr (text, px_peer_name (cluster.peers[0])), "%s", text);
     cr_assert_not_null (strstr (text, px_peer_name (cluster.peers[1])), "%s", text);
-    cr_assert_not_null (strstr (text, "\"name\":\"nap\""), "%s", text);
+    cr_assert_not_null (strstr (text, ".nap\""), "%s", text);
     px_job_free (&job);
     job = cluster_run (cluster.peers[0], "work.many", &input, sizeof input, &outcome);
     cr_assert_eq (px_job_trace (job, path), PX_ESTATE, "not asked for");

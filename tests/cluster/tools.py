@@ -97,6 +97,39 @@ def open_address(scratch):
         yield (told.count('whoever reaches') == 1 and told.count('warning') == 1, told), 'warns once'
 
 
+def results_of_peers(address):
+    told = json.loads(run('peer-top', '--once', '--json', '--join', address).stdout)
+    return sum(peer['stats']['results_received'] for peer in told)
+
+
+def look_at_trace(trace, n_results):
+    """Every attempt of every peer, each in a lane of its own while it lasts, arrows forward."""
+    events = trace['traceEvents']
+    names = {event['args']['name'] for event in events if event['name'] == 'process_name'}
+    yield {'a', 'b'} < names and len(names) == 3, 'a process for each peer', names
+    yield trace['otherData'] == {'left_out': 0, 'one_sided': 0}, 'both sides of each attempt', trace['otherData']
+    slices = [event for event in events if event['ph'] == 'X']
+    sent = [event for event in slices if event['cat'] == 'sent']
+    answered = [event for event in sent if event['args']['end'] == 'ok']
+    yield len(answered) == n_results, 'every result of every peer', f'{len(answered)} {n_results}'
+    ran = [event for event in slices if event['cat'] == 'run']
+    back = [event for event in sent if event['args']['end'] in ('returned', 'cannot')]
+    yield len(ran) == 1 + len(sent) - len(back), 'the root, and a run for each', f'{len(ran)} {len(sent)} {len(back)}'
+    ends = {}
+    apart = True
+    for event in sorted(slices, key=lambda event: event['ts']):
+        lane = event['pid'], event['tid']
+        apart = apart and ends.get(lane, 0) <= event['ts'] + 0.001
+        ends[lane] = event['ts'] + event['dur']
+    yield apart, 'no two in one lane at once', ''
+    arrows = {}
+    for event in events:
+        if event['ph'] in 'sf':
+            arrows.setdefault(event['id'], {})[event['ph']] = event['ts']
+    yield all(arrow['s'] <= arrow['f'] for arrow in arrows.values()) and len(arrows) == len(ran) - 1, \
+        'an arrow to each, forwards', arrows
+
+
 def cluster(scratch):
     with Peerd(BUILD, scratch, 'a') as first, Peerd(BUILD, scratch, 'b', '--join', first.address):
         summary, trace = scratch / 'summary.json', scratch / 'trace.json'
@@ -104,7 +137,9 @@ def cluster(scratch):
         yield (done.returncode == 0 and done.stdout == COUNTS, done.stderr), 'peer-run --join: exact'
         told = json.loads(summary.read_text())
         yield (told['code'] == 'PX_OK' and told['stats']['subtasks_sent'] > 0, str(told)), 'its summary is JSON'
-        yield (len(json.loads(trace.read_text())['traceEvents']) > 0, ''), 'its trace has events'
+        n_results = told['stats']['results_received'] + results_of_peers(first.address)
+        for good, what, detail in look_at_trace(json.loads(trace.read_text()), n_results):
+            yield (good, str(detail)), f'its trace has {what}'
         done = run('peer-run', '--join', first.address, MODULE, 'uts.tree', '-', stdin=None, input='-d 5')
         yield (done.returncode == 0 and done.stdout.startswith('nodes '), done.stderr), 'input from standard input'
         done = run('peer-top', '--once', '--json', '--join', first.address)

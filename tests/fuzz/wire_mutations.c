@@ -57,12 +57,29 @@ static void try_chain (const uint8_t *data, size_t size, uint32_t sample, size_t
     pxi_bytes_release (bytes);
 }
 
-/* `sample` of UINT32_MAX is the chain. */
+static void try_trace (const uint8_t *data, size_t size, uint32_t sample, size_t at)
+{
+    static pxi_trace_batch batch;
+    n_tried++;
+    if (pxi_trace_decode (data, size, &batch) != PX_OK)
+        return;
+    n_accepted++;
+    const char *wrong = wire_trace_fault (&batch);
+    if (wrong)
+        fault (wrong, sample, at);
+}
+
+/* Samples that are no messages. */
+#define CHAIN UINT32_MAX
+#define TRACE (UINT32_MAX - 1)
+
 static void try_one (const uint8_t *data, size_t size, uint32_t n_payloads, uint32_t sample,
                      size_t at)
 {
-    if (sample == UINT32_MAX)
+    if (sample == CHAIN)
         try_chain (data, size, sample, at);
+    else if (sample == TRACE)
+        try_trace (data, size, sample, at);
     else
         try_message (data, size, n_payloads, sample, at);
 }
@@ -118,7 +135,12 @@ int main (void)
     pxi_chain chain;
     wire_chain_sample (&chain);
     pxi_bytes *bytes = pxi_chain_encode (&chain);
-    mutate (&prng, bytes, 0, UINT32_MAX);
+    mutate (&prng, bytes, 0, CHAIN);
+    pxi_bytes_release (bytes);
+    static pxi_trace_batch batch;
+    wire_trace_sample (&batch);
+    bytes = pxi_trace_encode (&batch);
+    mutate (&prng, bytes, 0, TRACE);
     pxi_bytes_release (bytes);
     printf ("%llu tried, %llu accepted, %llu faults\n", (unsigned long long)n_tried,
             (unsigned long long)n_accepted, (unsigned long long)n_faults);

@@ -338,3 +338,34 @@ bool wire_chain_same (const pxi_chain *a, const pxi_chain *b)
                a->shares[i].work_ns == b->shares[i].work_ns;
     return same;
 }
+
+void wire_trace_sample (pxi_trace_batch *batch)
+{
+    *batch = (pxi_trace_batch){.job = {7, 8}, .n_left_out = 9, .n = 2 * (PXI_TRACED_END_MAX + 1)};
+    for (uint32_t i = 0; i < batch->n; i++)
+        batch->records[i] = (pxi_traced){.master = 11,
+                                         .worker = 12 + i,
+                                         .key = {UINT64_C (1) << 40 | i, 1 + i},
+                                         .begin_ns = 1000 * i,
+                                         .end_ns = 1000 * i + 700,
+                                         .task = i,
+                                         .end = (uint8_t)(i / 2),
+                                         .sent = i % 2,
+                                         .worker_name = "worker"};
+}
+
+const char *wire_trace_fault (const pxi_trace_batch *batch)
+{
+    if (batch->n > PXI_TRACE_BATCH_MAX)
+        return "a count";
+    for (uint32_t i = 0; i < batch->n; i++) {
+        const pxi_traced *record = &batch->records[i];
+        if (!record->master || !record->worker || record->end > PXI_TRACED_END_MAX)
+            return "peers, or the end";
+        if (record->end_ns < record->begin_ns || record->end_ns > INT64_MAX)
+            return "a time";
+        if (!memchr (record->worker_name, 0, sizeof record->worker_name))
+            return "a name without an end";
+    }
+    return NULL;
+}

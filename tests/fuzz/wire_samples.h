@@ -5,6 +5,7 @@
 
 #include "core/message.h"
 #include "wire/chain.h"
+#include "wire/trace.h"
 
 /* Samples 0 .. wire_sample_count () - 1: each kind, plain and with its arrays full. */
 uint32_t wire_sample_count (void);
@@ -19,5 +20,9 @@ bool wire_message_same (const pxi_message *a, const pxi_message *b);
 void wire_chain_sample (pxi_chain *chain);
 const char *wire_chain_fault (const pxi_chain *chain);
 bool wire_chain_same (const pxi_chain *a, const pxi_chain *b);
+
+/* A batch of trace records of both sides and every end. */
+void wire_trace_sample (pxi_trace_batch *batch);
+const char *wire_trace_fault (const pxi_trace_batch *batch);
 
 #endif

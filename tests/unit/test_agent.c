@@ -1,5 +1,6 @@
 /* The agent's parts that stand alone: inbox, payloads by handle, a job's specification, frames. */
 #include <criterion/criterion.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,9 @@
 #include "agent/blob.h"
 #include "agent/inbox.h"
 #include "agent/pipe.h"
+#include "agent/root.h"
 #include "agent/spec.h"
+#include "agent/timeline.h"
 #include "leak.h"
 
 /* ---- inbox ------------------------------------------------------------------------------------
@@ -292,5 +295,145 @@ Test (pipe, is_closed_by_what_does_not_parse)
         pxi_pipe_fini (&pipes[0]);
         pxi_pipe_fini (&pipes[1]);
     }
+    TEST_NO_LEAKS ();
+}
+
+/* ---- traces -----------------------------------------------------------------------------------
+ */
+
+enum { ROOT = 11, W1 = 21, W2 = 31 };
+static const char *const trace_tasks[] = {"one", "two"};
+
+static json_t *draw (const pxi_traced *records, uint32_t n, uint64_t began_ns)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream (&text, &size);
+    const pxi_timeline timeline = {.origin = ROOT,
+                                   .began_ns = began_ns,
+                                   .module_name = "module",
+                                   .task_names = trace_tasks,
+                                   .n_task_names = 2,
+                                   .records = records,
+                                   .n_records = n};
+    cr_assert_eq (pxi_timeline_write (&timeline, file), PX_OK);
+    fclose (file);
+    json_error_t error;
+    json_t *drawn = json_loads (text, 0, &error);
+    cr_assert_not_null (drawn, "%s in line %d: %s", error.text, error.line, text);
+    free (text);
+    return drawn;
+}
+
+static double real (const json_t *event, const char *name)
+{
+    return json_number_value (json_object_get (event, name));
+}
+
+/* The only event of this phase and, if given, category or name. */
+static json_t *event_of (const json_t *drawn, const char *phase, const char *name, uint64_t subtask)
+{
+    json_t *event, *found = NULL;
+    size_t i;
+    char text[24];
+    snprintf (text, sizeof text, "%llu", (unsigned long long)subtask);
+    json_array_foreach (json_object_get (drawn, "traceEvents"), i, event)
+    {
+        const char *cat = json_string_value (json_object_get (event, "cat"));
+        const char *its = json_string_value (json_object_get (event, "name"));
+        const char *of =
+            json_string_value (json_object_get (json_object_get (event, "args"), "subtask"));
+        if (strcmp (json_string_value (json_object_get (event, "ph")), phase) != 0 ||
+            (strcmp (cat ? cat : "", name) != 0 && strcmp (its, name) != 0) ||
+            (subtask && (!of || strcmp (of, text) != 0)))
+            continue;
+        cr_assert_null (found, "two of %s %s", phase, name);
+        found = event;
+    }
+    return found;
+}
+
+/* Two hosts' clocks that have nothing in common with the root's: each is placed by its master's, within
+ * half of the shortest way there and back (100 us here). */
+Test (trace, places_clocks_of_other_hosts, .timeout = 20)
+{
+    enum { US = 1000 };
+    const uint64_t at1 = UINT64_C (77) << 40, at2 = 5000 * US, at = UINT64_C (9) << 30;
+    const pxi_traced records[] = {
+        {W1, W2, {7, 1}, at2, at2 + 800 * US, 0, PXI_RESULT_OK, false, "w2"},
+        {ROOT, W1, {1, 1}, at + 1000 * US, at + 9000 * US, 0, PXI_RESULT_OK, true, "w1"},
+        {ROOT, W1, {1, 1}, at1 + 3000 * US, at1 + 8000 * US, 0, PXI_RESULT_OK, false, "w1"},
+        {ROOT, W1, {2, 1}, at + 2000 * US, at + 7100 * US, 1, PXI_RESULT_OK, true, "w1"},
+        {ROOT, W1, {2, 1}, at1 + 2050 * US, at1 + 7050 * US, 1, PXI_RESULT_OK, false, "w1"},
+        {W1, W2, {7, 1}, at1 + 4000 * US, at1 + 4900 * US, 0, PXI_RESULT_OK, true, "w2"},
+    };
+    json_t *drawn = draw (records, 6, at);
+    cr_assert_float_eq (real (event_of (drawn, "X", "run", 2), "ts"), 2050, 50.1);
+    cr_assert_float_eq (real (event_of (drawn, "X", "run", 1), "ts"), 3000, 50.1);
+    cr_assert_float_eq (real (event_of (drawn, "X", "run", 7), "ts"), 4050, 100.1);
+    cr_assert_float_eq (real (event_of (drawn, "X", "sent", 7), "ts"), 4000, 50.1);
+    json_t *sums = json_object_get (drawn, "otherData");
+    cr_assert_eq (json_integer_value (json_object_get (sums, "one_sided")), 0);
+    cr_assert_eq (json_integer_value (json_object_get (sums, "left_out")), 0);
+    json_decref (drawn);
+    TEST_NO_LEAKS ();
+}
+
+Test (trace, marks_what_was_redone_cancelled_late_and_lost, .timeout = 20)
+{
+    const pxi_traced records[] = {
+        {ROOT, W1, {1, 1}, 100, 500, 0, PXI_RESULT_LOST, true, "?"}, /* heard of from one side */
+        {ROOT, W2, {1, 3}, 600, 900, 0, PXI_RESULT_OK, true, "w2"},
+        {ROOT, W2, {1, 3}, 650, 850, 0, PXI_RESULT_OK, false, "w2"},
+        {ROOT, W2, {4, 1}, 600, 900, 0, PXI_TRACED_CANCELLED, true, "w2"},
+        {ROOT, W2, {4, 1}, 650, 950, 0, PXI_RESULT_OK, false, "w2"},
+        {ROOT, W2, {5, 2}, 600, 1000, 0, PXI_TRACED_CANCELLED, true, "w2"},
+        {ROOT, W2, {5, 2}, 650, 990, 0, PXI_TRACED_CANCELLED, false, "w2"},
+        {W1, 99, {6, 1}, 100, 200, 0, PXI_RESULT_OK, false, "w9"}, /* nothing places its clock */
+    };
+    json_t *drawn = draw (records, 8, 0);
+    json_t *late = event_of (drawn, "i", "late", 0);
+    json_t *other = event_of (drawn, "X", "run", 5),
+           *cancelled = event_of (drawn, "i", "cancelled", 0);
+    json_t *redone = event_of (drawn, "i", "redone", 0), *lost = event_of (drawn, "i", "lost", 0);
+    cr_assert (late && cancelled && redone && lost && other);
+    cr_assert_eq (real (redone, "ts"), real (event_of (drawn, "X", "run", 1), "ts"));
+    cr_assert_float_eq (real (lost, "ts"), 0.5, 1e-9);
+    json_t *first = event_of (drawn, "X", "run", 4);
+    cr_assert_neq (real (first, "tid"), real (other, "tid"), "both at once, in two lanes");
+    cr_assert_eq (real (first, "pid"), real (other, "pid"));
+    json_t *sums = json_object_get (drawn, "otherData");
+    cr_assert_eq (json_integer_value (json_object_get (sums, "one_sided")), 2);
+    cr_assert_eq (json_integer_value (json_object_get (sums, "left_out")), 1);
+    json_decref (drawn);
+    TEST_NO_LEAKS ();
+}
+
+Test (trace, has_a_bound_and_counts_what_is_over_it, .timeout = 20)
+{
+    char path[] = "/tmp/peerexec-trace-XXXXXX";
+    close (mkstemp (path));
+    const char *names[] = {"one", "two"};
+    const pxi_module module = {.name = "module", .n_tasks = 2, .task_names = names};
+    pxi_root *root = pxi_root_new (&module, 1, true);
+    root->id.origin = ROOT;
+    for (uint64_t i = 0; i < PXI_TRACE_MAX + 10; i++)
+        pxi_root_trace_add (root, &(pxi_traced){.master = ROOT,
+                                                .worker = ROOT,
+                                                .key = {i, 1},
+                                                .begin_ns = root->started_ns + 10 * i,
+                                                .end_ns = root->started_ns + 10 * i + 5});
+    pxi_root_trace_left_out (root, 7);
+    cr_assert_leq (root->traced_capacity * sizeof *root->traced, 6 << 20, "as is documented");
+    cr_assert_eq (pxi_root_trace_write (root, path), PX_OK);
+    json_t *drawn = json_load_file (path, 0, NULL);
+    json_t *sums = json_object_get (drawn, "otherData");
+    cr_assert_eq (json_integer_value (json_object_get (sums, "left_out")), 17);
+    cr_assert_gt (json_array_size (json_object_get (drawn, "traceEvents")), PXI_TRACE_MAX);
+    json_decref (drawn);
+    pxi_root_trace_end (root);
+    cr_assert_null (root->traced);
+    pxi_root_release (root);
+    unlink (path);
     TEST_NO_LEAKS ();
 }

@@ -10,6 +10,7 @@
 #include "wire/codec.h"
 #include "wire/peerexec.pb-c.h"
 #include "wire/text.h"
+#include "wire/trace.h"
 
 /* ---- codec ----------------------------------------------------------------------------------- */
 
@@ -352,7 +353,7 @@ Test (wire, a_status_question_is_told_from_the_protocol)
                   PX_OK);
     cr_expect (status.kind == PXI_STATUS_ASK && status.from == 5 && status.sequence == 6);
     cr_expect_eq (decode (ask, 0, &decoded, NULL), PX_EMALFORMED);
-    ((uint8_t *)pxi_bytes_data (ask))[6] = 66;
+    ((uint8_t *)pxi_bytes_data (ask))[6] = PXI_TRACE + 1;
     cr_expect_eq (pxi_codec_peek_status (pxi_bytes_data (ask), pxi_bytes_size (ask), &status),
                   PX_EMALFORMED);
     ((uint8_t *)pxi_bytes_data (ask))[1] = 2;
@@ -538,5 +539,75 @@ Test (text, valid_is_utf8_without_control_characters)
             cr_expect_str_eq (clean, table[i].text);
     }
     cr_expect_not (pxi_text_valid ("a\0b", 3));
+    TEST_NO_LEAKS ();
+}
+
+/* ---- traces ----------------------------------------------------------------------------------- */
+
+static pxi_trace_batch *full_batch (void)
+{
+    pxi_trace_batch *batch = calloc (1, sizeof *batch);
+    *batch = (pxi_trace_batch){.job = {1, 2}, .n_left_out = 3, .n = PXI_TRACE_BATCH_MAX};
+    for (uint32_t i = 0; i < batch->n; i++) {
+        batch->records[i] = (pxi_traced){.master = UINT64_MAX,
+                                         .worker = UINT64_MAX - i,
+                                         .key = {UINT64_MAX - 2 * i, UINT32_MAX},
+                                         .begin_ns = (UINT64_C (1) << 62) - 1 - i,
+                                         .end_ns = (UINT64_C (1) << 63) - 2 - 2 * i,
+                                         .task = UINT32_MAX - i,
+                                         .end = (uint8_t)(i % (PXI_TRACED_END_MAX + 1)),
+                                         .sent = i % 2};
+        memset (batch->records[i].worker_name, 'n', PXI_NAME_SIZE - 1);
+    }
+    return batch;
+}
+
+Test (trace, a_full_batch_comes_back_as_it_was)
+{
+    pxi_trace_batch *batch = full_batch (), *again = calloc (1, sizeof *again);
+    pxi_bytes *bytes = pxi_trace_encode (batch);
+    cr_assert_leq (pxi_bytes_size (bytes), PXI_TRACE_SIZE_MAX);
+    cr_assert_eq (pxi_trace_decode (pxi_bytes_data (bytes), pxi_bytes_size (bytes), again), PX_OK);
+    cr_assert_eq (again->job.origin, 1);
+    cr_assert_eq (again->job.number, 2);
+    cr_assert_eq (again->n_left_out, 3);
+    cr_assert_eq (again->n, batch->n);
+    for (uint32_t i = 0; i < batch->n; i++) {
+        const pxi_traced *a = &batch->records[i], *b = &again->records[i];
+        cr_expect (a->master == b->master && a->worker == b->worker &&
+                       a->key.subtask == b->key.subtask && a->key.attempt == b->key.attempt &&
+                       a->begin_ns == b->begin_ns && a->end_ns == b->end_ns && a->task == b->task &&
+                       a->end == b->end && a->sent == b->sent &&
+                       !strcmp (a->worker_name, b->worker_name),
+                   "record %u", i);
+    }
+    pxi_bytes_release (bytes);
+    free (batch);
+    free (again);
+    TEST_NO_LEAKS ();
+}
+
+Test (trace, what_is_out_of_range_is_refused)
+{
+    pxi_trace_batch *batch = full_batch (), *again = calloc (1, sizeof *again);
+    static uint8_t large[PXI_TRACE_SIZE_MAX + 1];
+    cr_expect_eq (pxi_trace_decode (large, sizeof large, again), PX_ETOOBIG);
+    cr_expect_eq (pxi_trace_decode ("\x22\x00", 2, again), PX_EMALFORMED, "nobody's record");
+    for (int i = 0; i < 4; i++) {
+        batch->n = 1;
+        batch->records[0] = (pxi_traced){.master = 1, .worker = 1, .end_ns = 1};
+        if (i == 1)
+            batch->records[0].end = PXI_TRACED_END_MAX + 1;
+        if (i == 2)
+            batch->records[0].end_ns = UINT64_MAX;
+        if (i == 3)
+            batch->n_left_out = UINT64_MAX;
+        pxi_bytes *bytes = pxi_trace_encode (batch);
+        cr_expect_eq (pxi_trace_decode (pxi_bytes_data (bytes), pxi_bytes_size (bytes), again),
+                      i ? PX_EMALFORMED : PX_OK, "case %d", i);
+        pxi_bytes_release (bytes);
+    }
+    free (batch);
+    free (again);
     TEST_NO_LEAKS ();
 }
