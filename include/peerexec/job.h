@@ -46,10 +46,11 @@ PX_API px_err px_job_wait (px_job *job, uint64_t deadline_ns, px_outcome *outcom
  *  Since:     0.1 */
 PX_API void px_job_cancel (px_job *job);
 
-/* Where a job stands. Counts of other peers arrive with results and handshakes: they lag. */
+/* Where a job stands. What other peers found below their subtasks is counted when the results come,
+ * as known and done at once: so both only grow, and known is what is known here. */
 typedef struct px_job_progress {
     size_t size;              /* set by the caller */
-    uint64_t subtasks_known;  /* opened so far, here and below */
+    uint64_t subtasks_known;  /* opened so far, here and below what is done */
     uint64_t subtasks_done;
     uint64_t attempts_away;   /* of this peer's branches, at other peers now */
     uint64_t peers_working;   /* peers that hold such an attempt now */

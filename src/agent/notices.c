@@ -100,10 +100,12 @@ static void on_progress (pxi_agent *agent, const pxi_execution *execution, const
     if (!run || run->execution != execution)
         return;
     pxi_agent_job *job = execution->job;
+    /* Its threads count what they open each for itself for a while. */
+    uint64_t known = notice->known > notice->done ? notice->known : notice->done;
     if (run->root && job && job->root) {
         pthread_mutex_lock (&job->root->lock);
-        job->root->progress.subtasks_done = notice->done;
-        job->root->progress.subtasks_known = notice->known;
+        job->root->progress.subtasks_done = notice->done + job->below;
+        job->root->progress.subtasks_known = known + job->below;
         pthread_mutex_unlock (&job->root->lock);
     }
     pxi_event event = {.kind = PXI_EV_PROGRESS, .run = notice->run, .progress = notice->done};

@@ -637,6 +637,41 @@ Test (peers, say_busy_while_their_owner_wants_it)
     cluster_end (&cluster);
 }
 
+/* ---- progress ---------------------------------------------------------------------------------
+ */
+
+Test (peers, tell_a_progress_that_only_grows)
+{
+    test_cluster cluster;
+    px_outcome outcome;
+    px_job *job = NULL;
+    px_job_progress last = {0}, now = {.size = sizeof now};
+    work_tree tree = {6, 4, MILLISECONDS (1) / 4};
+    cluster_begin (&cluster, 3, IN_PROCESS);
+    cr_assert_eq (px_job_submit (cluster.peers[0], "work.tree", &tree, sizeof tree, NULL, &job),
+                  PX_OK);
+    uint32_t n_steps = 0;
+    while (px_job_wait (job, px_deadline_ns (MILLISECONDS (5)), &outcome) != PX_OK) {
+        cr_assert_eq (px_job_progress_read (job, &now), PX_OK);
+        cr_assert_leq (now.subtasks_done, now.subtasks_known);
+        cr_assert_geq (now.subtasks_done, last.subtasks_done);
+        cr_assert_geq (now.subtasks_known, last.subtasks_known);
+        n_steps += now.subtasks_done > last.subtasks_done;
+        last = now;
+    }
+    px_job_share shares[CLUSTER_MAX];
+    uint64_t subtasks = 0;
+    size_t n = px_job_shares (job, shares, CLUSTER_MAX);
+    for (size_t i = 0; i < n && i < CLUSTER_MAX; i++)
+        subtasks += shares[i].subtasks;
+    cr_assert_eq (px_job_progress_read (job, &now), PX_OK);
+    cr_assert_gt (n_steps, 1, "it moves");
+    cr_assert_leq (last.subtasks_done, subtasks, "nothing is counted twice");
+    cr_assert (now.subtasks_done == subtasks && now.subtasks_known == subtasks);
+    px_job_free (&job);
+    cluster_end (&cluster);
+}
+
 /* ---- trace ------------------------------------------------------------------------------------
  */
 
