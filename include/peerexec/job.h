@@ -81,7 +81,7 @@ PX_API size_t px_job_shares (px_job *job, px_job_share *shares, size_t n_max);
  *  The records come with the results; a peer that was lost takes its own with it, and up to 65,536
  *  are kept: the file says how many were left out, and of how many attempts only one side is known.
  *  Other hosts' times are placed by their masters' (between sending and result): good to half of
- *  the shortest round trip. May wait for half a second for what was cancelled last.
+ *  the shortest round trip. Waits for what was cancelled last, at most two seconds.
  *  Errors:    PX_ESTATE not asked for in the options; PX_ESYSTEM; PX_ENOMEM
  *  Threads:   any but a task's
  *  Since:     0.1 */

@@ -10,7 +10,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 
-#define LATE_NS (500 * PXI_MS) /* for the last records of a trace to come */
+#define LATE_NS (2 * PXI_SECOND) /* for the last records of a trace to come */
 
 /* ---- life -------------------------------------------------------------------------------------
  */
@@ -49,6 +49,7 @@ pxi_root *pxi_root_new (const pxi_module *module, uint32_t task, bool trace)
     root->task = task;
     root->trace = trace;
     root->started_ns = pxi_clock_ns ();
+    root->n_sent = 1; /* the root itself */
     snprintf (root->module_name, sizeof root->module_name, "%s", module->name);
     snprintf (root->task_name, sizeof root->task_name, "%s", module->task_names[task]);
     snprintf (root->full_name, sizeof root->full_name, "%s.%s", root->module_name, root->task_name);
@@ -212,9 +213,17 @@ static bool make_room (pxi_root *root)
     return true;
 }
 
+void pxi_root_trace_begin (pxi_root *root, const char *peer_name)
+{
+    pthread_mutex_lock (&root->lock);
+    snprintf (root->peer_name, sizeof root->peer_name, "%s", peer_name);
+    pthread_mutex_unlock (&root->lock);
+}
+
 static void count_side (pxi_root *root, const pxi_traced *record)
 {
-    if (record->master != root->id.origin || record->worker == root->id.origin)
+    bool own = record->key.subtask == 0; /* the root's run, which nobody sent */
+    if (!own && (record->master != root->id.origin || record->worker == root->id.origin))
         return;
     if (!record->sent)
         root->n_ran++;
@@ -273,6 +282,7 @@ px_err pxi_root_trace_write (pxi_root *root, const char *path)
     await_workers (root);
     const pxi_timeline timeline = {
         .origin = root->id.origin,
+        .origin_name = root->peer_name,
         .began_ns = root->started_ns,
         .module_name = root->module_name,
         .task_names = (const char *const *)root->task_names,

@@ -50,7 +50,7 @@ typedef struct pxi_root {
     pxi_traced *traced;
     uint32_t n_traced, traced_capacity;
     uint64_t n_left_out;
-    uint32_t n_sent, n_ran; /* records of its own attempts elsewhere, from here and from there */
+    uint32_t n_sent, n_ran; /* the root and its attempts elsewhere; those whose run is recorded */
     bool trace_over;        /* nobody will ask for it any more */
 } pxi_root;
 
@@ -68,6 +68,7 @@ bool pxi_root_is_done (pxi_root *root);
 /* PX_ETIMEOUT, or PX_OK and *outcome is filled. deadline_ns: 0 = poll. */
 px_err pxi_root_wait (pxi_root *root, uint64_t deadline_ns, px_outcome *outcome);
 size_t pxi_root_shares (pxi_root *root, px_job_share *shares, size_t n_max);
+void pxi_root_trace_begin (pxi_root *root, const char *peer_name);
 /* Any thread, also when it is done. */
 void pxi_root_trace_add (pxi_root *root, const pxi_traced *record);
 void pxi_root_trace_left_out (pxi_root *root, uint64_t n);

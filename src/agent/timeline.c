@@ -80,8 +80,10 @@ static timeline_peer *ensure_peer (timeline_writer *writer, uint64_t id)
 static void collect_peers (timeline_writer *writer)
 {
     timeline_peer *root = ensure_peer (writer, writer->timeline->origin);
-    if (root)
+    if (root) {
+        root->name = writer->timeline->origin_name;
         root->placed = true;
+    }
     for (uint32_t i = 0; i < writer->timeline->n_records; i++) {
         const pxi_traced *record = &writer->timeline->records[i];
         ensure_peer (writer, record->master);

@@ -9,7 +9,8 @@
 #include "wire/trace.h"
 
 typedef struct pxi_timeline {
-    uint64_t origin;   /* the root's peer: times of the file are those of its clock, */
+    uint64_t origin; /* the root's peer: times of the file are those of its clock, */
+    const char *origin_name;
     uint64_t began_ns; /* from here on */
     const char *module_name;
     const char *const *task_names;

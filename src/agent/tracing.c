@@ -55,6 +55,8 @@ void pxi_tracing_begin (pxi_agent *agent, pxi_agent_job *job)
         return; /* it runs untraced */
     job->tracing->job = job->id;
     job->tracing->root = job->root ? pxi_root_acquire (job->root) : NULL;
+    if (job->root)
+        pxi_root_trace_begin (job->root, agent->name);
     pxi_list_init (&job->tracing->sent);
     agent->n_tracing++;
 }

@@ -140,6 +140,12 @@ def cluster(scratch):
         n_results = told['stats']['results_received'] + results_of_peers(first.address)
         for good, what, detail in look_at_trace(json.loads(trace.read_text()), n_results):
             yield (good, str(detail)), f'its trace has {what}'
+        done = run('peer-run', '--join', first.address, '--timeout', 1, '--slots', 1, '--trace', trace, MODULE, 'tree',
+                   '-g 100')
+        events = json.loads(trace.read_text())['traceEvents']
+        stopped = [event for event in events if event['ph'] == 'X' and event['args']['end'] == 'cancelled']
+        yield (done.returncode == 4 and any(event['cat'] == 'run' and event['args']['subtask'] == '0'
+                                            for event in stopped), str(stopped)), 'a cancelled one shows its root'
         done = run('peer-run', '--join', first.address, MODULE, 'uts.tree', '-', stdin=None, input='-d 5')
         yield (done.returncode == 0 and done.stdout.startswith('nodes '), done.stderr), 'input from standard input'
         done = run('peer-top', '--once', '--json', '--join', first.address)

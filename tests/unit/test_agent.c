@@ -310,6 +310,7 @@ static json_t *draw (const pxi_traced *records, uint32_t n, uint64_t began_ns)
     size_t size = 0;
     FILE *file = open_memstream (&text, &size);
     const pxi_timeline timeline = {.origin = ROOT,
+                                   .origin_name = "root",
                                    .began_ns = began_ns,
                                    .module_name = "module",
                                    .task_names = trace_tasks,
