@@ -98,7 +98,8 @@ static void fill_failures (pxi_root *root, const char *peer_name, const char *me
     }
     snprintf (root->message, sizeof root->message, "%s",
               message ? message : px_err_text (outcome->code));
-    snprintf (root->peer_name, sizeof root->peer_name, "%s", peer_name);
+    if (!root->peer_name[0])
+        snprintf (root->peer_name, sizeof root->peer_name, "%s", peer_name);
     root->own_failure = (px_failure){.code = outcome->code,
                                      .attempt = 1,
                                      .task = root->full_name,
@@ -235,7 +236,7 @@ void pxi_root_trace_add (pxi_root *root, const pxi_traced *record)
 {
     pthread_mutex_lock (&root->lock);
     count_side (root, record);
-    if (!root->trace_over && make_room (root))
+    if (!root->trace_over && !root->trace_written && make_room (root))
         root->traced[root->n_traced++] = *record;
     else
         root->n_left_out++;
@@ -271,15 +272,14 @@ static void await_workers (pxi_root *root)
         result = pthread_cond_timedwait (&root->changed, &root->lock, &until);
 }
 
-px_err pxi_root_trace_write (pxi_root *root, const char *path)
+/* What is written without the lock, which the loop needs: a file may be slow. */
+static pxi_timeline begin_writing (pxi_root *root)
 {
-    if (!root->trace)
-        return PX_ESTATE;
-    FILE *file = fopen (path, "we");
-    if (!file)
-        return PX_ESYSTEM;
     pthread_mutex_lock (&root->lock);
     await_workers (root);
+    while (root->trace_written)
+        pthread_cond_wait (&root->changed, &root->lock);
+    root->trace_written = true;
     const pxi_timeline timeline = {
         .origin = root->id.origin,
         .origin_name = root->peer_name,
@@ -291,7 +291,22 @@ px_err pxi_root_trace_write (pxi_root *root, const char *path)
         .n_records = root->n_traced,
         .n_left_out = root->n_left_out,
     };
+    pthread_mutex_unlock (&root->lock);
+    return timeline;
+}
+
+px_err pxi_root_trace_write (pxi_root *root, const char *path)
+{
+    if (!root->trace)
+        return PX_ESTATE;
+    FILE *file = fopen (path, "we");
+    if (!file)
+        return PX_ESYSTEM;
+    const pxi_timeline timeline = begin_writing (root);
     px_err err = pxi_timeline_write (&timeline, file);
+    pthread_mutex_lock (&root->lock);
+    root->trace_written = false;
+    pthread_cond_broadcast (&root->changed);
     pthread_mutex_unlock (&root->lock);
     return fclose (file) == 0 || err != PX_OK ? err : PX_ESYSTEM;
 }

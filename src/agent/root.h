@@ -51,6 +51,7 @@ typedef struct pxi_root {
     uint32_t n_traced, traced_capacity;
     uint64_t n_left_out;
     uint32_t n_sent, n_ran; /* the root and its attempts elsewhere; those whose run is recorded */
+    bool trace_written;     /* just now: not to be touched */
     bool trace_over;        /* nobody will ask for it any more */
 } pxi_root;
 
