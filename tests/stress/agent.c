@@ -41,19 +41,22 @@ static px_peer *open_peer (const char *join_address)
     return peer;
 }
 
-static void finish_one (px_peer *peer)
+static void finish_one (px_peer *peer, bool traced)
 {
+    px_job_options options = PX_JOB_OPTIONS_INIT;
+    options.trace = traced;
     work_tree tree = {4, 4, 1000};
     px_outcome outcome;
     px_job *job = NULL;
     uint64_t count = 0;
-    CHECK (px_job_submit (peer, "work.tree", &tree, sizeof tree, NULL, &job) == PX_OK);
+    CHECK (px_job_submit (peer, "work.tree", &tree, sizeof tree, &options, &job) == PX_OK);
     CHECK (px_job_wait (job, PX_FOREVER, &outcome) == PX_OK);
     CHECK (outcome.code == PX_OK);
     memcpy (&count, outcome.bytes, sizeof count);
     CHECK (count == 341);
     px_job_share shares[8];
     CHECK (px_job_shares (job, shares, 8) >= 1);
+    CHECK (px_job_trace (job, "/dev/null") == (traced ? PX_OK : PX_ESTATE));
     px_job_free (&job);
 }
 
@@ -64,6 +67,7 @@ static void cancel_one (px_peer *peer, unsigned round)
     px_job *job = NULL;
     px_job_progress progress = {.size = sizeof progress};
     px_job_options options = PX_JOB_OPTIONS_INIT;
+    options.trace = round % 4 == 0; /* it ends before its records have come */
     options.timeout_ns = round % 3 ? 0 : UINT64_C (2000000);
     CHECK (px_job_submit (peer, "work.many", &many, sizeof many, &options, &job) == PX_OK);
     CHECK (px_job_progress_read (job, &progress) == PX_OK);
@@ -82,7 +86,7 @@ static void *use (void *argument)
 {
     px_peer *peer = argument;
     for (unsigned round = 0; round < ROUNDS; round++) {
-        finish_one (peer);
+        finish_one (peer, round % 2);
         cancel_one (peer, round);
     }
     return NULL;
@@ -106,7 +110,7 @@ static void *come_and_go (void *argument)
     (void)argument;
     while (!atomic_load (&done)) {
         px_peer *peer = open_peer (px_peer_address (peers[0]));
-        finish_one (peer);
+        finish_one (peer, true);
         px_peer_close (&peer, px_deadline_ns (UINT64_C (1000000000)));
         CHECK (peer == NULL);
     }
