@@ -76,6 +76,36 @@ Test (wire, a_chain_is_refused_or_whole)
     }
 }
 
+static px_err trace_there_and_back (const pxi_trace_batch *batch)
+{
+    static pxi_trace_batch back;
+    pxi_bytes *bytes = pxi_trace_encode (batch);
+    if (!bytes)
+        return PX_ENOMEM;
+    px_err err = pxi_trace_decode (pxi_bytes_data (bytes), pxi_bytes_size (bytes), &back);
+    cr_assert (err != PX_OK || back.n == batch->n);
+    pxi_bytes_release (bytes);
+    return err;
+}
+
+/* Full, so that it needs more than the arena has at first. */
+Test (wire, records_of_a_trace_are_refused_or_whole)
+{
+    static pxi_trace_batch batch;
+    bool met = true;
+    wire_trace_sample (&batch);
+    for (; batch.n < PXI_TRACE_BATCH_MAX; batch.n++)
+        batch.records[batch.n] = batch.records[0];
+    for (size_t n = 1; met; n++) {
+        failing_set (n);
+        px_err err = trace_there_and_back (&batch);
+        met = failing_was_met ();
+        failing_set (0);
+        cr_assert_eq (err, met ? PX_ENOMEM : PX_OK, "allocation %zu", n);
+        cr_assert_eq (failing_n_blocks (), 0);
+    }
+}
+
 Test (wire, an_outbox_refuses_and_leaves_the_frames_to_the_caller)
 {
     pxi_outbox outbox;
