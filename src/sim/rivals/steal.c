@@ -68,6 +68,7 @@ static void steal_in_vain (pxi_rivals *rivals, uint32_t index)
         most_ns *= 2;
     peer->n_tries++;
     most_ns = most_ns < WAIT_MAX_NS ? most_ns : WAIT_MAX_NS;
+    most_ns /= peer->n_free ? peer->n_free : 1; /* each slot would ask on its own */
     uint64_t wait_ns = 1 + pxi_prng_below (&rivals->prng, most_ns + 1);
     if (peer->n_free)
         pxi_rival_alarm_set (rivals, &peer->again, rivals->now_ns + wait_ns);
