@@ -329,7 +329,7 @@ static void dispatch_timer (pxi_core *core, pxi_timer *timer)
         break;
     case PXI_TIMER_LEASE:
         SAY (core, "lease lapsed -> slots free");
-        pxi_lease_end (core, timer->owner);
+        pxi_lease_unanswered (core, timer->owner);
         core->share_pending = true;
         break;
     }

@@ -11,18 +11,20 @@
 
 #include "core/state.h"
 
+enum { LAPSED_MAX = 5 }; /* LEASE_MIN_NS << 5 is over LEASE_MAX_NS */
 #define LEASE_MIN_NS                                                                               \
     (50 * PXI_MS) /* a host that is short of CPU answers late; waste is bounded by it */
 #define LEASE_MAX_NS (1000 * PXI_MS)
 #define RESERVATION_NS (2000 * PXI_MS)
 
-/* Time enough for one answer of this master: as TCP's retransmission time-out. */
+/* Time enough for one answer of this master: as TCP's retransmission time-out, which doubles as well where
+ * it was not: the round trip may not be known yet. */
 uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master)
 {
     (void)core;
     uint64_t ttl_ns = master->rtt_ns + 4 * master->rtt_var_ns + 2 * PXI_MS;
-    if (ttl_ns < LEASE_MIN_NS)
-        return LEASE_MIN_NS;
+    ttl_ns = ttl_ns < LEASE_MIN_NS ? LEASE_MIN_NS : ttl_ns;
+    ttl_ns <<= master->n_lapsed;
     return ttl_ns < LEASE_MAX_NS ? ttl_ns : LEASE_MAX_NS;
 }
 
@@ -66,6 +68,8 @@ pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id)
 {
     pxi_lease *lease = pxi_map_pointer (&core->leases_by_id, id);
     bool theirs = lease && lease->master == master;
+    if (theirs)
+        lease->master->n_lapsed -= lease->master->n_lapsed > 0;
     /* The timer may be due and not yet run: a lapsed lease is none. */
     return theirs && (lease->timer.node.deadline > core->now_ns || PXI_MUTANT (LEASE_FOREVER))
                ? lease
@@ -84,6 +88,12 @@ void pxi_lease_end (pxi_core *core, pxi_lease *lease)
     master->n_leases--;
     pxi_core_release (core, lease, sizeof *lease);
     pxi_view_unref (core, master);
+}
+
+void pxi_lease_unanswered (pxi_core *core, pxi_lease *lease)
+{
+    lease->master->n_lapsed += lease->master->n_lapsed < LAPSED_MAX;
+    pxi_lease_end (core, lease);
 }
 
 /* ---- reservations -----------------------------------------------------------------------------

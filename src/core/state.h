@@ -58,6 +58,7 @@ typedef struct pxi_peer {
     uint64_t cannot_until_ns; /* for the module in cannot_module */
     uint64_t cannot_module;
     /* relations: attempts there, theirs here, questions, leases and reservations of theirs */
+    uint32_t n_lapsed; /* leases for it that it let lapse, less those that it answered */
     uint32_t n_away, n_runs, n_probes, n_leases, n_reservations;
     uint32_t pins;        /* held by a step in progress */
     uint64_t mastered_ns; /* last handshake of it as a master, or first run for it */
@@ -436,6 +437,7 @@ pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots);
 void pxi_lease_offer (pxi_core *core, const pxi_lease *lease, uint64_t probe, pxi_job_id job);
 pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id);
 void pxi_lease_end (pxi_core *core, pxi_lease *lease);
+void pxi_lease_unanswered (pxi_core *core, pxi_lease *lease); /* the same, its master was silent */
 bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *probe);
 void pxi_lease_unreserve (pxi_core *core, uint32_t at);
 void pxi_lease_lapse (pxi_core *core); /* reservations whose time is over */
