@@ -49,6 +49,7 @@ typedef struct pxi_peer {
     uint32_t view_at; /* index in core->view; UINT32_MAX = not in the view */
     bool unresponsive, leaving,
         gone;                    /* gone: evicted, kept so that hearsay does not bring it back */
+    bool joined;                 /* it has welcomed us at the address that we joined */
     uint32_t missed;             /* gossip rounds without an answer */
     uint64_t heard_ns;           /* last message from it; 0 = only hearsay */
     uint64_t asked_ns;           /* last gossip to it */

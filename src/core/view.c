@@ -350,11 +350,17 @@ void pxi_view_join (pxi_core *core, const pxi_address *address)
         pxi_timer_set (core, &core->join, PXI_TIMER_JOIN, core, core->now_ns + JOIN_RETRY_NS);
 }
 
-static pxi_address join_done (pxi_core *core, const pxi_address *answered)
+static uint32_t join_at (const pxi_core *core, const pxi_address *address)
 {
     uint32_t at = 0;
-    while (at < core->n_joins && !address_same (&core->joins[at].address, answered))
+    while (at < core->n_joins && !address_same (&core->joins[at].address, address))
         at++;
+    return at;
+}
+
+static pxi_address join_done (pxi_core *core, const pxi_address *answered)
+{
+    uint32_t at = join_at (core, answered);
     /* It may be known by another address than it was joined by (0.0.0.0, a name, a relay). */
     at = at < core->n_joins ? at : 0;
     pxi_address joined = core->joins[at].address;
@@ -367,8 +373,10 @@ static pxi_address join_done (pxi_core *core, const pxi_address *answered)
 static void on_welcome (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     merge (core, message);
-    if (!core->n_joins)
-        return;
+    bool by_address = join_at (core, &from->record.address) < core->n_joins;
+    if (!core->n_joins || (from->joined && !by_address))
+        return; /* a welcome that comes twice answers nobody else's HELLO */
+    from->joined |= by_address;
     pxi_action *joined = pxi_core_act (core, PXI_DO_JOINED);
     joined->address = join_done (core, &from->record.address);
     joined->peer = from->record.id;
