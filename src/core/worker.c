@@ -368,6 +368,7 @@ static void finished_root (pxi_core *core, pxi_run *root, const pxi_event *event
     action->peer = core->self.id;
     action->err = event->result == PXI_RESULT_OK        ? PX_OK
                   : event->result == PXI_RESULT_CRASHED ? PX_ECRASH
+                  : event->result == PXI_RESULT_LOST    ? PX_ELOST
                                                         : PX_EFAILED;
     SAY (core, "root ended -> job done");
 }
@@ -466,7 +467,9 @@ static bool in_hand (const pxi_peer *master, pxi_key key)
 static bool start (pxi_core *core, pxi_peer *master, const pxi_attempt *spec)
 {
     pxi_job *job = pxi_worker_job (core, spec->job, spec->module);
-    return job && pxi_worker_run (core, job, master, spec);
+    bool started = job && pxi_worker_run (core, job, master, spec);
+    core->close_pending |= job && !job->n_runs; /* no room: nobody may come to use it */
+    return started;
 }
 
 static void answer_free (pxi_core *core, pxi_peer *from, const pxi_message *probe, bool accepted)
