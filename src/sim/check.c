@@ -71,6 +71,7 @@ void pxi_check_root (pxi_world *world, pxi_sim_job *job, const pxi_action *actio
         /* A peer that is full cannot start a root, nor start it again. */
         bool full = world->config.core.attempts_max < PXI_ATTEMPTS_MAX &&
                     (action->err == PX_EFULL || job->config->crash_times);
+        full = full || world->config.short_of_memory;
         bool may =
             job->cancelled || peer->leaving || full || job->config->crash_times >= PXI_CRASHES_MAX;
         if (!may)

@@ -187,7 +187,9 @@ void pxi_custody_after_step (pxi_sim_peer *peer, const pxi_event *event, const p
     if (custody->looked && custody->new_self)
         check_restarted (peer, event->message->from, actions);
     if (custody->looked && may_let_go (event)) {
-        check_cancelled (peer, event, actions);
+        if (!peer->world->config
+                 .short_of_memory) /* a CANCEL needs some; the next handshake tells */
+            check_cancelled (peer, event, actions);
         if (is_result (event))
             check_result (peer, event->message, actions);
     }

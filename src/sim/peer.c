@@ -267,6 +267,7 @@ static void do_run (pxi_sim_peer *peer, const pxi_action *action)
     pxi_sim_executor *executor = pxi_sim_peer_executor (peer, action->job);
     if (!executor)
         executor = executor_new (peer, job);
+    peer->n_runs++;
     if (action->root)
         executor->root = action->run;
     pxi_virtual_run (executor->virtual, action->run, action->attempt.blob);
@@ -513,6 +514,7 @@ void pxi_sim_peer_resume (pxi_sim_peer *peer)
 {
     pxi_world_say (peer->world, "fault", "%s resumes", peer->name);
     peer->paused_until_ns = 0;
+    peer->resumed_own_ns = pxi_sim_peer_own_ns (peer);
     for (pxi_list *link; peer->up && (link = pxi_list_first (&peer->held));) {
         pxi_parcel *parcel = PXI_LIST_ENTRY (link, pxi_parcel, in_held);
         pxi_list_remove (&parcel->in_held);

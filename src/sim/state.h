@@ -54,11 +54,13 @@ struct pxi_sim_peer {
     pxi_list executors;
     pxi_map blobs; /* -> pxi_payload */
     uint64_t next_blob, next_id;
+    uint64_t resumed_own_ns;                     /* check: its own time when it last resumed */
     uint64_t paused_until_ns, frozen_ns;         /* 0 = not paused; sum of all pauses */
     pxi_list leases;                             /* check */
     pxi_sim_reserved reserved[SIM_RESERVED_MAX]; /* check: the latest */
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
     pxi_map nowhere;  /* check: attempt -> own time when it was first seen to be at no worker */
+    uint64_t n_runs, n_runs_seen;           /* started; and when it was last swept */
     uint64_t idle_since_ns, waits_since_ns; /* check: UINT64_MAX = it is not, nothing does */
     px_stats former;                        /* of former selves */
     struct pxi_parcel *kept[SIM_KEPT_MAX];  /* by a liar that replays */

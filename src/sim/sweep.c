@@ -38,14 +38,15 @@ static uint64_t attempt_hash (uint64_t master, uint64_t worker, pxi_key key)
                       pxi_mix64 (worker ^ pxi_mix64 (key.subtask ^ pxi_mix64 (key.attempt))));
 }
 
-/* Since when this is so, by the peer's own time, as it is noted in `still`, which replaces `seen`. */
+/* Since when this is so, by the peer's own time, as it is noted in `still`, which replaces `seen`. Who stood
+ * still gives the others the whole limit again. */
 static uint64_t since_ns (const pxi_sim_peer *peer, const pxi_map *seen, pxi_map *still,
                           uint64_t key)
 {
     uint64_t since = pxi_sim_peer_own_ns (peer);
     pxi_map_get (seen, key, &since);
     pxi_map_put (still, key, since);
-    return since;
+    return since > peer->resumed_own_ns ? since : peer->resumed_own_ns;
 }
 
 static void replace (pxi_map *seen, const pxi_map *still)
@@ -155,7 +156,8 @@ static void see_work (pxi_sim_peer *peer)
     if (full (peer))
         n_takeable = 0; /* its own limit keeps them */
     bool able = peer->up && !peer->leaving && !peer->world->config.peers[peer->index].no_module;
-    bool idle = able && pxi_list_is_empty (&peer->executors);
+    bool idle = able && pxi_list_is_empty (&peer->executors) && peer->n_runs == peer->n_runs_seen;
+    peer->n_runs_seen = peer->n_runs;
     if (!idle)
         peer->idle_since_ns = UINT64_MAX;
     else if (peer->idle_since_ns == UINT64_MAX)

@@ -18,6 +18,7 @@ enum { ALARMS_MAX = 1 << 28 };
 /* A liveness bound: a few times what the work and its hand-overs need, and a few times what finding out and
  * backing off need. To be made smaller, never larger. */
 enum { PATIENCE_WORK = 3, PATIENCE_WAITS = 10 };
+enum { BEGUN_ANEW_MAX = 13 };
 enum { RECONNECT_SHUFFLES = 50 };
 #define BACKOFF_CAP_NS (250 * PXI_MS)
 #define RESERVED_NS (2000 * PXI_MS)
@@ -466,6 +467,15 @@ static uint64_t hop_ns (const pxi_world *world)
     return 2 * (network->min_ns + network->extra.mean_ns + world->config.notice_ns + carried_ns);
 }
 
+/* A task that crashes whatever happens makes its root begin anew a stated number of times. */
+static uint64_t work_patience (const pxi_world *world)
+{
+    bool crashing = false;
+    for (uint32_t i = 0; i < world->config.n_jobs; i++)
+        crashing = crashing || world->config.jobs[i].crash_times >= PXI_CRASHES_MAX;
+    return crashing ? (BEGUN_ANEW_MAX + 1) * PATIENCE_WORK : PATIENCE_WORK;
+}
+
 uint64_t pxi_world_patience_ns (const pxi_world *world)
 {
     uint64_t parallel_ns = 0, slowest = 1000, chain_ns = 0;
@@ -483,7 +493,8 @@ uint64_t pxi_world_patience_ns (const pxi_world *world)
         const pxi_world_peer *config = &world->config.peers[i];
         slowest = config->speed_permille < slowest ? config->speed_permille : slowest;
     }
-    return PATIENCE_WORK * (parallel_ns + chain_ns * 1000 / slowest) + longest_burst_ns (world) +
+    return work_patience (world) * (parallel_ns + chain_ns * 1000 / slowest) +
+           longest_burst_ns (world) +
            PATIENCE_WAITS * (world->config.core.detect_ns + BACKOFF_CAP_NS + RESERVED_NS);
 }
 

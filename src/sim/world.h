@@ -77,6 +77,7 @@ typedef struct pxi_world_config {
     uint64_t nodes_max;   /* of one tree */
     uint32_t known;       /* peers that each knows before it joins: a cluster that has been up */
     uint64_t sweep_ns;    /* interval of the checks that look at all peers; 0 = 100 ms */
+    bool short_of_memory; /* a test lets allocations of the cores fail */
     bool unchecked;       /* of one's own figures only: leaves the checks out */
     pxi_wrong wrong;      /* for the test of the checks */
     bool network_lines;   /* trace every message too */
