@@ -4,6 +4,8 @@
  *     seeds --twice A..B    each twice: the traces must be the same, byte for byte
  *     seeds --wire A..B     every message goes through the codec of the wire
  *     seeds --pinned FILE   seeds that once failed: a number per line, # and why
+ *     seeds --hashes FILE   each line a seed and the hash of its trace, whatever compiler made this. A change
+ *                           of what the core decides changes them: PX_TRACE_UPDATE=1 writes them anew
  *
  * A failure is printed with its reason and the one command that replays it. */
 #include <inttypes.h>
@@ -33,9 +35,10 @@ static void keep (void *context, uint64_t now_ns, const char *who, const char *l
         (size_t)sprintf (memory->text + memory->size, "%" PRIu64 " %s %s\n", now_ns, who, line);
 }
 
+static pxi_world_report report; /* of the last world */
+
 static bool play (uint64_t seed, memory_t *memory, bool wire)
 {
-    static pxi_world_report report;
     pxi_swarm swarm;
     carrier_t carrier = {0};
     pxi_swarm_draw (&swarm, seed);
@@ -129,14 +132,60 @@ static bool test_pinned (const char *path)
     return fine;
 }
 
+static uint64_t hash_of (uint64_t seed)
+{
+    memory_t trace = {0};
+    play (seed, &trace, false);
+    free (trace.text);
+    return report.trace_hash;
+}
+
+enum { HASHES_MAX = 64 };
+
+/* With `update` every hash is as it should be, and is written. */
+static bool test_hashes (const char *path, bool update)
+{
+    uint64_t seeds[HASHES_MAX], hashes[HASHES_MAX], wanted;
+    uint32_t n = 0, n_wrong = 0;
+    FILE *file = fopen (path, "r");
+    if (!file) {
+        perror (path);
+        exit (2);
+    }
+    while (n < HASHES_MAX && fscanf (file, "%" SCNu64 " %" SCNx64, &seeds[n], &wanted) == 2) {
+        hashes[n] = hash_of (seeds[n]);
+        bool same = update || hashes[n] == wanted;
+        n_wrong += !same;
+        printf ("%sok %u - seed %" PRIu64 ": trace %016" PRIx64 "\n", same ? "" : "not ", n + 1,
+                seeds[n], hashes[n]);
+        n++;
+    }
+    fclose (file);
+    printf ("1..%u\n", n);
+    if (n_wrong)
+        printf (
+            "# if the core was meant to decide otherwise: PX_TRACE_UPDATE=1 seeds --hashes %s\n",
+            path);
+    file = update ? fopen (path, "w") : NULL;
+    for (uint32_t i = 0; file && i < n; i++)
+        fprintf (file, "%" PRIu64 " %016" PRIx64 "\n", seeds[i], hashes[i]);
+    return n && !n_wrong && (!file || !fclose (file));
+}
+
 int main (int argc, char **argv)
 {
     if (argc < 2 || argc > 3) {
-        fprintf (stderr, "usage: seeds [--twice | --wire] A..B, or seeds --pinned FILE\n");
+        fprintf (stderr,
+                 "usage: seeds [--twice | --wire] A..B, or seeds [--pinned | --hashes] FILE\n");
         return 2;
     }
     const char *how = argc == 3 ? argv[1] : "";
-    bool fine =
-        !strcmp (how, "--pinned") ? test_pinned (argv[2]) : test_range (how, argv[argc - 1]);
+    bool fine = false;
+    if (!strcmp (how, "--pinned"))
+        fine = test_pinned (argv[2]);
+    else if (!strcmp (how, "--hashes"))
+        fine = test_hashes (argv[2], getenv ("PX_TRACE_UPDATE") != NULL);
+    else
+        fine = test_range (how, argv[argc - 1]);
     return fine ? 0 : 1;
 }
