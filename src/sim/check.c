@@ -166,20 +166,23 @@ static void check_former (pxi_sim_peer *peer, const pxi_event *event, const pxi_
 }
 
 /* One for each job of a master, by its latest probe: an earlier one may have gone unseen. */
+static bool is_of (const pxi_sim_reserved *reserved, const pxi_message *probe)
+{
+    return reserved->master == probe->from && reserved->job.number == probe->job.number &&
+           reserved->job.origin == probe->job.origin;
+}
+
 static void see_reserved (pxi_sim_peer *peer, const pxi_message *probe)
 {
+    uint64_t now_ns = pxi_sim_peer_now_ns (peer);
     pxi_sim_reserved *place = &peer->reserved[0];
-    for (uint32_t i = 0; i < SIM_RESERVED_MAX; i++) {
+    for (uint32_t i = 0; i < SIM_RESERVED_MAX && !is_of (place, probe); i++) {
         pxi_sim_reserved *one = &peer->reserved[i];
-        bool same = one->master == probe->from && one->job.number == probe->job.number &&
-                    one->job.origin == probe->job.origin;
-        if (same || one->until_ns < place->until_ns)
+        if (is_of (one, probe) || one->until_ns < place->until_ns)
             place = one;
-        if (same)
-            break;
     }
-    uint64_t until_ns = pxi_sim_peer_now_ns (peer) + RESERVED_FOR_NS;
-    *place = (pxi_sim_reserved){probe->from, probe->probe, until_ns, probe->job};
+    peer->reserved_unsure |= !is_of (place, probe) && place->until_ns > now_ns;
+    *place = (pxi_sim_reserved){probe->from, probe->probe, now_ns + RESERVED_FOR_NS, probe->job};
 }
 
 /* An offer for a probe that this step did not bring comes of a reservation. */
@@ -196,6 +199,8 @@ static void check_reserved (pxi_sim_peer *peer, const pxi_event *event, const px
         one->until_ns = 0;
         return;
     }
+    if (peer->reserved_unsure)
+        return;
     pxi_check_broken (peer->world, peer, "reserved: an offer to w%llu for p%llu, long lapsed",
                       (unsigned long long)offer->to, (unsigned long long)offer->probe);
 }
@@ -613,4 +618,5 @@ void pxi_check_forget (pxi_sim_peer *peer)
     }
     pxi_sweep_forget (peer);
     memset (peer->reserved, 0, sizeof peer->reserved);
+    peer->reserved_unsure = false;
 }

@@ -29,8 +29,8 @@ typedef struct pxi_sim_lease {
     uint32_t n_slots;
 } pxi_sim_lease;
 
-/* What a peer keeps, and as many that it has let go of unseen. */
-enum { SIM_RESERVED_MAX = 2 * PXI_RESERVATIONS_MAX, SIM_KEPT_MAX = 16 };
+/* Promises remembered of a peer, of which it keeps PXI_RESERVATIONS_MAX: more only make the check unsure. */
+enum { SIM_RESERVED_MAX = 64, SIM_KEPT_MAX = 16 };
 
 /* A reservation that the checker saw being promised. */
 typedef struct pxi_sim_reserved {
@@ -58,6 +58,7 @@ struct pxi_sim_peer {
     uint64_t paused_until_ns, frozen_ns;         /* 0 = not paused; sum of all pauses */
     pxi_list leases;                             /* check */
     pxi_sim_reserved reserved[SIM_RESERVED_MAX]; /* check: the latest */
+    bool reserved_unsure;
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
     pxi_map nowhere;  /* check: attempt -> own time when it was first seen to be at no worker */
     uint64_t n_runs, n_runs_seen;           /* started; and when it was last swept */

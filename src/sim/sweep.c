@@ -65,6 +65,12 @@ static void note_wanted (pxi_world *world, const pxi_sim_peer *peer)
         pxi_map_put (&world->wanted, attempt_hash (peer->id, looks[i].peer, looks[i].key), 1);
 }
 
+/* Who says old handshakes again keeps what it has given up alive by itself. */
+static bool is_liar (const pxi_world *world, uint64_t id)
+{
+    return id - 1 < world->config.n_peers && world->config.peers[id - 1].liar != PXI_LIAR_NONE;
+}
+
 /* The limit of silence, at most one interval late, and what was under way. */
 static uint64_t abandon_within_ns (const pxi_world *world)
 {
@@ -94,7 +100,8 @@ static void sweep_runs (pxi_world *world, pxi_sim_peer *peer)
     for (uint32_t i = 0; i < n && i < LOOKS_MAX; i++) {
         uint64_t hash = attempt_hash (looks[i].master, peer->id, looks[i].key);
         pxi_map_put (&world->held, hash, 1);
-        bool wanted = !looks[i].master || pxi_map_get (&world->wanted, hash, NULL);
+        bool wanted = !looks[i].master || is_liar (world, looks[i].master) ||
+                      pxi_map_get (&world->wanted, hash, NULL);
         pxi_sim_executor *executor = pxi_sim_peer_executor (peer, looks[i].job);
         if (!wanted && executor && pxi_virtual_runs (executor->virtual, looks[i].run))
             check_unwanted (world, peer, &looks[i], &still);
