@@ -559,16 +559,19 @@ static void print_text (const pxi_world_report *report, const figures_t *figures
 static void print_json (uint64_t seed, const pxi_world_report *report, const figures_t *figures)
 {
     static const char *const verdicts[] = {"fine", "broken", "stuck"};
-    printf (
-        "{\"seed\":%llu,\"verdict\":\"%s\",\"makespan_s\":%.6f,\"ideal_s\":%.6f,"
-        "\"efficiency\":%.4f,\"tasks\":%llu,\"jobs_done\":%u,\"jobs_ended\":%u,"
-        "\"messages\":%llu,\"messages_per_task\":%.4f,\"events\":%llu,\"events_per_s\":%.0f,"
-        "\"bytes_per_peer\":%.0f,\"extra_percent\":%.3f,\"crashes\":%u,\"trace_hash\":\"%016llx\"",
-        (unsigned long long)seed, verdicts[report->verdict], figures->makespan_s, figures->ideal_s,
-        figures->efficiency, (unsigned long long)report->n_tasks, report->n_jobs_done,
-        report->n_jobs_ended, (unsigned long long)figures->n_messages, figures->messages_per_task,
-        (unsigned long long)report->n_events, figures->events_per_s, figures->bytes_per_peer,
-        extra_percent (&report->stats), report->n_crashes, (unsigned long long)report->trace_hash);
+    printf ("{\"seed\":%llu,\"verdict\":\"%s\",\"makespan_s\":%.6f,\"ideal_s\":%.6f,"
+            "\"efficiency\":%.4f,\"tasks\":%llu,\"jobs_done\":%u,\"jobs_ended\":%u,"
+            "\"messages\":%llu,\"messages_per_task\":%.4f,\"events\":%llu,\"events_per_s\":%.0f,"
+            "\"bytes_per_peer\":%.0f,\"extra_percent\":%.3f,\"crashes\":%u,\"calm_took_s\":%.6f,"
+            "\"patience_s\":%.6f,\"damaged\":%llu,\"corrupted\":%s,\"trace_hash\":\"%016llx\"",
+            (unsigned long long)seed, verdicts[report->verdict], figures->makespan_s,
+            figures->ideal_s, figures->efficiency, (unsigned long long)report->n_tasks,
+            report->n_jobs_done, report->n_jobs_ended, (unsigned long long)figures->n_messages,
+            figures->messages_per_task, (unsigned long long)report->n_events, figures->events_per_s,
+            figures->bytes_per_peer, extra_percent (&report->stats), report->n_crashes,
+            (double)report->calm_took_ns / 1e9, (double)report->patience_ns / 1e9,
+            (unsigned long long)report->n_damaged, report->corrupted ? "true" : "false",
+            (unsigned long long)report->trace_hash);
 #define FIELD(name, text) printf (",\"%s\":%llu", #name, (unsigned long long)report->stats.name);
     PX_STATS (FIELD)
 #undef FIELD

@@ -116,7 +116,7 @@ struct pxi_world {
     uint32_t next_fault;
     uint64_t last_arrival_ns; /* of what was sent before all was calm */
     uint64_t slowest_ns;      /* the longest way of a message so far */
-    uint64_t calm_since_ns;
+    uint64_t calm_since_ns, calm_took_ns, patience_ns;
     pxi_prng damage_prng;
     uint64_t n_damaged;
     bool corrupted, falsified; /* see the report; a liar changed a result */

@@ -305,8 +305,10 @@ void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
     swarm->config.calm_ns = PXI_SECOND + swarm->work_ns * between (&prng, 5, 30) / 10;
     if (one_in (&prng, 3))
         swarm->config.notice_ns = 1000 * magnitude (&prng, 4);
-    if (!faults)
+    if (!faults) {
+        swarm->config.calm_ns = 0; /* the bound counts from the start */
         return;
+    }
     draw_links (swarm, &more);
     draw_odd_peers (swarm, &more);
     draw_faults (swarm, &prng, &more);

@@ -17,7 +17,7 @@ enum { ALARMS_MAX = 1 << 28 };
 
 /* A liveness bound: a few times what the work and its hand-overs need, and a few times what finding out and
  * backing off need. To be made smaller, never larger. */
-enum { PATIENCE_WORK = 3, PATIENCE_WAITS = 10 };
+enum { PATIENCE_WORK = 2, PATIENCE_WAITS = 8 };
 enum { BEGUN_ANEW_MAX = 13 };
 enum { RECONNECT_SHUFFLES = 50 };
 #define BACKOFF_CAP_NS (250 * PXI_MS)
@@ -549,7 +549,9 @@ void pxi_world_play (pxi_world *world, const volatile int *stop, pxi_world_repor
     fine = fine && pxi_world_run_until (world, last_resume_ns (world));
     if (fine) {
         pxi_world_calm (world);
-        fine = run_jobs_until (world, world->time.now_ns + pxi_world_patience_ns (world), stop);
+        world->patience_ns = pxi_world_patience_ns (world);
+        fine = run_jobs_until (world, world->time.now_ns + world->patience_ns, stop);
+        world->calm_took_ns = world->time.now_ns - world->calm_since_ns;
     }
     if (fine && !pxi_world_jobs_over (world))
         pxi_check_stuck (world);
@@ -587,6 +589,8 @@ void pxi_world_read (const pxi_world *world, pxi_world_report *report)
         .n_events = world->n_events,
         .n_lost = world->network.n_lost + world->network.n_cut + world->network.n_full,
         .n_damaged = world->n_damaged,
+        .calm_took_ns = world->calm_took_ns,
+        .patience_ns = world->patience_ns,
         .corrupted = world->corrupted,
         .n_duplicated = world->network.n_duplicated,
     };

@@ -117,8 +117,10 @@ typedef struct pxi_world_report {
         corrupted; /* a damaged message was taken for a whole one: nothing was checked from then on */
     uint64_t
         jobs_ns[PXI_WORLD_JOBS_TOLD]; /* from submission to end, of the first ones; 0 = not over */
-    uint64_t memory_bytes;            /* of all cores, now */
-    px_stats stats;                   /* sums over all peers and their former selves */
+    uint64_t calm_took_ns,
+        patience_ns;       /* from the calm to the last job's end; and what was allowed */
+    uint64_t memory_bytes; /* of all cores, now */
+    px_stats stats;        /* sums over all peers and their former selves */
 } pxi_world_report;
 
 /* NULL: out of memory, or a tree is larger than nodes_max. */
