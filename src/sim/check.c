@@ -175,6 +175,9 @@ static bool is_of (const pxi_sim_reserved *reserved, const pxi_message *probe)
 static void see_reserved (pxi_sim_peer *peer, const pxi_message *probe)
 {
     uint64_t now_ns = pxi_sim_peer_now_ns (peer);
+    if (!peer->reserved)
+        peer->reserved = calloc (SIM_RESERVED_MAX, sizeof *peer->reserved);
+    PXI_ASSERT (peer->reserved);
     pxi_sim_reserved *place = &peer->reserved[0];
     for (uint32_t i = 0; i < SIM_RESERVED_MAX && !is_of (place, probe); i++) {
         pxi_sim_reserved *one = &peer->reserved[i];
@@ -191,7 +194,7 @@ static void check_reserved (pxi_sim_peer *peer, const pxi_event *event, const px
     if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_PROBE &&
         event->message->probe == offer->probe && event->message->from == offer->to)
         return;
-    for (uint32_t i = 0; i < SIM_RESERVED_MAX; i++) {
+    for (uint32_t i = 0; peer->reserved && i < SIM_RESERVED_MAX; i++) {
         pxi_sim_reserved *one = &peer->reserved[i];
         if (one->master != offer->to || one->probe != offer->probe ||
             one->until_ns < pxi_sim_peer_now_ns (peer))
@@ -617,6 +620,7 @@ void pxi_check_forget (pxi_sim_peer *peer)
         free (PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer));
     }
     pxi_sweep_forget (peer);
-    memset (peer->reserved, 0, sizeof peer->reserved);
+    free (peer->reserved);
+    peer->reserved = NULL;
     peer->reserved_unsure = false;
 }

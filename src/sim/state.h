@@ -30,7 +30,7 @@ typedef struct pxi_sim_lease {
 } pxi_sim_lease;
 
 /* Promises remembered of a peer, of which it keeps PXI_RESERVATIONS_MAX: more only make the check unsure. */
-enum { SIM_RESERVED_MAX = 64, SIM_KEPT_MAX = 16 };
+enum { SIM_RESERVED_MAX = PXI_RESERVATIONS_MAX + 56, SIM_KEPT_MAX = 16 };
 
 /* A reservation that the checker saw being promised. */
 typedef struct pxi_sim_reserved {
@@ -54,10 +54,10 @@ struct pxi_sim_peer {
     pxi_list executors;
     pxi_map blobs; /* -> pxi_payload */
     uint64_t next_blob, next_id;
-    uint64_t resumed_own_ns;                     /* check: its own time when it last resumed */
-    uint64_t paused_until_ns, frozen_ns;         /* 0 = not paused; sum of all pauses */
-    pxi_list leases;                             /* check */
-    pxi_sim_reserved reserved[SIM_RESERVED_MAX]; /* check: the latest */
+    uint64_t resumed_own_ns;             /* check: its own time when it last resumed */
+    uint64_t paused_until_ns, frozen_ns; /* 0 = not paused; sum of all pauses */
+    pxi_list leases;                     /* check */
+    pxi_sim_reserved *reserved; /* check: SIM_RESERVED_MAX of them, from the first promise on */
     bool reserved_unsure;
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
     pxi_map nowhere;  /* check: attempt -> own time when it was first seen to be at no worker */

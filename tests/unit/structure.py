@@ -264,11 +264,28 @@ def files_open_with_what_they_decide(project):
                 yield '%s has no head comment' % project.where(path)
 
 
+# A jump of the wall clock changes nothing that runs: it is read once, when a peer starts, for its incarnation.
+WALL_CLOCK = re.compile(r'\b(CLOCK_REALTIME|pxi_clock_unix_ns|gettimeofday|timespec_get|localtime|gmtime)\b'
+                        r'|\btime \((NULL|0|&)')
+WALL_CLOCK_ALLOWED = {'src/base/clock.c', 'src/base/clock.h', 'src/agent/open.c'}
+
+
+def the_wall_clock_decides_nothing(project):
+    for layer in MAY_INCLUDE:
+        for path in project.layer_files(layer):
+            if project.where(path) in WALL_CLOCK_ALLOWED:
+                continue
+            for number, line in enumerate(read(path).splitlines(), 1):
+                if WALL_CLOCK.search(line):
+                    yield '%s reads the wall clock' % project.where(path, number)
+
+
 TEXT_CHECKS = [
     layers_include_downwards, rivals_know_nothing_of_the_core, core_includes_only_what_computes,
     public_headers_include_only_each_other, examples_use_the_public_interface_only,
     public_functions_say_who_may_call_them, public_headers_are_short,
     lines_fit_and_nothing_is_left_to_do, files_open_with_what_they_decide,
+    the_wall_clock_decides_nothing,
 ]
 OBJECT_CHECKS = [
     core_needs_only_memory_and_computing, library_leaves_its_host_alone,
