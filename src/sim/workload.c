@@ -49,7 +49,8 @@ uint64_t pxi_workload_longest_ns (const pxi_tree *tree)
 {
     if (tree->kind == PXI_TREE_LIST)
         return longest_given_ns (tree);
-    uint64_t leaf_ns = tree->kind == PXI_TREE_SPLIT ? tree->leaf_ns : law_max_ns (&tree->leaf);
+    uint64_t uncut_ns = tree->fan_max < 2 ? tree->work_ns : tree->leaf_ns;
+    uint64_t leaf_ns = tree->kind == PXI_TREE_SPLIT ? uncut_ns : law_max_ns (&tree->leaf);
     uint64_t inner_ns = law_max_ns (&tree->inner);
     return leaf_ns > inner_ns ? leaf_ns : inner_ns;
 }
