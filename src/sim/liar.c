@@ -5,6 +5,7 @@
 
 #include "sim/state.h"
 
+enum { GUESSES_MAX = 32 };
 #define OFTEN_PPM 250000
 
 static void post (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_message *message)
@@ -57,12 +58,23 @@ static void replay (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_messag
     pxi_mail_post (from->world, parcel);
 }
 
-/* A result of an attempt that it does not have, or only by chance. Ids are counted up: easily guessed. */
+/* An attempt that its victim has given to somebody, most likely somebody else; or a guess: ids are counted up. */
+static pxi_key guess (pxi_sim_peer *from, const pxi_sim_peer *victim)
+{
+    pxi_away_look looks[GUESSES_MAX];
+    uint32_t n = pxi_core_away (victim->core, looks, GUESSES_MAX);
+    n = n < GUESSES_MAX ? n : GUESSES_MAX;
+    if (n && pxi_prng_below (&from->prng, 2) == 0)
+        return looks[pxi_prng_below (&from->prng, n)].key;
+    return (pxi_key){pxi_prng_between (&from->prng, 1, victim->next_id),
+                     (uint32_t)pxi_prng_between (&from->prng, 1, 3)};
+}
+
 static void forge (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_message *message)
 {
     pxi_world *world = from->world;
     post (from, to, message);
-    pxi_sim_peer *victim = &world->peers[pxi_prng_below (&from->prng, world->config.n_peers)];
+    const pxi_sim_peer *victim = &world->peers[pxi_prng_below (&from->prng, world->config.n_peers)];
     if (victim == from || !victim->up || !pxi_prng_chance (&from->prng, OFTEN_PPM))
         return;
     pxi_message result = {
@@ -71,8 +83,7 @@ static void forge (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_message
         .from_incarnation = from->incarnation,
         .to = victim->id,
         .to_incarnation = victim->incarnation,
-        .key = {pxi_prng_between (&from->prng, 1, victim->next_id),
-                (uint32_t)pxi_prng_between (&from->prng, 1, 3)},
+        .key = guess (from, victim),
         .result = PXI_RESULT_OK,
     };
     post (from, victim, &result);

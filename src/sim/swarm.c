@@ -240,7 +240,7 @@ static void draw_faults (pxi_swarm *swarm, pxi_prng *prng, pxi_prng *more)
     if (one_in (more, 8)) { /* churn */
         rates.n[PXI_FAULT_CRASH] = (uint32_t)between (more, 10, 40);
         rates.down_min_ns = PXI_MS;
-        rates.down_max_ns = PXI_SECOND;
+        rates.down_max_ns = one_in (more, 2) ? PXI_SECOND : 50 * PXI_MS;
     }
     swarm->faults = pxi_faults_draw (&rates, config->n_peers, config->n_jobs, spared,
                                      pxi_prng_next (prng), &config->n_faults);

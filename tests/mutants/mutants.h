@@ -8,24 +8,24 @@
 /*  NAME, seeds within which it must be seen, what is taken away */
 #define PX_MUTANTS(X)                                                                              \
     X (FORMER_SENDER, 900, "messages of a former self are dropped")                                \
-    X (FORMER_RECEIVER, 300, "messages for a former self are dropped")                             \
-    X (RESTART_IGNORED, 300, "a restart ends what was shared with the former self")                \
-    X (LEASE_LAPSED, 300, "nothing starts under a lapsed lease")                                   \
-    X (LEASE_FOREVER, 300, "a lease lapses")                                                       \
-    X (RESERVATION_FOREVER, 300, "a reservation lapses")                                           \
-    X (DISPATCH_TWICE, 300, "a dispatch that comes twice starts nothing twice")                    \
-    X (PROBE_TWICE, 300, "a probe that comes twice starts nothing twice")                          \
-    X (RESULT_TWICE, 300, "the first result ends the other attempts")                              \
+    X (FORMER_RECEIVER, 100, "messages for a former self are dropped")                             \
+    X (RESTART_IGNORED, 100, "a restart ends what was shared with the former self")                \
+    X (LEASE_LAPSED, 100, "nothing starts under a lapsed lease")                                   \
+    X (LEASE_FOREVER, 100, "a lease lapses")                                                       \
+    X (RESERVATION_FOREVER, 100, "a reservation lapses")                                           \
+    X (DISPATCH_TWICE, 100, "a dispatch that comes twice starts nothing twice")                    \
+    X (PROBE_TWICE, 100, "a probe that comes twice starts nothing twice")                          \
+    X (RESULT_TWICE, 100, "the first result ends the other attempts")                              \
     X (RESULT_OF_FORMER_ATTEMPT, 300, "a result counts for its own attempt only")                  \
-    X (RESULT_OF_WRONG_PEER, 300, "a result counts from the peer that has the attempt only")       \
-    X (NUMBER_IGNORED, 300, "the branch number caps the workers of a branch")                      \
-    X (BUDGET_IGNORED, 300, "speculation stays within its budget")                                 \
+    X (RESULT_OF_WRONG_PEER, 600, "a result counts from the peer that has the attempt only")       \
+    X (NUMBER_IGNORED, 100, "the branch number caps the workers of a branch")                      \
+    X (BUDGET_IGNORED, 100, "speculation stays within its budget")                                 \
     X (CRASHES_FOREVER, 300, "what crashed PXI_CRASHES_MAX times is not tried again")              \
-    X (CANCEL_NOT_SENT, 300, "what is no longer wanted is cancelled")                              \
-    X (STOP_NOT_TOLD, 300, "a run that is stopped is told to the executor")                        \
-    X (NEVER_ABANDONS, 300, "a worker abandons a silent master's attempts")                        \
+    X (CANCEL_NOT_SENT, 100, "what is no longer wanted is cancelled")                              \
+    X (STOP_NOT_TOLD, 100, "a run that is stopped is told to the executor")                        \
+    X (NEVER_ABANDONS, 100, "a worker abandons a silent master's attempts")                        \
     X (UNLISTED_RUNS_ON, 900, "what a handshake does not list is abandoned")                       \
-    X (MISSING_IGNORED, 300, "what a worker's answer does not list is lost")
+    X (MISSING_IGNORED, 100, "what a worker's answer does not list is lost")
 
 typedef enum px_mutant {
     PX_MUTANT_NONE,
