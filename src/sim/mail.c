@@ -70,11 +70,12 @@ static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_messag
     parcel->payloads = (pxi_payload *)at;
     parcel->n_payloads = n_payloads;
     parcel->message.blob = 0;
-    for (uint32_t i = 0; i < n_payloads; i++)
-        parcel->payloads[i] =
-            i >= n_sent ? (pxi_payload){0}
-                        : payload_of (from, sent->n_attempts ? sent->attempts[i].blob : sent->blob,
-                                      pxi_message_name (sent->kind));
+    for (uint32_t i = 0; i < n_payloads; i++) {
+        uint64_t blob = sent->n_attempts && i < n_sent ? sent->attempts[i].blob : sent->blob;
+        parcel->payloads[i] = (pxi_payload){0};
+        if (i < n_sent)
+            parcel->payloads[i] = payload_of (from, blob, pxi_message_name (sent->kind));
+    }
     return parcel;
 }
 
