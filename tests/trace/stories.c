@@ -25,7 +25,7 @@ struct story {
     uint32_t slots[PEERS_MAX]; /* as many peers as are not 0 */
     pxi_world_job jobs[2];     /* as many as have a tree */
     pxi_fault faults[FAULTS_MAX];
-    bool speculation, volunteers, may_end;
+    bool speculation, volunteers, may_end, twice; /* twice: every message comes twice */
     uint64_t last_ns; /* told until the jobs are over, and this much longer */
 };
 
@@ -38,6 +38,7 @@ struct story {
 #define LARGE(n, time) TREE (n, time, 100000, .n_numbers = 0)
 #define NUMBERED(n, time, number) TREE (n, time, 64, .n_numbers = 1, .numbers = {number})
 #define AT(ms) (START_NS + (ms)*PXI_MS)
+#define UNDER_WAY (PXI_MS / 4) /* what was sent then has not arrived yet */
 
 static const struct story stories[] = {
     {.name = "free",
@@ -171,6 +172,44 @@ static const struct story stories[] = {
      .jobs = {{.peer = 0, .at_ns = AT (100), .tree = LOOP (30, 100 * PXI_MS)}},
      .faults =
          {{.kind = PXI_FAULT_HOST_BUSY, .at_ns = AT (50), .peer = 1, .duration_ns = PXI_SECOND}}},
+    {.name = "killed-asked",
+     .what = "The worker crashes before the probe is there: no answer, so it is placed elsewhere.",
+     .slots = {1, 1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (3, 300 * PXI_MS)}},
+     .faults = {{.kind = PXI_FAULT_CRASH, .at_ns = AT (0) + UNDER_WAY, .peer = 1}}},
+    {.name = "killed-answered",
+     .what = "The worker crashes right after it sent the result: that counts, nothing is redone.",
+     .slots = {1, 1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (3, 300 * PXI_MS)}},
+     .faults = {{.kind = PXI_FAULT_CRASH, .at_ns = AT (300) + 3 * UNDER_WAY, .peer = 1}},
+     .last_ns = 3 * PXI_SECOND},
+    {.name = "orphaned-asked",
+     .what = "The master crashes before its probe is there: the worker takes it, then abandons it.",
+     .slots = {1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (2, 60 * PXI_SECOND)}},
+     .faults = {{.kind = PXI_FAULT_CRASH, .at_ns = AT (0) + UNDER_WAY, .peer = 0}},
+     .may_end = true,
+     .last_ns = 3 * PXI_SECOND},
+    {.name = "orphaned-answered",
+     .what = "The master crashes while the result is on its way: the worker is free at once.",
+     .slots = {1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (2, 300 * PXI_MS)}},
+     .faults = {{.kind = PXI_FAULT_CRASH, .at_ns = AT (300) + 3 * UNDER_WAY, .peer = 0}},
+     .may_end = true,
+     .last_ns = 3 * PXI_SECOND},
+    {.name = "both-killed",
+     .what = "Master and worker crash at once: the other worker abandons what it had of them.",
+     .slots = {1, 1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (3, 60 * PXI_SECOND)}},
+     .faults = {{.kind = PXI_FAULT_CRASH, .at_ns = AT (200), .peer = 0},
+                {.kind = PXI_FAULT_CRASH, .at_ns = AT (200), .peer = 1}},
+     .may_end = true,
+     .last_ns = 3 * PXI_SECOND},
+    {.name = "twice",
+     .what = "Every message comes twice: every subtask runs once and is delivered once.",
+     .slots = {1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (4, 100 * PXI_MS)}},
+     .twice = true},
 };
 
 enum { N_STORIES = sizeof stories / sizeof stories[0] };
@@ -201,6 +240,7 @@ static void describe (const struct story *story, pxi_world_config *config, pxi_w
     config->faults = story->faults;
     config->core.speculation = story->speculation;
     config->core.volunteers = story->volunteers;
+    config->network.duplicate_ppm = story->twice ? 1000000 : 0;
 }
 
 /* NULL: fine; else what went wrong. */
