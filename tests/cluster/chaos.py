@@ -37,7 +37,8 @@ GAP_S = 0.6        # between events, on average
 DRAIN_MS, DRAINED_S = 4000, 10
 # By what the peer that lives through it all may have grown: three descriptors per link to another peer.
 RSS_KIB, DESCRIPTORS = 4096, 3 * (N_NEAR + N_APPLICATIONS)
-MODULES = ('uts', 'queens', 'pi', 'pricing')
+MODULES = [f'examples/{name}.so' for name in ('uts', 'queens', 'pi', 'pricing')] + ['tests/cluster/work.so']
+LONG = 'work.lingers'  # subtasks that last longer than it takes to detect a loss
 T1 = ('nodes 4130071', 'leaves 3305118', 'depth 10')
 T3 = ('nodes 4112897', 'leaves 3599034', 'depth 1572')
 
@@ -47,9 +48,10 @@ class Job:
 
     def __init__(self, build, task, words, answer=None):
         self.task, self.words = task, words
-        self.module = build / f'examples/{task.split(".")[0]}.so'
+        name = task.split('.')[0]
+        self.module = next(build / module for module in MODULES if module.endswith(f'/{name}.so'))
         if not answer:
-            serial = run(build / f'examples/{task.split(".")[0]}-seq', *words.split())
+            serial = run(build / f'examples/{name}-seq', *words.split())
             answer = serial.stdout.splitlines()
         self.answer = list(answer)
 
@@ -59,7 +61,8 @@ def jobs_of(build):
             Job(build, 'uts.tree', '-t 0 -b 2000 -q 0.124875 -m 8 -r 42 -g 4 --chunk 512', T3),
             Job(build, 'queens.count', '--size 14'),
             Job(build, 'pi.estimate', '--samples 400000000 --seed 3'),
-            Job(build, 'pricing.portfolio', '--desks 12 --instruments 300')]
+            Job(build, 'pricing.portfolio', '--desks 12 --instruments 300'),
+            Job(build, LONG, '8 10000', ['lingered 8'])]
 
 
 class Application:
@@ -263,8 +266,9 @@ class Chaos:
 
     def kill_application(self):
         """What it had going vanishes everywhere in time. No other event falls into that time."""
-        application = self.rng.choice(self.applications)
-        origin = self.origin_of(application)
+        at_work = [application for application in self.applications if application.process]
+        application = max(at_work, key=lambda one: (one.job.task == LONG, self.rng.random()), default=None)
+        origin = self.origin_of(application) if application else None
         if not origin or not self.left_of(origin) or application.process.poll() is not None:
             return
         application.process.kill()
@@ -331,6 +335,10 @@ class Chaos:
             self.pass_time(min(until, time.monotonic() + self.rng.expovariate(1 / GAP_S)))
             self.rng.choices(faults, weights)[0]()
             self.sample()
+        until += JOB_S
+        while not self.vanished_s and time.monotonic() < until:
+            self.kill_application()
+            self.pass_time(time.monotonic() + GAP_S)
 
     def sample(self):
         """The first peer is never killed: what it holds is looked at all the time."""
@@ -358,7 +366,7 @@ class Chaos:
                 why.append(f'{worker.name} does not answer')
                 continue
             known = {peer['address'] for peer in look['peers'] if not peer['unresponsive']}
-            busy = {part: look[part] for part in ('slots_used', 'jobs', 'runs', 'away') if look[part]}
+            busy = harness.holds(look)
             why += [f'{worker.name} does not know {address}' for address in looks.keys() - known - {worker.address}]
             why += [f'{worker.name} is not idle: {busy}'] if busy else []
         return why

@@ -40,6 +40,7 @@ class Tap:
 
     def __init__(self):
         self.n = self.failed = 0
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way out
 
     def check(self, good, what, detail=''):
         self.n += 1
@@ -119,9 +120,9 @@ def run(*command, host=None, timeout_s=TIMEOUT_S, **more):
 class Peerd:
     """One peerd; its address is known when the constructor returns. What it says is kept in a file."""
 
-    def __init__(self, build, directory, name, *arguments, host=None, slots=1, modules=('uts',)):
+    def __init__(self, build, directory, name, *arguments, host=None, slots=1, modules=('examples/uts.so',)):
         self.name, self.host = name, host
-        modules = [word for module in modules for word in ('--module', build / f'examples/{module}.so')]
+        modules = [word for module in modules for word in ('--module', build / module)]
         self.ready, self.log = pathlib.Path(directory) / name, pathlib.Path(directory) / f'{name}.log'
         with self.log.open('a') as log:
             self.process = start(build / 'tools/peerd', '--name', name, '--slots', slots, '--ready-file',
@@ -164,6 +165,11 @@ def look(build, address, host):
     """What this one says of itself, asked on its own host: however the network is. None = it does not answer."""
     answers = top(build, address, '--only', host=host)
     return answers[0] if answers else None
+
+
+def holds(found):
+    """What a peer that says this of itself has in hand; nothing when it is idle. It always has timers."""
+    return {name: n for name, n in found['sizes'].items() if n and name not in ('timers', 'memory_bytes')}
 
 
 # ---- a LAN of the test's own ----------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 /* The module of the cluster tests: tasks that do, in small, what tasks may do to a peer. Compiled
  * into the tests and built as a shared object. */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <peerexec/peerexec.h>
 
@@ -142,6 +144,43 @@ static px_err deaf (px_task *task, const void *input, size_t input_size)
     return PX_OK;
 }
 PX_TASK (deaf)
+
+/* Keeps a slot for a while, or until it is no longer wanted. */
+static px_err linger (px_task *task, const void *input, size_t input_size)
+{
+    uint64_t until_ns, one = 1;
+    if (input_size != sizeof until_ns)
+        return px_task_fail (task, "want %zu bytes, got %zu", sizeof until_ns, input_size);
+    memcpy (&until_ns, input, sizeof until_ns);
+    until_ns += px_now_ns ();
+    while (px_now_ns () < until_ns && !px_task_cancelled (task))
+        nanosleep (&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return px_task_return (task, &one, sizeof one);
+}
+PX_TASK (linger)
+
+/* "COUNT MS": so many of them, so long each. */
+static px_err lingers (px_task *task, const void *input, size_t input_size)
+{
+    enum { LINGERS_MAX = 64 };
+    uint64_t duration_ns[LINGERS_MAX], ones[LINGERS_MAX];
+    char text[64];
+    unsigned n = 0, ms = 0, sum = 0;
+    snprintf (text, sizeof text, "%.*s", (int)input_size, (const char *)input);
+    if (sscanf (text, "%u %u", &n, &ms) != 2 || n > LINGERS_MAX)
+        return px_task_fail (task, "want COUNT (up to %d) and MS, got '%s'", LINGERS_MAX, text);
+    for (unsigned i = 0; i < n; i++)
+        duration_ns[i] = ms * UINT64_C (1000000);
+    px_err err = px_map (task, "work.items", linger, duration_ns, sizeof *duration_ns, n, ones,
+                         sizeof *ones);
+    if (err != PX_OK)
+        return err;
+    for (unsigned i = 0; i < n; i++)
+        sum += (unsigned)ones[i];
+    int size = snprintf (text, sizeof text, "lingered %u", sum);
+    return px_task_return (task, text, (size_t)size);
+}
+PX_TASK (lingers)
 
 /* Says where it ran, after a while. */
 static px_err nap (px_task *task, const void *input, size_t input_size)
