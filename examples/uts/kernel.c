@@ -116,6 +116,7 @@ static inline void child_make (const uts_options *tree, const uts_node *parent, 
         hash (parent->state, index, child->state);
     child->depth = parent->depth + 1;
     child->n_children = children (tree, child, remembered);
+    child->first = 0;
 }
 
 void uts_root (const uts_options *tree, uts_node *root)
@@ -124,6 +125,7 @@ void uts_root (const uts_options *tree, uts_node *root)
     hash_seed ((uint32_t)tree->r, root->state);
     root->depth = 0;
     root->n_children = children (tree, root, &nothing);
+    root->first = 0;
 }
 
 void uts_count_node (const uts_node *node, uts_count *count)
@@ -143,11 +145,11 @@ void uts_count_add (uts_count *total, const uts_count *part)
 }
 
 /* `remembered` is 0, or what was worked out for a sibling or cousin before. */
-static inline uint32_t expand (const uts_options *tree, const uts_node *parent, uint32_t first,
-                               uint32_t n, double *remembered, uts_node *inner, uts_count *count)
+static inline uint32_t expand (const uts_options *tree, const uts_node *parent, double *remembered,
+                               uts_node *inner, uts_count *count)
 {
     uint32_t n_inner = 0;
-    for (uint32_t i = first; i < first + n; i++) {
+    for (uint32_t i = parent->first; i < parent->n_children; i++) {
         child_make (tree, parent, i, remembered, &inner[n_inner]);
         uts_count_node (&inner[n_inner], count);
         n_inner += inner[n_inner].n_children > 0;
@@ -155,11 +157,11 @@ static inline uint32_t expand (const uts_options *tree, const uts_node *parent, 
     return n_inner;
 }
 
-uint32_t uts_expand (const uts_options *tree, const uts_node *parent, uint32_t first, uint32_t n,
-                     uts_node *inner, uts_count *count)
+uint32_t uts_expand (const uts_options *tree, const uts_node *parent, uts_node *inner,
+                     uts_count *count)
 {
     double remembered = 0;
-    return expand (tree, parent, first, n, &remembered, inner, count);
+    return expand (tree, parent, &remembered, inner, count);
 }
 
 /* Room for `n` more nodes. */
@@ -198,8 +200,7 @@ int uts_walk (const uts_options *tree, uts_stack *stack, uint64_t nodes_max, uts
         double unknown = 0, *remembered = log_of (&known, parent.depth + 1, &unknown);
         if (reserve (stack, parent.n_children) < 0)
             return -1;
-        stack->n += expand (tree, &parent, 0, parent.n_children, remembered,
-                            &stack->nodes[stack->n], count);
+        stack->n += expand (tree, &parent, remembered, &stack->nodes[stack->n], count);
     }
     return 0;
 }

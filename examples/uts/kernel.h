@@ -28,11 +28,12 @@ typedef struct uts_options {
     uint64_t pieces;
 } uts_options;
 
-/* An inner node that has not been expanded. */
+/* An inner node of which the children from `first` on have not been made. */
 typedef struct uts_node {
     uint32_t state[5];
     uint32_t depth;
     uint32_t n_children;
+    uint32_t first;
 } uts_node;
 
 typedef struct uts_count {
@@ -48,10 +49,10 @@ typedef struct uts_stack {
 /* The root. */
 void uts_root (const uts_options *tree, uts_node *root);
 
-/* Make and count `n` children of a node, from `first` on; those that have children themselves go to `inner`,
- * which has room for all. Returns how many. */
-uint32_t uts_expand (const uts_options *tree, const uts_node *parent, uint32_t first, uint32_t n,
-                     uts_node *inner, uts_count *count);
+/* Make and count a node's children; those that have children themselves go to `inner`, which has room for
+ * all. Returns how many. */
+uint32_t uts_expand (const uts_options *tree, const uts_node *parent, uts_node *inner,
+                     uts_count *count);
 
 /* Count one node. */
 void uts_count_node (const uts_node *node, uts_count *count);

@@ -109,11 +109,10 @@ PX_TASK (count)
 /* ---- a task per node ---------------------------------------------------------------------------
  */
 
-/* Some children of a node: as many as one task makes, or a range that is halved. */
+/* A node whose children are to be made: by one task, unless there are too many. */
 typedef struct uts_litter {
     uts_options tree;
     uts_node parent;
-    uint32_t first, n;
 } uts_litter;
 enum { LITTER_MAX = 16 };
 
@@ -131,14 +130,13 @@ static px_err sync_all (px_task *task, px_subtask *subtasks, uint32_t n, uts_cou
     return err;
 }
 
-/* Only a binomial root has so many. */
+/* Few nodes but a binomial root have so many. */
 static px_err halve (px_task *task, const uts_litter *work, uts_count *count)
 {
     uts_litter less = *work, rest = *work;
     px_subtask subtask;
-    less.n = work->n / 2;
-    rest.first += less.n;
-    rest.n -= less.n;
+    less.parent.n_children -= (work->parent.n_children - work->parent.first) / 2;
+    rest.parent.first = less.parent.n_children;
     px_err err = px_spawn (task, &litter_task, &rest, &subtask);
     if (err == PX_OK)
         err = litter (task, &less, count);
@@ -151,15 +149,14 @@ static px_err litter (px_task *task, const uts_litter *work, uts_count *count)
     uts_node inner[LITTER_MAX];
     px_err err = PX_OK;
     *count = (uts_count){0};
-    if (work->n > LITTER_MAX)
+    if (work->parent.n_children - work->parent.first > LITTER_MAX)
         return halve (task, work, count);
-    uint32_t n = uts_expand (&work->tree, &work->parent, work->first, work->n, inner, count);
+    uint32_t n = uts_expand (&work->tree, &work->parent, inner, count);
     if (n == 0)
         return PX_OK;
     uts_litter child = {.tree = work->tree};
     for (uint32_t i = 0; i < n && err == PX_OK; i++) {
         child.parent = inner[i];
-        child.n = inner[i].n_children;
         err = px_spawn (task, &litter_task, &child, &subtasks[i]);
     }
     return err != PX_OK ? err : sync_all (task, subtasks, n, count);
@@ -174,7 +171,6 @@ static px_err grow_by_node (px_task *task, const uts_options *tree, uts_count *t
     uts_count below;
     uts_root (tree, &work.parent);
     uts_count_node (&work.parent, total);
-    work.n = work.parent.n_children;
     px_err err = litter (task, &work, &below);
     if (err == PX_OK)
         uts_count_add (total, &below);
