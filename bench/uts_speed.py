@@ -1,4 +1,5 @@
-"""Speed of UTS: the serial twin, then 1, 2 and 4 local peers of one slot, and one peer of 2 slots.
+"""Speed of UTS: the serial twin, then 1, 2 and 4 local peers of one slot, one peer of 2 slots, and a task per node
+on 1 and 2 slots.
 
     uts_speed.py EXAMPLES_DIRECTORY [--runs 5] [--json]
 
@@ -23,6 +24,8 @@ SET_UPS = {
     '2 slots': '--px-slots 2',
     '2 peers': '--px-slots 1 --px-local 1',
     '4 peers': '--px-slots 1 --px-local 3',
+    'node 1': '--px-slots 1 --chunk 1',  # a task for every node that has children
+    'node 2': '--px-slots 2 --chunk 1',
 }
 
 
