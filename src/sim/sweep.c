@@ -16,7 +16,7 @@ enum { LOOKS_MAX = 4096, SEEN_MAX = 1 << 20 };
 enum { VIEW_MIN = 6 };
 enum { NOWHERE_DETECTS = 6 };   /* one exchange in two is lost: two that succeed, with 1 - 10^-9 */
 #define SLACK_NS (200 * PXI_MS) /* two sweeps */
-#define IDLE_NS (10 * PXI_SECOND)
+#define IDLE_NS (5 * PXI_SECOND)
 
 void pxi_sweep_init (pxi_sim_peer *peer)
 {
@@ -196,12 +196,20 @@ static void check_idle (pxi_world *world, pxi_sim_peer *owner, uint64_t bound_ns
     }
 }
 
+/* Where views are small samples, who is in reach changes all the time; and without volunteers it is chance alone
+ * that finds the last idle one. */
+static bool must_find_idle (const pxi_world *world)
+{
+    const pxi_core_config *core = &world->config.core;
+    return world->calm && core->volunteers && core->view_max + 1 >= world->config.n_peers;
+}
+
 static void sweep_idle (pxi_world *world)
 {
     uint64_t bound_ns = IDLE_NS + 4 * world->slowest_ns + 4 * world->config.notice_ns;
     for (uint32_t i = 0; i < world->config.n_peers; i++)
         see_work (&world->peers[i]);
-    for (uint32_t i = 0; i < world->config.n_peers && world->calm; i++) {
+    for (uint32_t i = 0; i < world->config.n_peers && must_find_idle (world); i++) {
         pxi_sim_peer *owner = &world->peers[i];
         if (owner->up && !owner->leaving && lasts (world, owner->waits_since_ns, bound_ns))
             check_idle (world, owner, bound_ns);
