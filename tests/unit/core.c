@@ -668,3 +668,96 @@ Test (core, leaving_says_so_and_ends_when_nothing_is_left)
     cr_assert_not_null (did (&rig, PXI_DO_DRAINED));
     rig_free (&rig);
 }
+
+/* ---- joining, leases, room -------------------------------------------------------------------- */
+
+static bool says_hello_to (const struct rig *rig, uint16_t port)
+{
+    for (uint32_t i = 0; i < rig->last.n; i++) {
+        const pxi_action *action = &rig->last.items[i];
+        if (action->kind == PXI_DO_SEND && action->message.kind == PXI_HELLO &&
+            action->address.port == port)
+            return true;
+    }
+    return false;
+}
+
+static void welcome (struct rig *rig, uint64_t id)
+{
+    pxi_peer_record record = record_of (id);
+    pxi_message message = from (id, PXI_WELCOME);
+    message.records = &record;
+    message.n_records = 1;
+    hear (rig, message);
+}
+
+Test (core, a_welcome_that_comes_twice_ends_no_other_join)
+{
+    struct rig rig = rig_new (1);
+    for (uint16_t port = 11; port <= 12; port++)
+        step (&rig, (pxi_event){.kind = PXI_EV_JOIN, .address = record_of (port).address});
+    welcome (&rig, 12);
+    cr_assert_eq (did (&rig, PXI_DO_JOINED)->address.port, 12);
+    welcome (&rig, 12);
+    cr_assert_null (did (&rig, PXI_DO_JOINED));
+    bool asked_again = false;
+    while (rig.now_ns < PXI_SECOND && !asked_again) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+        asked_again = says_hello_to (&rig, 11);
+    }
+    cr_assert (asked_again);
+    welcome (&rig, 11);
+    cr_assert_eq (did (&rig, PXI_DO_JOINED)->address.port, 11);
+    rig_free (&rig);
+}
+
+/* The lease of what a probe without a subtask is answered with; it is let lapse, or declined. */
+static uint64_t lease_of_probe (struct rig *rig, uint64_t probe, bool answered)
+{
+    hear (rig, probe_from (11, probe, NULL, 1));
+    const pxi_message *offer = sent (rig, PXI_OFFER);
+    cr_assert_not_null (offer);
+    uint64_t lasts_ns = offer->duration_ns;
+    pxi_message decline = from (11, PXI_DECLINE);
+    decline.lease = offer->lease;
+    decline.job = (pxi_job_id){THEM, 1};
+    if (answered)
+        hear (rig, decline);
+    else
+        advance (rig, lasts_ns);
+    return lasts_ns;
+}
+
+Test (core, a_lease_that_lapses_is_longer_the_next_time)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    uint64_t first_ns = lease_of_probe (&rig, 1, false);
+    cr_assert_eq (lease_of_probe (&rig, 2, false), 2 * first_ns);
+    cr_assert_eq (lease_of_probe (&rig, 3, true), 4 * first_ns);
+    cr_assert_eq (lease_of_probe (&rig, 4, true), 2 * first_ns); /* it was enough */
+    cr_assert_eq (lease_of_probe (&rig, 5, true), first_ns);
+    for (uint64_t probe = 6; probe < 12; probe++)
+        cr_assert_leq (lease_of_probe (&rig, probe, false), PXI_SECOND);
+    rig_free (&rig);
+}
+
+Test (core, a_job_whose_first_run_finds_no_room_is_closed)
+{
+    pxi_core_config config = pxi_core_config_default ();
+    config.self = record_of (ME);
+    config.self.incarnation = 5;
+    config.self.slots = 2;
+    config.attempts_max = 1;
+    struct rig rig = {.core = pxi_core_new (&config)};
+    pxi_core_sizes sizes;
+    submit_with_surplus (&rig, 0); /* that is the one attempt */
+    meet (&rig, 11);
+    pxi_attempt inlined = attempt_of (3, 1);
+    hear (&rig, probe_from (11, 7, &inlined, 1));
+    cr_assert_null (did (&rig, PXI_DO_RUN));
+    pxi_core_sizes_read (rig.core, &sizes);
+    cr_assert_eq (sizes.jobs, 1);
+    rig_free (&rig);
+}
