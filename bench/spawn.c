@@ -111,6 +111,29 @@ static px_err fib (px_task *task, const uint64_t *n, uint64_t *result)
     return err;
 }
 
+/* Without fib's own work: a loop. Input: how often. Result: as many. */
+PX_TYPED_TASK (leaf, uint64_t, uint64_t)
+PX_TYPED_TASK (leaves, uint64_t, uint64_t)
+
+static px_err leaf (px_task *task, const uint64_t *n, uint64_t *result)
+{
+    *result = *n + 1;
+    return PX_OK;
+}
+
+static px_err leaves (px_task *task, const uint64_t *n, uint64_t *result)
+{
+    px_subtask subtask;
+    px_err err = PX_OK;
+    *result = 0;
+    while (*result < *n && err == PX_OK) {
+        err = px_spawn (task, &leaf_task, result, &subtask);
+        if (err == PX_OK)
+            err = px_sync (task, &subtask, result);
+    }
+    return err;
+}
+
 /* ---- growth ------------------------------------------------------------------------------------
  */
 
@@ -326,8 +349,12 @@ static int measure_all (const settings *wanted)
     static const char *const fibs[] = {"spawn.fib", "spawn.by_branch"};
     uint64_t expected = serial_fib (wanted->fib);
     measured serial = measure_serial (wanted, expected);
-    int right = 1;
     print (wanted, "serial", 1, serial, serial.median_ns);
+    measured loop;
+    int right = measure (wanted, 1, "spawn.leaves", GROWTH_SUBTASKS, GROWTH_SUBTASKS,
+                         GROWTH_SUBTASKS, &loop);
+    if (right)
+        print (wanted, "spawn.leaves", 1, loop, 0);
     for (size_t i = 0; i < sizeof fibs / sizeof fibs[0] && right; i++) {
         right = measure_fib (wanted, fibs[i], 1, expected, serial.median_ns);
         if (right && wanted->slots > 1)
