@@ -10,7 +10,7 @@
 #include "base/prng.h"
 #include "exec/deque.h"
 
-enum { N_THIEVES = 3, N_ITEMS = 300000, BURST_MAX = 2000 };
+enum { N_THIEVES = 3, N_ITEMS = 600000, BURST_MAX = 2000, FLUTTER_MAX = 3 };
 
 typedef struct shared {
     pxi_deque deque;
@@ -54,29 +54,42 @@ static void be_stolen_from (void)
         sched_yield ();
 }
 
+static bool push_some (unsigned *next, unsigned n_max, pxi_prng *prng)
+{
+    for (uint64_t n = pxi_prng_between (prng, 1, n_max); n && *next < N_ITEMS; n--, ++*next) {
+        all.payload[*next] = *next + 1;
+        if (!pxi_deque_push (&all.deque, &all.payload[*next]))
+            return false;
+        if (pxi_deque_is_asked (&all.deque))
+            pxi_deque_offer (&all.deque);
+    }
+    return true;
+}
+
+static void pop_some (uint64_t n)
+{
+    while (n--) {
+        unsigned *item = pxi_deque_pop (&all.deque);
+        if (!item)
+            return;
+        take (item);
+    }
+}
+
+/* First in bursts, so that it grows; then a few at a time, so that owner and thieves are always at the same
+ * ones. Sometimes more is popped than there is. */
 static int push_and_pop (void)
 {
     pxi_prng prng;
-    unsigned n_bursts = 0;
+    unsigned n_bursts = 0, next = 0;
     pxi_prng_init (&prng, 1);
-    for (unsigned next = 0; next < N_ITEMS;) {
-        for (uint64_t n = pxi_prng_between (&prng, 1, BURST_MAX); n && next < N_ITEMS;
-             n--, next++) {
-            all.payload[next] = next + 1;
-            if (!pxi_deque_push (&all.deque, &all.payload[next]))
-                return 1;
-            if (pxi_deque_is_asked (&all.deque))
-                pxi_deque_offer (&all.deque);
-        }
-        if (++n_bursts % 8 == 0)
+    while (next < N_ITEMS) {
+        unsigned n_max = next < N_ITEMS / 2 ? BURST_MAX : FLUTTER_MAX;
+        if (!push_some (&next, n_max, &prng))
+            return 1;
+        if (n_max == BURST_MAX && ++n_bursts % 8 == 0)
             be_stolen_from ();
-        /* Sometimes more than there is: the last item is what owner and thieves race for. */
-        for (uint64_t n = pxi_prng_between (&prng, 0, BURST_MAX); n; n--) {
-            unsigned *item = pxi_deque_pop (&all.deque);
-            if (!item)
-                break;
-            take (item);
-        }
+        pop_some (pxi_prng_between (&prng, 0, n_max + 1));
     }
     return 0;
 }
