@@ -508,7 +508,7 @@ bool pxi_world_settle (pxi_world *world)
     uint64_t from_ns =
         world->last_arrival_ns > world->time.now_ns ? world->last_arrival_ns : world->time.now_ns;
     from_ns += lapse_ns;
-    if (world->calm && shuffled_ns > from_ns)
+    if (world->calm && !world->config.unchecked && shuffled_ns > from_ns)
         from_ns = shuffled_ns;
     if (pxi_world_run_until (world, from_ns) && !world->config.unchecked)
         pxi_check_quiet (world);
