@@ -61,10 +61,11 @@ struct pxi_sim_peer {
     bool reserved_unsure;
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
     pxi_map nowhere;  /* check: attempt -> own time when it was first seen to be at no worker */
-    uint64_t n_runs, n_runs_seen;           /* started; and when it was last swept */
-    uint64_t idle_since_ns, waits_since_ns; /* check: UINT64_MAX = it is not, nothing does */
-    px_stats former;                        /* of former selves */
-    struct pxi_parcel *kept[SIM_KEPT_MAX];  /* by a liar that replays */
+    uint64_t n_runs, n_runs_seen; /* started; and when it was last swept */
+    pxi_map idle_there; /* check: peer -> own time since when it is idle while our subtasks wait */
+    bool idle, waits;   /* check: at the last sweep */
+    px_stats former;    /* of former selves */
+    struct pxi_parcel *kept[SIM_KEPT_MAX]; /* by a liar that replays */
 };
 
 typedef enum pxi_sim_job_state {

@@ -22,13 +22,15 @@ void pxi_sweep_init (pxi_sim_peer *peer)
 {
     pxi_map_init (&peer->unwanted, SEEN_MAX, 1);
     pxi_map_init (&peer->nowhere, SEEN_MAX, 1);
-    peer->idle_since_ns = peer->waits_since_ns = UINT64_MAX;
+    pxi_map_init (&peer->idle_there, SEEN_MAX, 1);
+    peer->idle = peer->waits = false;
 }
 
 void pxi_sweep_forget (pxi_sim_peer *peer)
 {
     pxi_map_fini (&peer->unwanted);
     pxi_map_fini (&peer->nowhere);
+    pxi_map_fini (&peer->idle_there);
     pxi_sweep_init (peer);
 }
 
@@ -152,7 +154,6 @@ static bool full (const pxi_sim_peer *peer)
 
 static void see_work (pxi_sim_peer *peer)
 {
-    uint64_t now_ns = peer->world->time.now_ns;
     uint32_t n_takeable = 0;
     PXI_LIST_EACH (link, &peer->executors)
     {
@@ -160,40 +161,32 @@ static void see_work (pxi_sim_peer *peer)
         pxi_virtual_read (PXI_LIST_ENTRY (link, pxi_sim_executor, in_peer)->virtual, &look);
         n_takeable += look.takeable;
     }
-    if (full (peer))
-        n_takeable = 0; /* its own limit keeps them */
     bool able = peer->up && !peer->leaving && !peer->world->config.peers[peer->index].no_module;
-    bool idle = able && pxi_list_is_empty (&peer->executors) && peer->n_runs == peer->n_runs_seen;
+    peer->idle = able && pxi_list_is_empty (&peer->executors) && peer->n_runs == peer->n_runs_seen;
+    peer->waits = peer->up && !peer->leaving && n_takeable &&
+                  !full (peer); /* else its own limit keeps them */
     peer->n_runs_seen = peer->n_runs;
-    if (!idle)
-        peer->idle_since_ns = UINT64_MAX;
-    else if (peer->idle_since_ns == UINT64_MAX)
-        peer->idle_since_ns = now_ns;
-    if (!n_takeable)
-        peer->waits_since_ns = UINT64_MAX;
-    else if (peer->waits_since_ns == UINT64_MAX)
-        peer->waits_since_ns = now_ns;
 }
 
-static bool lasts (const pxi_world *world, uint64_t from_ns, uint64_t bound_ns)
-{
-    uint64_t since = from_ns > world->calm_since_ns ? from_ns : world->calm_since_ns;
-    return from_ns != UINT64_MAX && world->time.now_ns - since > bound_ns;
-}
-
+/* Since when each that it knows to be there has been idle while its own subtasks wait. */
 static void check_idle (pxi_world *world, pxi_sim_peer *owner, uint64_t bound_ns)
 {
     pxi_peer_look *looks = world->peer_looks;
+    pxi_map still;
+    pxi_map_init (&still, SEEN_MAX, 1);
     uint32_t n = pxi_core_peers (owner->core, pxi_sim_peer_now_ns (owner), looks, PXI_VIEW_MAX);
-    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++) {
-        uint64_t index = looks[i].record.id - 1;
-        if (looks[i].unresponsive || index >= world->config.n_peers)
+    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX && owner->waits; i++) {
+        uint64_t id = looks[i].record.id;
+        if (looks[i].unresponsive || id - 1 >= world->config.n_peers || !world->peers[id - 1].idle)
             continue;
-        if (lasts (world, world->peers[index].idle_since_ns, bound_ns))
+        uint64_t idle_ns =
+            pxi_sim_peer_own_ns (owner) - since_ns (owner, &owner->idle_there, &still, id);
+        if (idle_ns > bound_ns)
             pxi_check_broken (world, owner,
-                              "idle: w%u has had nothing to do for %llu ms, while subtasks wait",
-                              (uint32_t)index + 1, (unsigned long long)(bound_ns / PXI_MS));
+                              "idle: w%llu has had nothing to do for %llu ms, while subtasks wait",
+                              (unsigned long long)id, (unsigned long long)(idle_ns / PXI_MS));
     }
+    replace (&owner->idle_there, &still);
 }
 
 /* Where views are small samples, who is in reach changes all the time; and without volunteers it is chance alone
@@ -210,9 +203,8 @@ static void sweep_idle (pxi_world *world)
     for (uint32_t i = 0; i < world->config.n_peers; i++)
         see_work (&world->peers[i]);
     for (uint32_t i = 0; i < world->config.n_peers && must_find_idle (world); i++) {
-        pxi_sim_peer *owner = &world->peers[i];
-        if (owner->up && !owner->leaving && lasts (world, owner->waits_since_ns, bound_ns))
-            check_idle (world, owner, bound_ns);
+        if (world->peers[i].up)
+            check_idle (world, &world->peers[i], bound_ns);
     }
 }
 

@@ -691,6 +691,7 @@ void pxi_world_free (pxi_world **world_p)
         pxi_map_fini (&world->peers[i].blobs);
         pxi_map_fini (&world->peers[i].unwanted);
         pxi_map_fini (&world->peers[i].nowhere);
+        pxi_map_fini (&world->peers[i].idle_there);
     }
     drop_alarms (world);
     pxi_heap_fini (&world->time.heap);
