@@ -445,8 +445,9 @@ static uint64_t speed_for (const pxi_world *world, const pxi_sim_job *job)
 {
     const pxi_tree *tree = &job->config->tree;
     uint64_t sum = 0;
+    uint32_t known = world->config.core.view_max; /* perhaps nobody among them who can */
     for (uint32_t i = 0; i < tree->n_numbers; i++) {
-        if (tree->numbers[i] < world->config.n_peers)
+        if (tree->numbers[i] < world->config.n_peers || known + 1 < world->config.n_peers)
             return speed_permille (&world->config.peers[job->config->peer]);
     }
     for (uint32_t i = 0; i < world->config.n_peers; i++) {
