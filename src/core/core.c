@@ -223,6 +223,7 @@ pxi_message *pxi_core_send (pxi_core *core, const pxi_peer *to, pxi_message_kind
     message->to = to->record.id;
     message->to_incarnation = to->record.incarnation;
     core->stats.messages_sent++;
+    core->stats.messages_work += kind > PXI_REFUSED;
     return message;
 }
 
