@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "common/carrier.h"
+#include "common/tree.h"
 #include "sim/shrink.h"
 #include "sim/swarm.h"
 
@@ -46,10 +47,7 @@ static void usage (FILE *to)
         "  --slots N           slots of each (2)\n"
         "  --jobs N            jobs at once, from different peers (1)\n"
         "  --tree SPEC         what a job computes (split:work=8s,leaf=10ms,parts=2)\n"
-        "                        split:work=T,leaf=T,parts=N      divisible work, cut at random\n"
-        "                        random:depth=N,fan=N,leaf=T,inner=T,law=LAW\n"
-        "                        flat:n=N,leaf=T,law=LAW          one loop\n"
-        "                        T: 5s, 10ms, 50us; LAW: constant, uniform, exponential, pareto\n"
+        TREE_HELP
         "  --number B          branch number of every branch (65535)\n"
         "  --rtt-us N          round trip between any two peers (1000)\n"
         "  --loss-ppm N        messages lost, of a million (0)\n"
@@ -95,41 +93,15 @@ static _Noreturn void wrong (const char *option, const char *value, const char *
 /* ---- options ----------------------------------------------------------------------------------
  */
 
-static bool parse_u64 (const char *text, char **end, uint64_t *value)
-{
-    if (*text < '0' || *text > '9')
-        return false;
-    errno = 0;
-    *value = strtoull (text, end, 10);
-    return errno == 0;
-}
-
 static uint64_t number_of (const char *option, const char *text, uint64_t low, uint64_t high)
 {
     char *end, wanted[64];
     uint64_t value;
     snprintf (wanted, sizeof wanted, "a number from %llu to %llu", (unsigned long long)low,
               (unsigned long long)high);
-    if (!parse_u64 (text, &end, &value) || *end || value < low || value > high)
+    if (!tree_number (text, &end, &value) || *end || value < low || value > high)
         wrong (option, text, wanted);
     return value;
-}
-
-static uint64_t duration_of (const char *text)
-{
-    static const struct {
-        const char *unit;
-        uint64_t ns;
-    } units[] = {{"s", PXI_SECOND}, {"ms", PXI_MS}, {"us", 1000}, {"ns", 1}};
-    char *end;
-    uint64_t value;
-    if (!parse_u64 (text, &end, &value))
-        wrong ("--tree", text, "a duration such as 10ms");
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (!strcmp (end, units[i].unit) && value <= UINT64_MAX / 1000000 / units[i].ns)
-            return value * units[i].ns;
-    }
-    wrong ("--tree", text, "a duration such as 10ms");
 }
 
 static pxi_wrong wrong_of (const char *text)
@@ -141,60 +113,13 @@ static pxi_wrong wrong_of (const char *text)
     wrong ("--wrong", text, "result or hang");
 }
 
-static pxi_law_kind law_of (const char *text)
-{
-    static const char *const names[] = {"constant", "uniform", "exponential", "pareto"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!strcmp (text, names[i]))
-            return (pxi_law_kind)i;
-    }
-    wrong ("--tree", text, "a law: constant, uniform, exponential or pareto");
-}
-
-static void set_tree_key (pxi_tree *tree, const char *key, const char *value)
-{
-    if (!strcmp (key, "work"))
-        tree->work_ns = duration_of (value);
-    else if (!strcmp (key, "leaf"))
-        tree->leaf_ns = tree->leaf.mean_ns = duration_of (value);
-    else if (!strcmp (key, "inner"))
-        tree->inner.mean_ns = duration_of (value);
-    else if (!strcmp (key, "parts"))
-        tree->fan_max = (uint32_t)number_of ("--tree parts", value, 2, 1000000);
-    else if (!strcmp (key, "depth"))
-        tree->depth_max = (uint32_t)number_of ("--tree depth", value, 1, 100000);
-    else if (!strcmp (key, "fan") || !strcmp (key, "n"))
-        tree->fan_min = tree->fan_max = (uint32_t)number_of ("--tree n", value, 1, 1000000);
-    else if (!strcmp (key, "law"))
-        tree->leaf.kind = tree->inner.kind = law_of (value);
-    else
-        wrong ("--tree", key, "a key of a tree: see --help");
-}
-
 static void parse_tree (pxi_tree *tree, const char *text)
 {
-    char copy[256];
-    if (strlen (text) >= sizeof copy)
-        wrong ("--tree", text, "short enough");
-    strcpy (copy, text);
-    char *keys = strchr (copy, ':');
-    if (keys)
-        *keys++ = 0;
-    if (!strcmp (copy, "split"))
-        tree->kind = PXI_TREE_SPLIT;
-    else if (!strcmp (copy, "random") || !strcmp (copy, "flat"))
-        tree->kind = PXI_TREE_RANDOM;
-    else
-        wrong ("--tree", copy, "split, random or flat");
-    if (!strcmp (copy, "flat"))
-        tree->depth_max = 1;
-    for (char *rest = keys, *key; rest && (key = strsep (&rest, ","));) {
-        char *value = strchr (key, '=');
-        if (!value)
-            wrong ("--tree", key, "KEY=VALUE");
-        *value++ = 0;
-        set_tree_key (tree, key, value);
-    }
+    char why[TREE_WHY_SIZE];
+    if (tree_parse (text, tree, why))
+        return;
+    fprintf (stderr, "peer-sim: --tree: %s\n", why);
+    exit (EXIT_USAGE);
 }
 
 static void parse_faults (options_t *options, const char *text)
@@ -250,8 +175,8 @@ static void parse_without (options_t *options, const char *text)
 static void parse_seeds (options_t *options, const char *text)
 {
     char *end;
-    if (!parse_u64 (text, &end, &options->seed) || strncmp (end, "..", 2) != 0 ||
-        !parse_u64 (end + 2, &end, &options->last_seed) || *end ||
+    if (!tree_number (text, &end, &options->seed) || strncmp (end, "..", 2) != 0 ||
+        !tree_number (end + 2, &end, &options->last_seed) || *end ||
         options->last_seed < options->seed)
         wrong ("--seeds", text, "A..B with A not over B");
 }
@@ -795,16 +720,7 @@ int main (int argc, char **argv)
         .jobs = 1,
         .number = PXI_NUMBER_MAX,
         .rtt_us = 1000,
-        .tree = {.kind = PXI_TREE_SPLIT,
-                 .depth_max = 5,
-                 .fan_min = 2,
-                 .fan_max = 2,
-                 .rounds_max = 1,
-                 .leaf = {PXI_LAW_EXPONENTIAL, 10 * PXI_MS},
-                 .work_ns = 8 * PXI_SECOND,
-                 .leaf_ns = 10 * PXI_MS,
-                 .size_min = 64,
-                 .size_max = 64},
+        .tree = tree_default (),
     };
     parse_options (&options, argc, argv);
     struct sigaction action = {.sa_handler = on_interrupt};
