@@ -1,0 +1,125 @@
+"""The simulator against reality: the same trees, seeds and faults on virtual peers and on real ones.
+
+    reality.py BUILD_DIRECTORY/bench [--seeds 7] [--worlds 21] [--only WORDS] [--json FILE] [--demand]
+
+Real peers are processes of this host whose tasks walk the simulator's trees and sleep where its virtual
+executors let time pass, with the slot held: 16 of them work at once on any machine. The virtual network's
+delay is half the round trip that the real peers' own cores have measured, the delay of executors' notices what
+a remote call without work takes longer than that.
+
+A tree (a seed) runs once on real peers and in --worlds virtual worlds, which differ by the seed of every random
+choice. Its prediction is the median of those; a row's ratio is the median over the seeds of measured to
+predicted. Messages are those about work: the membership's depend on how long a cluster was up.
+With --demand the exit code is 1 when a row's makespan is off by more than 15 %, or its messages by more than
+10 %."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+
+LAYOUTS = [(4, 1), (8, 1), (16, 1), (4, 2)]  # peers, slots of each
+FAULTS = ['none', 'killed', 'frozen']
+IDEAL_S = 2
+FAULT_AT_MS = 800
+LEAF_MS = 50
+MAKESPAN_OFF, MESSAGES_OFF = 0.15, 0.10
+
+
+def trees(slots):
+    yield 'split', f'split:work={IDEAL_S * slots}s,leaf={LEAF_MS}ms,parts=2'
+    yield 'flat', f'flat:n={IDEAL_S * slots * 1000 // LEAF_MS},leaf={LEAF_MS}ms,law=uniform'
+
+
+def rows(only):
+    for peers, slots in LAYOUTS:
+        for shape, tree in trees(peers * slots):
+            for fault in FAULTS:
+                row = {'peers': peers, 'slots': slots, 'shape': shape, 'tree': tree, 'fault': fault}
+                if set(only) <= {f'{peers}x{slots}', shape, fault}:
+                    yield row
+
+
+def run(program, *arguments):
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f'{done.args}: exit {done.returncode}: {done.stderr}')
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def calibrate(directory):
+    """Microseconds: a round trip between idle cores, and how late a notice is at most. A remote call without
+    work is a round trip and three notices (there is surplus, it is taken, it is done), each half of that."""
+    program = f'{directory}/reality'
+    rtts = [run(program, '--peers', 4, '--tree', 'flat:n=4,leaf=1ms')[0]['rtt_us'] for _ in range(5)]
+    calls = [run(f'{directory}/call', '--px-slots', 1, '--px-local', 1, '--calls', 500, '--json')[0]['p50_us']
+             for _ in range(5)]
+    rtt_us = statistics.median(rtts)
+    return round(rtt_us), round(max(0, statistics.median(calls) - rtt_us) / 1.5)
+
+
+def compare(directory, row, options, rtt_us, notice_us):
+    program, ratios = f'{directory}/reality', {}
+    row['seeds'] = []
+    for seed in range(1, options.seeds + 1):
+        arguments = ['--peers', row['peers'], '--slots', row['slots'], '--tree', row['tree'], '--seed', seed,
+                     '--fault', row['fault'], '--victim', 2 + seed % (row['peers'] - 1), '--at-ms', FAULT_AT_MS]
+        worlds = run(program, *arguments, '--worlds', options.worlds, '--rtt-us', rtt_us,
+                     '--notice-us', notice_us)
+        measured = run(program, *arguments)[0]
+        one = {'seed': seed}
+        for figure in ['makespan_s', 'messages_work', 'attempts_redone']:
+            predicted = statistics.median(world[figure] for world in worlds)
+            one[figure] = {'predicted': predicted, 'measured': measured[figure]}
+            if predicted:
+                ratios.setdefault(figure, []).append(measured[figure] / predicted)
+        row['seeds'].append(one)
+    row['ratio'] = {figure: statistics.median(of) for figure, of in ratios.items()}
+    row['off'] = [figure for figure, off in [('makespan_s', MAKESPAN_OFF), ('messages_work', MESSAGES_OFF)]
+                  if abs(row['ratio'][figure] - 1) > off]
+
+
+def median_of(row, figure, what):
+    return statistics.median(seed[figure][what] for seed in row['seeds'])
+
+
+def show(row):
+    cells = [f'{row["peers"]:2} x {row["slots"]}  {row["shape"]:5}  {row["fault"]:6}']
+    for figure, form in [('makespan_s', '7.3f'), ('messages_work', '7.0f'), ('attempts_redone', '5.0f')]:
+        cells.append(' '.join(format(median_of(row, figure, what), form) for what in ['predicted', 'measured']))
+        if figure in row['ratio'] and figure != 'attempts_redone':
+            cells[-1] += f'  {row["ratio"][figure]:5.2f}'
+    print(' | '.join(cells) + ('  off' if row['off'] else ''), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('directory')
+    parser.add_argument('--seeds', type=int, default=7)
+    parser.add_argument('--worlds', type=int, default=21)
+    parser.add_argument('--only', nargs='*', default=[], help='rows with all of these, e.g. 8x1 split frozen')
+    parser.add_argument('--json', help='file for every figure')
+    parser.add_argument('--demand', action='store_true')
+    options = parser.parse_args()
+    rtt_us, notice_us = calibrate(options.directory)
+    print(f'round trip {rtt_us} us, notices up to {notice_us} us late; predicted, measured, ratio')
+    print('peers x slots        | makespan, s            | messages about work   | redone')
+    found = []
+    for row in rows(options.only):
+        compare(options.directory, row, options, rtt_us, notice_us)
+        show(row)
+        found.append(row)
+    if options.json:
+        with open(options.json, 'w', encoding='utf-8') as file:
+            json.dump({'rtt_us': rtt_us, 'notice_us': notice_us, 'rows': found}, file, indent=1)
+    for figure in ['makespan_s', 'messages_work']:
+        ratios = [row['ratio'][figure] for row in found]
+        print(f'{figure}: median of the rows {statistics.median(ratios):.2f} '
+              f'[{min(ratios):.2f} .. {max(ratios):.2f}]')
+    off = [row for row in found if row['off']]
+    return 1 if options.demand and off else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
