@@ -22,11 +22,13 @@
 #include "exec/state.h"
 
 enum {
-    SPINS = 40,           /* looks for work before a thread sleeps */
-    SPINS_ASKING = 4,     /* of these, how many leave it to the owner to share */
-    TAKE_LOOKS_MAX = 256, /* entries that one TAKE may move out of its way */
+    SPINS = 40,            /* looks for work before a thread sleeps */
+    SPINS_ASKING = 4,      /* of these, how many leave it to the owner to share */
+    LOOK_EVERY_MAX = 4096, /* subtasks in place between looks at the clock */
+    TAKE_LOOKS_MAX = 256,  /* entries that one TAKE may move out of its way */
 };
 #define PROGRESS_NS UINT64_C (100000000)
+#define LOOK_NS UINT64_C (10000000) /* about so often a thread looks at the clock */
 
 static _Thread_local pxi_thread *self;
 
@@ -246,6 +248,7 @@ static void start_thread (pxi_pool *pool)
         return;
     thread->pool = pool;
     thread->number = n;
+    thread->look_every = thread->n_until_look = 1;
     thread->chance = 0x9e3779b97f4a7c15u * (n + 1);
     atomic_store (&pool->n_threads, n + 1);
     pool->n_starting++;
@@ -601,9 +604,10 @@ static void tell_progress (pxi_pool *pool, pxi_pool_run *run, uint64_t now_ns)
 }
 
 /* Before the fiber can be seen by others: its run may end with it. */
-static void account (pxi_thread *thread, pxi_pool_run *run, uint64_t began_ns, uint64_t now_ns)
+static void account (pxi_thread *thread, pxi_pool_run *run, uint64_t now_ns)
 {
-    atomic_fetch_add_explicit (&run->slot_ns, now_ns - began_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit (&run->slot_ns, now_ns - thread->began_ns, memory_order_relaxed);
+    thread->began_ns = now_ns;
     uint64_t n_known = thread->n_known + thread->n_called,
              n_done = thread->n_done + thread->n_called;
     if (n_known)
@@ -612,6 +616,20 @@ static void account (pxi_thread *thread, pxi_pool_run *run, uint64_t began_ns, u
         atomic_fetch_add_explicit (&run->n_done, n_done, memory_order_relaxed);
     thread->n_known = thread->n_done = thread->n_called = 0;
     tell_progress (thread->pool, run, now_ns);
+}
+
+/* As often as LOOK_NS says, whatever a subtask takes: by counting, since the clock costs more than many a
+ * subtask. */
+void pxi_pool_look (pxi_fiber *fiber)
+{
+    pxi_thread *thread = fiber->thread;
+    uint64_t now_ns = pxi_clock_ns (), passed_ns = now_ns - thread->began_ns;
+    if (passed_ns < LOOK_NS / 2 && thread->look_every < LOOK_EVERY_MAX)
+        thread->look_every *= 2;
+    else if (passed_ns > LOOK_NS && thread->look_every > 1)
+        thread->look_every /= 2;
+    thread->n_until_look = thread->look_every;
+    account (thread, fiber->run, now_ns);
 }
 
 static void ended (pxi_thread *thread, pxi_fiber *fiber)
@@ -628,13 +646,13 @@ static void ended (pxi_thread *thread, pxi_fiber *fiber)
 static void resume (pxi_thread *thread, pxi_fiber *fiber)
 {
     pxi_pool *pool = thread->pool;
-    uint64_t began_ns = pxi_clock_ns ();
+    thread->began_ns = pxi_clock_ns ();
     thread->current = fiber;
     fiber->thread = thread;
     thread->after = AFTER_NOTHING;
     pxi_context_switch (&thread->context, &fiber->context, false);
     thread->current = NULL;
-    account (thread, fiber->run, began_ns, pxi_clock_ns ());
+    account (thread, fiber->run, pxi_clock_ns ());
     switch (thread->after) {
     case AFTER_WAIT:
         park_on (pool, fiber, thread->after_word);

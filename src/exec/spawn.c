@@ -167,6 +167,12 @@ static inline bool call_here (px_task *task, pxi_fiber *fiber, pxi_item *item, c
     return true;
 }
 
+COLD static px_err looked (pxi_fiber *fiber)
+{
+    pxi_pool_look (fiber);
+    return PX_OK;
+}
+
 COLD static px_err call_slowly (px_task *task, pxi_item *item, void *result)
 {
     px_task called;
@@ -248,6 +254,8 @@ px_err px_sync (px_task *task, px_subtask *subtask, void *result)
     pxi_thread *thread = fiber->thread; /* not always the one before */
     item->next = thread->items;
     thread->items = item;
+    if (UNLIKELY (pxi_thread_should_look (thread)))
+        return looked (fiber);
     return PX_OK;
 }
 

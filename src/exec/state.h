@@ -177,6 +177,8 @@ struct pxi_thread {
     pxi_item *items;          /* for new ones; trimmed when the thread sleeps */
     uint64_t n_called;        /* spawned subtasks, in place */
     uint64_t n_known, n_done; /* others. All of current's run, not yet added to it */
+    uint32_t n_until_look;    /* subtasks in place, until the clock is looked at */
+    uint32_t look_every;
     pxi_deque deque __attribute__ ((aligned (64)));
     pxi_pool *pool;
     pthread_t thread;
@@ -186,6 +188,7 @@ struct pxi_thread {
     pxi_after after; /* what the fiber that was left wants */
     _Atomic uintptr_t *after_word;
     uint64_t after_ns;
+    uint64_t began_ns; /* current was resumed, or last accounted for */
     pxi_open_branch *branches;
     pxi_fiber *fiber; /* kept for the next start */
     uint64_t chance;
@@ -230,6 +233,7 @@ void pxi_pool_alerted (pxi_pool *pool, pxi_thread *thread); /* after a push: off
 void pxi_pool_yield (px_task *task);
 void pxi_pool_wait (px_task *task, _Atomic uintptr_t *word);
 void pxi_pool_sleep (px_task *task, uint64_t until_ns);
+void pxi_pool_look (pxi_fiber *fiber); /* at the clock: account, tell progress */
 int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function);
 uint32_t pxi_pool_task_of (const pxi_pool *pool, const pxi_item *item);
 int32_t pxi_pool_number (const pxi_pool *pool, const char *point);
@@ -284,6 +288,12 @@ static inline const void *pxi_item_input (const pxi_item *item)
 {
     return item->typed && item->typed->input_size <= ITEM_INPUT_INLINE ? item->inline_input
                                                                        : item->input;
+}
+
+/* After a subtask in place. A fiber may run for long without leaving: it has to tell how far it is. */
+static inline bool pxi_thread_should_look (pxi_thread *thread)
+{
+    return __builtin_expect (--thread->n_until_look == 0, 0);
 }
 
 /* Room on this stack for a plain call, from `here` on: half of it is every task's to use. */

@@ -192,6 +192,8 @@ void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
     }
     pxi_task_end (&task, code);
     fiber->task = task.below;
+    if (task.below && pxi_thread_should_look (fiber->thread))
+        pxi_pool_look (fiber);
 }
 
 bool pxi_item_set_input (pxi_item *item, const void *input, size_t size)
