@@ -190,7 +190,8 @@ void pxi_custody_after_step (pxi_sim_peer *peer, const pxi_event *event, const p
         if (!peer->world->config
                  .short_of_memory) /* a CANCEL needs some; the next handshake tells */
             check_cancelled (peer, event, actions);
-        if (is_result (event))
+        if (is_result (event) &&
+            !custody->new_self) /* else its former self's are lost in this step */
             check_result (peer, event->message, actions);
     }
     for (uint32_t i = 0; i < actions->n; i++) {
