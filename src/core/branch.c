@@ -81,7 +81,7 @@ static void hand_back (pxi_core *core, pxi_job *job, pxi_key key, uint64_t branc
     action->branch = branch;
     action->attempts = key.attempt;
     action->crashes = crashes;
-    job->surplus += job->surplus == 0;
+    job->surplus++;
     core->seek_pending = true;
 }
 

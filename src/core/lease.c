@@ -153,6 +153,7 @@ bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *pro
         .probe = probe->probe,
         .module = probe->module,
         .until_ns = PXI_MUTANT (RESERVATION_FOREVER) ? UINT64_MAX : core->now_ns + RESERVATION_NS,
+        .had_ns = pxi_share_had_before_ns (core, probe->job),
         .job = probe->job,
     };
     master->n_reservations++; /* it may be in no view of ours: without this it would be forgotten */

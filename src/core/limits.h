@@ -24,7 +24,7 @@ enum {
     PXI_LEASES_MAX = 1024,      /* one per slot */
     PXI_RESERVATIONS_MAX = 64,  /* ring of one peer (SCIENCE.md 3) */
     PXI_RESERVE_MAX = 192,      /* that one job holds elsewhere: 3 for each of 64 subtasks */
-    PXI_PROBES_MAX = 128, /* under way for one job: a loop of that many is placed in a round trip */
+    PXI_PROBES_MAX = 256, /* under way for one job: a loop of that many is placed in a round trip */
     PXI_ROOT_RUNS_MAX = 10, /* of a root whose executor dies of another's crash, time after time */
     PXI_CRASHES_MAX = 3,    /* attempts of a subtask that may crash: the first and two more */
     PXI_NUMBER_MAX = 65535, /* branch number */

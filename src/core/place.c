@@ -17,8 +17,10 @@
 
 enum {
     PARALLEL_MAX = 4, /* questions of a tree while nobody has said busy: fills a free cluster */
-    RESERVE_EACH = 3, /* reservations of a subtask: the first busy answer's and two more */
-    BUSY_SHARE_ONE = 1024,
+    RESERVE_EACH = 3, /* reservations of a tree */
+    ASK_EACH = 2,     /* questions of a subtask of a loop, after the one it rode in */
+    HEDGE_PART = 5,
+    HALF_FULL = PXI_SHARE_ONE / 2, /* of the time */
     BUSY_SHARE_HIGH = 256, /* from here on a second question is rather asked without the subtask */
     BACKOFF_STEPS = 10,
 };
@@ -48,11 +50,11 @@ static void reserved_add (pxi_core *core, pxi_job *job, uint64_t peer, uint64_t 
 static void reserved_drop_lapsed (const pxi_core *core, pxi_job *job)
 {
     for (uint32_t i = job->n_reserved; i-- > 0;) {
-        if (job->reserved[i].until_ns <= core->now_ns)
-            reserved_remove (job, i);
+        if (job->reserved[i].until_ns > core->now_ns)
+            continue;
+        reserved_remove (job, i);
+        job->n_busy -= job->n_busy > 0; /* another may be asked in its place */
     }
-    if (job->n_busy > job->n_reserved)
-        job->n_busy = job->n_reserved;
 }
 
 void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer)
@@ -129,15 +131,15 @@ static bool asked_enough (const pxi_job *job)
     if (job->nests)
         return job->n_reserved >= RESERVE_EACH;
     return job->n_reserved == PXI_RESERVE_MAX ||
-           (job->n_reserved && job->n_busy + job->n_seeking >= RESERVE_EACH * unplaced (job));
+           ((job->n_reserved || job->n_seeking) &&
+            job->n_busy + job->n_seeking - job->n_riding >= ASK_EACH * unplaced (job));
 }
 
 /* Where most are busy a subtask stays takeable while others are asked: an offer may come first. */
 static bool rides (const pxi_core *core, const pxi_job *job)
 {
-    bool first_time = job->n_busy < unplaced (job);
     return core->config.inlining && !job->large &&
-           (job->nests || first_time || core->busy_share < BUSY_SHARE_HIGH);
+           (job->nests || !job->refused || core->busy_share < BUSY_SHARE_HIGH);
 }
 
 static bool has_work (const pxi_job *job)
@@ -170,7 +172,8 @@ static bool may_ask (pxi_core *core, pxi_job *job)
         return false;
     uint32_t waiting = job->surplus ? job->surplus : 1; /* or one that crashed */
     if (!job->nests)
-        return job->n_seeking < PXI_PROBES_MAX && (!rides (core, job) || job->n_taking < waiting);
+        return job->n_seeking < PXI_PROBES_MAX &&
+               (!rides (core, job) || job->n_seeking - job->n_riding < waiting);
     return job->n_seeking < at_most (waiting, job->backoff || job->n_reserved ? 1 : PARALLEL_MAX);
 }
 
@@ -208,9 +211,22 @@ static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t l
     action->count = n_slots;
 }
 
-static uint32_t slots_wanted (const pxi_job *job)
+/* Where most peers have a slot free the next one asked has: what the first ones keep for us would only
+ * have to be given back. */
+static bool may_reserve (const pxi_core *core, const pxi_job *job, const pxi_peer *peer)
 {
-    return at_most (job->surplus ? job->surplus : 1, PXI_DISPATCH_MAX);
+    bool likely_free = !job->nests && core->now_ns >= peer->busy_until_ns &&
+                       core->busy_share < HALF_FULL && core->full_share < HALF_FULL;
+    uint32_t most = job->nests ? RESERVE_EACH : PXI_RESERVE_MAX;
+    return core->config.reservations && !likely_free && job->n_reserved < most;
+}
+
+/* Its own for each question, and an equal part of what more waits than can be asked for. */
+static uint32_t slots_wanted (const pxi_core *core, const pxi_job *job)
+{
+    uint32_t questions = at_most (core->n_responsive, PXI_PROBES_MAX);
+    uint32_t waiting = job->surplus ? job->surplus : 1;
+    return at_most (job->nests ? waiting : 1 + waiting / (questions + 1), PXI_DISPATCH_MAX);
 }
 
 /* `inlined` may be NULL: only the question. */
@@ -237,10 +253,8 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
     message->probe = id;
     message->job = job->id;
     message->module = job->module;
-    message->n_slots = slots_wanted (job);
-    message->reserve =
-        core->config.reservations &&
-        (job->nests ? job->n_reserved < RESERVE_EACH : job->n_reserved < PXI_RESERVE_MAX);
+    message->n_slots = slots_wanted (core, job);
+    message->reserve = probe->reserve = may_reserve (core, job, peer);
     pxi_attempt *spec = inlined ? pxi_core_scratch (core, sizeof *spec) : NULL;
     if (spec) {
         job->n_riding++;
@@ -302,6 +316,26 @@ static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
     }
 }
 
+/* Beside subtasks that ride: as many questions without one as will be refused elsewhere, as far as one peer can
+ * tell, and a few for its error. Their offers come in time for the subtasks that found busy peers. Where most are busy it is of no use: there
+ * reservations find slots. */
+static void hedge (pxi_core *core, pxi_job *job)
+{
+    if (!job->n_riding)
+        job->n_hedged = 0;
+    if (job->nests || job->n_taking || job->refused || core->full_share > HALF_FULL ||
+        !pxi_branch_room (core))
+        return;
+    uint32_t full = (uint32_t)core->full_share;
+    uint32_t wanted = job->n_riding * full / (PXI_SHARE_ONE - full) + job->n_riding / HEDGE_PART;
+    for (; job->n_hedged < wanted && job->n_seeking < PXI_PROBES_MAX; job->n_hedged++) {
+        pxi_peer *peer = pxi_view_pick (core, job, 0);
+        if (!peer)
+            return;
+        send_probe (core, job, peer, NULL);
+    }
+}
+
 static void seek (pxi_core *core, pxi_job *job)
 {
     pxi_branch_check_retry (core, job);
@@ -323,6 +357,14 @@ void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer)
         ask (core, job, peer);
 }
 
+/* A loop: what others keep for it would be offered in vain. */
+static void all_placed (pxi_core *core, pxi_job *job)
+{
+    pxi_place_end (core, job);
+    job->refused = false;
+    job->n_busy = 0;
+}
+
 void pxi_place_seek_all (pxi_core *core)
 {
     core->seek_pending = false;
@@ -331,8 +373,10 @@ void pxi_place_seek_all (pxi_core *core)
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (has_work (job))
             seek (core, job);
-        else if (!job->n_seeking && !job->nests)
-            pxi_place_end (core, job); /* a loop that is all placed: its offers would be in vain */
+        if (job->n_seeking)
+            hedge (core, job);
+        else if (!has_work (job) && !job->nests)
+            all_placed (core, job);
     }
     /* Giving back asks for another look: the next step's. */
 }
@@ -496,11 +540,11 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
     take_begin (core, job, from, offer->lease, n);
 }
 
-/* A moving average over about the last eight answers. */
+/* A moving average over about the last 32 answers. */
 static void heard_busy (pxi_core *core, bool busy)
 {
-    int32_t now = busy ? BUSY_SHARE_ONE : 0;
-    core->busy_share += (now - core->busy_share) / 8;
+    int32_t now = busy ? PXI_SHARE_ONE : 0;
+    core->busy_share += (now - core->busy_share) / 32;
 }
 
 static void inline_refused (pxi_core *core, const pxi_probe *probe)
@@ -534,8 +578,8 @@ static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const px
     if (job) {
         job->backoff = 0;
         job->backoff_until_ns = 0;
-        if (probe)
-            job->n_busy = 0;
+        if (probe && core->busy_share < BUSY_SHARE_HIGH)
+            job->n_busy = 0; /* else what was asked has been asked for all of them */
         for (uint32_t i = job->n_reserved; i-- > 0;) {
             if (job->reserved[i].peer == from->record.id)
                 reserved_remove (job, i);
@@ -572,11 +616,13 @@ static void on_busy (pxi_core *core, pxi_peer *from, pxi_probe *probe, const pxi
          message->reserve ? ", keeps a reservation" : "");
     inline_refused (core, probe);
     pxi_job *job = pxi_worker_find_job (core, probe->job);
-    if (job)
-        job->n_busy++;
+    if (job) {
+        job->refused = true;
+        job->n_busy += probe->reserve;
+    }
     if (job && message->reserve)
         reserved_add (core, job, from->record.id, probe->id);
-    else if (job)
+    else if (job && (probe->reserve || !core->config.reservations))
         back_off (core, job, from);
     probe_free (core, probe);
     core->seek_pending = true;

@@ -8,9 +8,9 @@
  * Sharing: every job here and every reservation of a job that is not (or wants more) is a claimant;
  * slots are dealt one at a time until demands are met (max-min fairness), and where the last ones do
  * not divide, to who has had the least slot time here. Who holds such a slot keeps it until it is
- * half a quantum ahead of the next; who is new, or wanted nothing, comes first but with a credit of
- * one quantum at most (as the virtual run time of Linux' CFS, and start-time fair queueing, Goyal
- * and others, SIGCOMM 1996). An executor over its allowance yields at the next task boundary. What
+ * half a quantum ahead of the next; who is new, or wanted nothing, begins where the least served one
+ * is: with a credit, a stream of new jobs would starve it (as the virtual run time of Linux' CFS, and
+ * start-time fair queueing, Goyal and others, SIGCOMM 1996). An executor over its allowance yields at the next task boundary. What
  * is left over is lent to the jobs that are here, so that they can grow without asking.
  *
  * Invariants: no more slots are allowed or leased than there are, but for one of each root;
@@ -21,6 +21,7 @@ enum {
     CLAIMANTS_MAX = PXI_JOBS_MAX + PXI_RESERVATIONS_MAX,
     CHARGE_QUANTA = 4, /* longest time charged at once: a peer that was paused served nobody */
 };
+#define FULL_OVER_NS PXI_SECOND
 
 /* ---- slot time ---------------------------------------------------------------------------------
  */
@@ -39,36 +40,6 @@ static void charge (pxi_core *core)
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         job->had_ns += job->active * passed_ns;
     }
-}
-
-static uint64_t newcomer_ns (const pxi_core *core)
-{
-    uint64_t credit_ns = core->config.quantum_ns;
-    return core->had_floor_ns > credit_ns ? core->had_floor_ns - credit_ns : 0;
-}
-
-static const pxi_former *former_of (const pxi_core *core, pxi_job_id id)
-{
-    for (uint32_t i = 0; i < FORMER_MAX; i++) {
-        if (pxi_same_job (core->former[i].id, id))
-            return &core->former[i];
-    }
-    return NULL;
-}
-
-/* Slot time that a job which is not here has had: what was kept of it, or a newcomer's. */
-static uint64_t had_before_ns (const pxi_core *core, pxi_job_id id)
-{
-    const pxi_former *former = former_of (core, id);
-    uint64_t least_ns = newcomer_ns (core);
-    return former && former->had_ns > least_ns ? former->had_ns : least_ns;
-}
-
-void pxi_share_remember (const pxi_core *core, pxi_job *job)
-{
-    const pxi_former *former = former_of (core, job->id);
-    job->had_ns = had_before_ns (core, job->id);
-    job->nests = job->heard_of = former && former->nests;
 }
 
 /* One entry per job: what it had before is in had_ns already. */
@@ -131,6 +102,72 @@ uint32_t pxi_share_unheld (const pxi_core *core)
     return held < core->self.slots ? core->self.slots - held : 0;
 }
 
+/* ---- slot time of who comes and goes ---- */
+
+/* Time that a job did not want is not owed to it. */
+static void raise_floor (pxi_core *core)
+{
+    uint64_t least_ns = UINT64_MAX;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        const pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        bool wants = busy_of (job) + job->wanted + job->claims > 0;
+        if (wants && job->had_ns < least_ns)
+            least_ns = job->had_ns;
+    }
+    if (least_ns != UINT64_MAX && least_ns > core->had_floor_ns)
+        core->had_floor_ns = least_ns;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (job->had_ns < core->had_floor_ns)
+            job->had_ns = core->had_floor_ns;
+    }
+}
+
+static const pxi_former *former_of (const pxi_core *core, pxi_job_id id)
+{
+    for (uint32_t i = 0; i < FORMER_MAX; i++) {
+        if (pxi_same_job (core->former[i].id, id))
+            return &core->former[i];
+    }
+    return NULL;
+}
+
+/* Slot time that a job which is not here has had: what was kept of it, or a newcomer's. */
+uint64_t pxi_share_had_before_ns (pxi_core *core, pxi_job_id id)
+{
+    charge (core);
+    raise_floor (core);
+    const pxi_former *former = former_of (core, id);
+    return former && former->had_ns > core->had_floor_ns ? former->had_ns : core->had_floor_ns;
+}
+
+void pxi_share_remember (pxi_core *core, pxi_job *job)
+{
+    const pxi_former *former = former_of (core, job->id);
+    job->had_ns = pxi_share_had_before_ns (core, job->id);
+    job->nests = job->heard_of = former && former->nests;
+}
+
+/* How much of the time all slots are others': a sample of how it is elsewhere. Time with a job of our
+ * own is none. */
+static void note_full (pxi_core *core)
+{
+    uint64_t passed_ns = core->now_ns - core->full_ns;
+    int64_t now = core->was_full ? PXI_SHARE_ONE : 0;
+    core->full_ns = core->now_ns;
+    if (!core->had_root)
+        core->full_share += (int32_t)((now - core->full_share) * (int64_t)passed_ns /
+                                      (int64_t)(passed_ns + FULL_OVER_NS));
+    core->was_full = !pxi_share_free (core);
+    core->had_root = false;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        core->had_root |= PXI_LIST_ENTRY (link, pxi_job, in_core)->root != 0;
+    }
+}
+
 /* One who wants slots: a job that is here, or the job of a reservation. */
 typedef struct claimant {
     pxi_job *job; /* NULL: not here */
@@ -138,11 +175,6 @@ typedef struct claimant {
     uint32_t demand, claims, fill;
     uint64_t had_ns;
 } claimant;
-
-static bool wants (const claimant *one)
-{
-    return one->demand + one->claims > 0;
-}
 
 static uint32_t claimants (pxi_core *core, claimant *all)
 {
@@ -163,28 +195,10 @@ static uint32_t claimants (pxi_core *core, claimant *all)
         while (at < n && !pxi_same_job (all[at].id, id))
             at++;
         if (at == n)
-            all[n++] = (claimant){NULL, id, 0, 0, 0, had_before_ns (core, id)};
+            all[n++] = (claimant){NULL, id, 0, 0, 0, core->ring[i].had_ns};
         all[at].claims++;
     }
     return n;
-}
-
-/* Time that a job did not want is not owed to it: only a credit is. */
-static void raise_floor (pxi_core *core, const claimant *all, uint32_t n)
-{
-    uint64_t least_ns = UINT64_MAX;
-    for (uint32_t i = 0; i < n; i++) {
-        if (all[i].job && wants (&all[i]) && all[i].had_ns < least_ns)
-            least_ns = all[i].had_ns;
-    }
-    if (least_ns != UINT64_MAX && least_ns > core->had_floor_ns)
-        core->had_floor_ns = least_ns;
-    PXI_LIST_EACH (link, &core->all_jobs)
-    {
-        pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
-        if (job->had_ns < newcomer_ns (core))
-            job->had_ns = newcomer_ns (core);
-    }
 }
 
 /* Least served first; who has a slot beyond the even share holds on to it for a while. */
@@ -206,9 +220,22 @@ static void sort (const pxi_core *core, claimant *all, uint32_t n)
     }
 }
 
-/* Deal `n_slots` in order. True when not all demands could be met. */
-static bool deal (claimant *all, uint32_t n, uint32_t *n_slots)
+/* Slots for runs that have just come and that no thread has taken up. Not for long: a run that waits
+ * behind others of its job, because the job has had its share, keeps nobody else from theirs. */
+static uint32_t promised (const pxi_core *core, const pxi_job *job)
 {
+    bool just_come = job && core->now_ns - job->run_ns < core->config.quantum_ns;
+    return just_come ? busy_of (job) - job->active : 0;
+}
+
+/* Deal `n_slots` in order, after those that are promised. True when not all demands could be met. */
+static bool deal (const pxi_core *core, claimant *all, uint32_t n, uint32_t *n_slots)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t first = promised (core, all[i].job);
+        all[i].fill = first < *n_slots ? first : *n_slots;
+        *n_slots -= all[i].fill;
+    }
     bool dealt = true;
     while (dealt && *n_slots) {
         dealt = false;
@@ -237,24 +264,10 @@ static bool granted (const claimant *all, uint32_t n, pxi_job_id id)
     return false;
 }
 
-/* Slots to offer now. A run that has come and that no thread has taken up counts only where its job
- * is due a slot for it: one whose job had more than its share waits behind the reservations. */
-static uint32_t to_offer (const pxi_core *core, const claimant *all, uint32_t n)
-{
-    uint32_t taken = core->slots_leased;
-    for (uint32_t i = 0; i < n; i++) {
-        const pxi_job *job = all[i].job;
-        uint32_t busy = job ? busy_of (job) : 0;
-        uint32_t due = all[i].fill < busy ? all[i].fill : busy;
-        taken += job && job->active > due ? job->active : due;
-    }
-    return taken < core->self.slots ? core->self.slots - taken : 0;
-}
-
 /* A slot came free and somebody waits for it: the oldest reservation whose job is due. */
 static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
 {
-    uint32_t n_slots = to_offer (core, all, n);
+    uint32_t n_slots = pxi_share_free (core);
     if (!n_slots || core->draining || core->host_busy)
         return false;
     for (uint32_t i = 0; i < core->n_ring; i++) {
@@ -324,16 +337,17 @@ void pxi_share (pxi_core *core)
     bool contended;
     core->share_pending = false;
     charge (core);
+    raise_floor (core);
     pxi_lease_lapse (core);
     do {
         n = claimants (core, all);
-        raise_floor (core, all, n);
         sort (core, all, n);
         n_left = core->self.slots - core->slots_leased;
-        contended = n && deal (all, n, &n_left);
+        contended = n && deal (core, all, n, &n_left);
     } while (serve_reservation (core, all, n));
     if (core->n_jobs)
         allow_all (core, all, n, n_left);
+    note_full (core);
     pxi_worker_volunteer_soon (core, 0); /* also when a job or a lease has just gone */
     if (contended && n > 1 && !pxi_timer_is_set (&core->quantum))
         pxi_timer_set (core, &core->quantum, PXI_TIMER_QUANTUM, core,

@@ -79,6 +79,7 @@ typedef struct pxi_job {
     uint32_t n_runs, active, wanted, allowed;
     uint64_t runs_sent, runs_echoed;
     uint64_t had_ns; /* slot time here */
+    uint64_t run_ns; /* when the last run came */
     uint32_t claims; /* reservations of this job in our ring */
     uint64_t root;   /* run of the root, when it is ours; 0 = none */
     /* asking side (core/place.c) */
@@ -86,8 +87,10 @@ typedef struct pxi_job {
     uint32_t n_seeking; /* questions under way: takes and probes */
     uint32_t n_taking;  /* of these the ones that wait for a subtask */
     uint32_t n_riding;  /* and the ones that carry one */
+    uint32_t n_hedged;  /* asked beside these, in case they find busy peers */
     uint32_t n_reserved;
-    uint32_t n_busy; /* busy answers since somebody was free */
+    uint32_t n_busy; /* busy answers of peers that were asked for a reservation */
+    bool refused;    /* somebody was busy, since all were placed last */
     struct {
         uint64_t peer, probe, until_ns;
     } reserved[PXI_RESERVE_MAX];
@@ -165,6 +168,7 @@ typedef struct pxi_probe {
     pxi_peer *peer;
     pxi_key inlined; /* the attempt that rides in it; attempt 0 = none */
     uint64_t sent_ns;
+    bool reserve; /* asks for a reservation where all is busy */
     pxi_timer timer;
     pxi_list in_core;
 } pxi_probe;
@@ -192,6 +196,7 @@ typedef struct pxi_lease {
 /* A reservation kept for a master. */
 typedef struct pxi_reservation {
     uint64_t peer, probe, module, until_ns;
+    uint64_t had_ns; /* slot time its job begins with */
     pxi_job_id job;
 } pxi_reservation;
 
@@ -227,6 +232,7 @@ typedef struct pxi_sent_result {
 } pxi_sent_result;
 
 enum {
+    PXI_SHARE_ONE = 1024,  /* of shares of something */
     FORMER_MAX = 16,       /* jobs that were here and whose slot time is remembered */
     JOINS_MAX = 64,        /* addresses being joined at once */
     SENT_MAX = 4096,       /* results kept for sending again */
@@ -266,7 +272,10 @@ struct pxi_core {
     uint64_t had_floor_ns; /* least that a job which wants slots has had; never falls */
     pxi_former former[FORMER_MAX];
     uint32_t n_former;
-    int32_t busy_share; /* of the peers asked lately, of BUSY_SHARE_ONE */
+    int32_t busy_share; /* of the peers asked lately, of PXI_SHARE_ONE */
+    int32_t full_share; /* of the time that all slots here were taken, of PXI_SHARE_ONE */
+    uint64_t full_ns;
+    bool was_full, had_root;
     uint32_t volunteer_tries; /* left, until there is new evidence of work */
     uint64_t volunteer_to;    /* peer that is known to have surplus; 0 = none */
     bool host_busy, draining, drained;
@@ -429,7 +438,9 @@ uint32_t pxi_share_free_soon (const pxi_core *core, const pxi_job *job);
 uint32_t pxi_share_unheld (const pxi_core *core);
 /* What is kept of a job while it is not here: it ends; it comes back. */
 void pxi_share_keep (pxi_core *core, const pxi_job *job);
-void pxi_share_remember (const pxi_core *core, pxi_job *job);
+void pxi_share_remember (pxi_core *core, pxi_job *job);
+/* Slot time that one which is not here begins with: what is remembered of it, or a newcomer's. */
+uint64_t pxi_share_had_before_ns (pxi_core *core, pxi_job_id id);
 
 /* ---- lease.c ----------------------------------------------------------------------------------
  */

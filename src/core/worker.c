@@ -146,6 +146,7 @@ pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const p
     core->n_runs++;
     job->n_runs++;
     job->runs_sent++;
+    job->run_ns = core->now_ns;
     if (master) {
         if (!master->n_runs)
             master->mastered_ns = core->now_ns;

@@ -335,7 +335,7 @@ Test (core, two_jobs_on_one_slot_take_turns)
 }
 
 /* Who asks for the first time is in no view yet. */
-Test (core, a_reservation_of_a_stranger_is_kept_and_a_new_job_comes_first)
+Test (core, a_reservation_of_a_stranger_is_kept_and_its_job_has_its_turn)
 {
     struct rig rig = rig_new (1);
     meet (&rig, 11);
@@ -345,8 +345,10 @@ Test (core, a_reservation_of_a_stranger_is_kept_and_a_new_job_comes_first)
     advance (&rig, 1000 * PXI_MS);
     hear (&rig, probe_from (12, 8, NULL, 2));
     cr_assert (sent (&rig, PXI_BUSY)->reserve);
+    cr_assert_null (did (&rig, PXI_DO_SLOTS), "who holds the slot keeps it half a quantum more");
+    advance (&rig, 60 * PXI_MS);
     const pxi_action *slots = did (&rig, PXI_DO_SLOTS);
-    cr_assert (slots && slots->count == 0, "the job that had all the time yields");
+    cr_assert (slots && slots->count == 0, "then it yields");
     active (&rig, THEM, 1, 0, 1, 1);
     const pxi_message *offer = sent (&rig, PXI_OFFER);
     cr_assert (offer && offer->probe == 8);
@@ -354,7 +356,7 @@ Test (core, a_reservation_of_a_stranger_is_kept_and_a_new_job_comes_first)
 }
 
 /* Else both would wait: the run for a slot, the new job for the run. */
-Test (core, a_run_that_no_thread_has_taken_up_keeps_no_slot_from_a_new_job)
+Test (core, a_run_that_has_come_goes_before_a_reservation)
 {
     struct rig rig = rig_new (1);
     meet (&rig, 11);
@@ -367,6 +369,14 @@ Test (core, a_run_that_no_thread_has_taken_up_keeps_no_slot_from_a_new_job)
     cr_assert (sent (&rig, PXI_OFFER)->accepted);
     hear (&rig, probe_from (12, 9, NULL, 2));
     cr_assert (sent (&rig, PXI_BUSY)->reserve);
+    cr_assert_null (sent (&rig, PXI_OFFER), "the slot is promised");
+    const pxi_action *slots = did (&rig, PXI_DO_SLOTS);
+    cr_assert (!slots || slots->count > 0, "to the run");
+    active (&rig, THEM, 1, 1, 0, 2);
+    advance (&rig, 60 * PXI_MS);
+    slots = did (&rig, PXI_DO_SLOTS);
+    cr_assert (slots && slots->count == 0);
+    active (&rig, THEM, 1, 0, 1, 2);
     const pxi_message *offer = sent (&rig, PXI_OFFER);
     cr_assert (offer && offer->probe == 9);
     rig_free (&rig);
