@@ -176,6 +176,13 @@ typedef struct claimant {
     uint64_t had_ns;
 } claimant;
 
+/* A subtask that rides in a question may come back at once: the slot it would then have is not lent
+ * meanwhile. Else peers with one subtask each lend each other their slots in turn, for ever. */
+static uint32_t demand_of (const pxi_job *job)
+{
+    return busy_of (job) + job->wanted + job->n_riding;
+}
+
 static uint32_t claimants (pxi_core *core, claimant *all)
 {
     uint32_t n = 0;
@@ -183,8 +190,7 @@ static uint32_t claimants (pxi_core *core, claimant *all)
     {
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (n < PXI_JOBS_MAX)
-            all[n++] =
-                (claimant){job, job->id, busy_of (job) + job->wanted, job->claims, 0, job->had_ns};
+            all[n++] = (claimant){job, job->id, demand_of (job), job->claims, 0, job->had_ns};
     }
     uint32_t n_here = n;
     for (uint32_t i = 0; i < core->n_ring; i++) {
