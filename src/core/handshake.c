@@ -11,6 +11,8 @@
 #include "core/state.h"
 
 enum {
+    UNANSWERED_LOST =
+        12, /* handshakes in a row: twice the limit of silence, so that loss alone is none */
     MISSING_LOST = 2
 }; /* acks without an attempt that both orders of arrival can explain once */
 
@@ -39,6 +41,7 @@ static void send_handshake (pxi_core *core, pxi_peer *peer)
         return;
     pxi_message *message = pxi_core_send (core, peer, PXI_HANDSHAKE);
     message->sequence = ++peer->sequence;
+    peer->n_unanswered++;
     PXI_LIST_EACH (link, &peer->away)
     {
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);
@@ -56,14 +59,19 @@ static uint64_t latest (uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static void lose_away (pxi_core *core, pxi_peer *peer)
+{
+    for (pxi_list *link; (link = pxi_list_first (&peer->away));)
+        pxi_branch_lost (core, PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer));
+}
+
 void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why)
 {
     peer->pins++;
     if (is_master (peer) || is_worker (peer))
         SAY (core, "%s %s -> %u attempts there lost, %u for it abandoned", pxi_core_name (peer),
              why, peer->n_away, peer->n_runs);
-    for (pxi_list *link; (link = pxi_list_first (&peer->away));)
-        pxi_branch_lost (core, PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer));
+    lose_away (core, peer);
     pxi_place_forget_peer (core, peer);
     pxi_worker_forget_peer (core, peer);
     peer->pins--;
@@ -90,6 +98,15 @@ void pxi_handshake_timer (pxi_core *core, pxi_peer *peer)
         SAY (core, "no handshake from %s -> %u attempts abandoned", pxi_core_name (peer),
              peer->n_runs);
         pxi_worker_abandon (core, peer);
+    }
+    if (!is_master (peer))
+        peer->n_unanswered = 0;
+    if (peer->n_unanswered >= UNANSWERED_LOST) {
+        /* It is heard, and does not hear us: what it was given may never have come, and it abandons the rest. */
+        SAY (core, "%s answers no handshake -> %u attempts there lost", pxi_core_name (peer),
+             peer->n_away);
+        peer->n_unanswered = 0;
+        lose_away (core, peer);
     }
     if (is_master (peer))
         send_handshake (core, peer);
@@ -181,6 +198,7 @@ static void confirm (pxi_core *core, pxi_attempt_state *attempt, const pxi_repor
 
 static void on_ack (pxi_core *core, pxi_peer *worker, const pxi_message *message)
 {
+    worker->n_unanswered = 0;
     PXI_LIST_EACH_SAFE (link, &worker->away)
     {
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);

@@ -65,6 +65,7 @@ typedef struct pxi_peer {
     uint64_t mastered_ns; /* last handshake of it as a master, or first run for it */
     uint64_t relation_ns; /* when the present relation began */
     uint64_t sequence;    /* of the last handshake sent to it */
+    uint32_t n_unanswered; /* handshakes since its last answer to one */
     pxi_list in_core;
     pxi_list away, runs; /* attempt.at_peer, run.at_master */
     pxi_timer timer;
