@@ -1,6 +1,6 @@
 """The simulator against reality: the same trees, seeds and faults on virtual peers and on real ones.
 
-    reality.py BUILD_DIRECTORY/bench [--seeds 7] [--worlds 21] [--only WORDS] [--json FILE] [--demand]
+    reality.py BUILD_DIRECTORY/bench [--rounds 9] [--worlds 15] [--only WORDS] [--json FILE] [--demand]
 
 Real peers are processes of this host whose tasks walk the simulator's trees and sleep where its virtual
 executors let time pass, with the slot held: 16 of them work at once on any machine. The virtual network's
@@ -9,22 +9,25 @@ a remote call without work takes longer than that.
 
 A tree (a seed) runs once on real peers and in --worlds virtual worlds, which differ by the seed of every random
 choice. Its prediction is the median of those; a row's ratio is the median over the seeds of measured to
-predicted. Messages are those about work: the membership's depend on how long a cluster was up.
+predicted. A round is as many seeds at once as make 16 peers. Messages are those about work: the membership's
+depend on how long a cluster was up.
 With --demand the exit code is 1 when a row's makespan is off by more than 15 %, or its messages by more than
 10 %."""
 
 import argparse
+import concurrent.futures
 import json
 import statistics
 import subprocess
 import sys
 
 LAYOUTS = [(4, 1), (8, 1), (16, 1), (4, 2)]  # peers, slots of each
+AT_ONCE = 16  # peers
 FAULTS = ['none', 'killed', 'frozen']
 IDEAL_S = 2
 FAULT_AT_MS = 800
 LEAF_MS = 50
-MAKESPAN_OFF, MESSAGES_OFF = 0.15, 0.10
+BANDS = {'makespan_s': 0.15, 'messages_work': 0.10}  # how far off a ratio may be
 
 
 def trees(slots):
@@ -59,25 +62,27 @@ def calibrate(directory):
     return round(rtt_us), round(max(0, statistics.median(calls) - rtt_us) / 1.5)
 
 
-def compare(directory, row, options, rtt_us, notice_us):
-    program, ratios = f'{directory}/reality', {}
-    row['seeds'] = []
-    for seed in range(1, options.seeds + 1):
-        arguments = ['--peers', row['peers'], '--slots', row['slots'], '--tree', row['tree'], '--seed', seed,
-                     '--fault', row['fault'], '--victim', 2 + seed % (row['peers'] - 1), '--at-ms', FAULT_AT_MS]
-        worlds = run(program, *arguments, '--worlds', options.worlds, '--rtt-us', rtt_us,
-                     '--notice-us', notice_us)
-        measured = run(program, *arguments)[0]
-        one = {'seed': seed}
-        for figure in ['makespan_s', 'messages_work', 'attempts_redone']:
-            predicted = statistics.median(world[figure] for world in worlds)
-            one[figure] = {'predicted': predicted, 'measured': measured[figure]}
-            if predicted:
-                ratios.setdefault(figure, []).append(measured[figure] / predicted)
-        row['seeds'].append(one)
-    row['ratio'] = {figure: statistics.median(of) for figure, of in ratios.items()}
-    row['off'] = [figure for figure, off in [('makespan_s', MAKESPAN_OFF), ('messages_work', MESSAGES_OFF)]
-                  if abs(row['ratio'][figure] - 1) > off]
+def compare_one(directory, row, seed, options, delays):
+    program, one = f'{directory}/reality', {'seed': seed}
+    arguments = ['--peers', row['peers'], '--slots', row['slots'], '--tree', row['tree'], '--seed', seed,
+                 '--fault', row['fault'], '--victim', 2 + seed % (row['peers'] - 1), '--at-ms', FAULT_AT_MS]
+    measured = run(program, *arguments)[0]
+    worlds = run(program, *arguments, '--worlds', options.worlds, *delays)
+    for figure in ['makespan_s', 'messages_work', 'attempts_redone']:
+        one[figure] = {'predicted': statistics.median(world[figure] for world in worlds),
+                       'measured': measured[figure]}
+    return one
+
+
+def compare(directory, row, options, delays):
+    n_at_once = AT_ONCE // row['peers']
+    seeds = range(1, options.rounds * n_at_once + 1)
+    with concurrent.futures.ThreadPoolExecutor(n_at_once) as threads:
+        row['seeds'] = list(threads.map(lambda seed: compare_one(directory, row, seed, options, delays), seeds))
+    row['ratio'] = {figure: statistics.median(one[figure]['measured'] / one[figure]['predicted']
+                                              for one in row['seeds'])
+                    for figure in BANDS}
+    row['off'] = [figure for figure, band in BANDS.items() if abs(row['ratio'][figure] - 1) > band]
 
 
 def median_of(row, figure, what):
@@ -88,7 +93,7 @@ def show(row):
     cells = [f'{row["peers"]:2} x {row["slots"]}  {row["shape"]:5}  {row["fault"]:6}']
     for figure, form in [('makespan_s', '7.3f'), ('messages_work', '7.0f'), ('attempts_redone', '5.0f')]:
         cells.append(' '.join(format(median_of(row, figure, what), form) for what in ['predicted', 'measured']))
-        if figure in row['ratio'] and figure != 'attempts_redone':
+        if figure in BANDS:
             cells[-1] += f'  {row["ratio"][figure]:5.2f}'
     print(' | '.join(cells) + ('  off' if row['off'] else ''), flush=True)
 
@@ -96,8 +101,8 @@ def show(row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('directory')
-    parser.add_argument('--seeds', type=int, default=7)
-    parser.add_argument('--worlds', type=int, default=21)
+    parser.add_argument('--rounds', type=int, default=9)
+    parser.add_argument('--worlds', type=int, default=15)
     parser.add_argument('--only', nargs='*', default=[], help='rows with all of these, e.g. 8x1 split frozen')
     parser.add_argument('--json', help='file for every figure')
     parser.add_argument('--demand', action='store_true')
@@ -107,13 +112,13 @@ def main():
     print('peers x slots        | makespan, s            | messages about work   | redone')
     found = []
     for row in rows(options.only):
-        compare(options.directory, row, options, rtt_us, notice_us)
+        compare(options.directory, row, options, ['--rtt-us', rtt_us, '--notice-us', notice_us])
         show(row)
         found.append(row)
     if options.json:
         with open(options.json, 'w', encoding='utf-8') as file:
             json.dump({'rtt_us': rtt_us, 'notice_us': notice_us, 'rows': found}, file, indent=1)
-    for figure in ['makespan_s', 'messages_work']:
+    for figure in BANDS:
         ratios = [row['ratio'][figure] for row in found]
         print(f'{figure}: median of the rows {statistics.median(ratios):.2f} '
               f'[{min(ratios):.2f} .. {max(ratios):.2f}]')
