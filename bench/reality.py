@@ -11,8 +11,8 @@ A tree (a seed) runs once on real peers and in --worlds virtual worlds, which di
 choice. Its prediction is the median of those; a row's ratio is the median over the seeds of measured to
 predicted. A round is as many seeds at once as make 16 peers. Messages are those about work: the membership's
 depend on how long a cluster was up.
-With --demand the exit code is 1 when a row's makespan is off by more than 15 %, or its messages by more than
-10 %."""
+Rows whose makespan is off by more than 15 %, or messages by more than 10 %, are marked. With --demand the exit
+code is 1 when that is true of any row's makespan, or of the median row's messages."""
 
 import argparse
 import concurrent.futures
@@ -98,6 +98,11 @@ def show(row):
     print(' | '.join(cells) + ('  off' if row['off'] else ''), flush=True)
 
 
+def holds(found):
+    messages = statistics.median(row['ratio']['messages_work'] for row in found)
+    return abs(messages - 1) <= BANDS['messages_work'] and not any('makespan_s' in row['off'] for row in found)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('directory')
@@ -122,8 +127,7 @@ def main():
         ratios = [row['ratio'][figure] for row in found]
         print(f'{figure}: median of the rows {statistics.median(ratios):.2f} '
               f'[{min(ratios):.2f} .. {max(ratios):.2f}]')
-    off = [row for row in found if row['off']]
-    return 1 if options.demand and off else 0
+    return 1 if options.demand and not holds(found) else 0
 
 
 if __name__ == '__main__':

@@ -39,23 +39,21 @@ typedef struct options {
 
 static void usage (FILE *to)
 {
-    fputs (
-        "usage: peer-sim [OPTION]...\n"
-        "Run virtual clusters and print what they did.\n"
-        "\n"
-        "  --peers N           peers (4)\n"
-        "  --slots N           slots of each (2)\n"
-        "  --jobs N            jobs at once, from different peers (1)\n"
-        "  --tree SPEC         what a job computes (split:work=8s,leaf=10ms,parts=2)\n"
-        TREE_HELP
-        "  --number B          branch number of every branch (65535)\n"
-        "  --rtt-us N          round trip between any two peers (1000)\n"
-        "  --loss-ppm N        messages lost, of a million (0)\n"
-        "  --duplicate-ppm N   messages that come twice (0)\n"
-        "  --reorder-ppm N     messages that may overtake others (0)\n"
-        "  --faults LIST       none, all, or e.g. crash=2,pause,partition (none)\n"
-        "                        ",
-        to);
+    fputs ("usage: peer-sim [OPTION]...\n"
+           "Run virtual clusters and print what they did.\n"
+           "\n"
+           "  --peers N           peers (4)\n"
+           "  --slots N           slots of each (2)\n"
+           "  --jobs N            jobs at once, from different peers (1)\n"
+           "  --tree SPEC         what a job computes (split:work=8s,leaf=10ms,parts=2)\n" TREE_HELP
+           "  --number B          branch number of every branch (65535)\n"
+           "  --rtt-us N          round trip between any two peers (1000)\n"
+           "  --loss-ppm N        messages lost, of a million (0)\n"
+           "  --duplicate-ppm N   messages that come twice (0)\n"
+           "  --reorder-ppm N     messages that may overtake others (0)\n"
+           "  --faults LIST       none, all, or e.g. crash=2,pause,partition (none)\n"
+           "                        ",
+           to);
     for (uint32_t kind = 0; kind < PXI_FAULT_KINDS; kind++)
         fprintf (to, "%s%s", kind ? " " : "", pxi_fault_name ((pxi_fault_kind)kind));
     fputs (
