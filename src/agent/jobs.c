@@ -299,8 +299,6 @@ static pxi_agent_run *run_new (pxi_agent *agent, pxi_execution *execution, const
     run->attempt = action->attempt;
     run->root = action->root;
     run->master = action->peer;
-    if (run->root) /* from the beginning, or again */
-        execution->job->below = 0;
     run->begun_ns = pxi_clock_ns ();
     pxi_list_init (&run->in_execution);
     pxi_list_add_last (&execution->runs, &run->in_execution);
@@ -458,19 +456,6 @@ void pxi_jobs_cap (pxi_agent *agent, const pxi_action *action)
     pxi_execution_submit (execution, &command);
 }
 
-/* The account that comes with a result counts the attempt itself, which the executor does, too. */
-static void count_below (pxi_agent_job *job, const pxi_bytes *bytes)
-{
-    pxi_chain chain;
-    uint64_t subtasks = 0;
-    if (!bytes || pxi_chain_decode (bytes, &chain) != PX_OK)
-        return;
-    for (size_t i = 0; i < chain.n_shares; i++)
-        subtasks += chain.shares[i].subtasks;
-    job->below += subtasks ? subtasks - 1 : 0;
-    pxi_chain_fini (&chain);
-}
-
 static void complete_subtask (pxi_agent *agent, const pxi_action *action)
 {
     pxi_execution *execution = execution_of (agent, action->subtask);
@@ -481,8 +466,6 @@ static void complete_subtask (pxi_agent *agent, const pxi_action *action)
         pxi_bytes_release (blob.second);
         return;
     }
-    if (execution->job && execution->job->root)
-        count_below (execution->job, blob.second);
     if (execution->job && action->attempts > 1)
         execution->job->redone += action->attempts - 1;
     px_err code = action->blob ? (px_err)blob.code : (px_err)action->err;

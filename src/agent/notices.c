@@ -104,8 +104,8 @@ static void on_progress (pxi_agent *agent, const pxi_execution *execution, const
     uint64_t known = notice->known > notice->done ? notice->known : notice->done;
     if (run->root && job && job->root) {
         pthread_mutex_lock (&job->root->lock);
-        job->root->progress.subtasks_done = notice->done + job->below;
-        job->root->progress.subtasks_known = known + job->below;
+        job->root->progress.subtasks_done = notice->done;
+        job->root->progress.subtasks_known = known;
         pthread_mutex_unlock (&job->root->lock);
     }
     pxi_event event = {.kind = PXI_EV_PROGRESS, .run = notice->run, .progress = notice->done};

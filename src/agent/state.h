@@ -99,7 +99,6 @@ typedef struct pxi_agent_job {
     pxi_root *root;                   /* NULL: of another peer, or done */
     pxi_alarm timeout;
     uint64_t redone;
-    uint64_t below; /* subtasks under those whose results came from elsewhere: for the progress */
     pxi_tracing *tracing; /* NULL: not traced */
 } pxi_agent_job;
 

@@ -1150,17 +1150,27 @@ static void take_value (pxi_pool *pool, pxi_item *item, pxi_command *command)
     command->outcome.value = NULL;
 }
 
+/* An account counts the attempt itself, too. */
+static uint64_t n_accounted (const pxi_chain *chain)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < chain->n_shares; i++)
+        n += chain->shares[i].subtasks;
+    return n ? n : 1;
+}
+
 static void set_outcome (pxi_pool *pool, pxi_item *item, pxi_command *command)
 {
     pxi_chain chain = {0};
     pxi_pool_run *run = pxi_item_run (item);
-    atomic_fetch_add (&run->n_remote, 1);
-    if (item->typed)
-        atomic_fetch_add (&run->n_known, 1);
     item->code = (px_err)command->outcome.code;
     item->attempts = command->attempts ? command->attempts : item->attempts;
     if (command->outcome.chain && pxi_chain_decode (command->outcome.chain, &chain) == PX_OK)
         merge_shares (run, &chain);
+    uint64_t n = n_accounted (&chain);
+    atomic_fetch_add (&run->n_known,
+                      n - (item->typed == NULL)); /* known first: done is never more */
+    atomic_fetch_add (&run->n_remote, n);
     if (item->code != PX_OK)
         take_failures (pool, item, &chain, item->code);
     else

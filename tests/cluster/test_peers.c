@@ -667,7 +667,10 @@ Test (peers, tell_a_progress_that_only_grows)
     cr_assert_eq (px_job_progress_read (job, &now), PX_OK);
     cr_assert_gt (n_steps, 1, "it moves");
     cr_assert_leq (last.subtasks_done, subtasks, "nothing is counted twice");
-    cr_assert (now.subtasks_done == subtasks && now.subtasks_known == subtasks);
+    cr_assert (now.subtasks_done == subtasks && now.subtasks_known == subtasks,
+               "done %llu known %llu shares %llu last %llu", (unsigned long long)now.subtasks_done,
+               (unsigned long long)now.subtasks_known, (unsigned long long)subtasks,
+               (unsigned long long)last.subtasks_done);
     px_job_free (&job);
     cluster_end (&cluster);
 }
