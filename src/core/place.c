@@ -316,9 +316,9 @@ static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
     }
 }
 
-/* Beside subtasks that ride: as many questions without one as will be refused elsewhere, as far as one peer can
- * tell, and a few for its error. Their offers come in time for the subtasks that found busy peers. Where most are busy it is of no use: there
- * reservations find slots. */
+/* Beside subtasks that ride: as many questions without one as will be refused elsewhere, as far as
+ * one peer can tell, and a few for its error. Their offers come in time for the subtasks that found
+ * busy peers. Where most are busy it is of no use: there reservations find slots. */
 static void hedge (pxi_core *core, pxi_job *job)
 {
     if (!job->n_riding)

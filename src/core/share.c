@@ -10,8 +10,9 @@
  * not divide, to who has had the least slot time here. Who holds such a slot keeps it until it is
  * half a quantum ahead of the next; who is new, or wanted nothing, begins where the least served one
  * is: with a credit, a stream of new jobs would starve it (as the virtual run time of Linux' CFS, and
- * start-time fair queueing, Goyal and others, SIGCOMM 1996). An executor over its allowance yields at the next task boundary. What
- * is left over is lent to the jobs that are here, so that they can grow without asking.
+ * start-time fair queueing, Goyal and others, SIGCOMM 1996). An executor over its allowance yields
+ * at the next task boundary. What is left over is lent to the jobs that are here, so that they can
+ * grow without asking.
  *
  * Invariants: no more slots are allowed or leased than there are, but for one of each root;
  * had_floor_ns never falls. */
