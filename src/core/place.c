@@ -8,9 +8,11 @@
  * takes the oldest at that moment. A peer that sends a result and says that it is free is asked
  * first.
  *
- * How much is asked at once depends on what waits. The subtasks of a loop ask all at once, each
- * until it has RESERVE_EACH reservations. Those of a tree grow subtasks of their own where they
- * run, so that few questions feed many peers: one at a time, RESERVE_EACH in all.
+ * How much is asked at once depends on what waits. The subtasks of a loop ask all at once: each rides
+ * in a question of its own, a few questions without one go beside them, and what is refused asks
+ * ASK_EACH more, then waits for what others keep for it. The subtasks of a tree grow subtasks of
+ * their own where they run, so that few questions feed many peers: one at a time, RESERVE_EACH
+ * reservations in all.
  *
  * One question at a time per peer; takes count as questions (n_probes pins their peer). */
 #include "core/state.h"
@@ -19,7 +21,7 @@ enum {
     PARALLEL_MAX = 4, /* questions of a tree while nobody has said busy: fills a free cluster */
     RESERVE_EACH = 3, /* reservations of a tree */
     ASK_EACH = 2,     /* questions of a subtask of a loop, after the one it rode in */
-    HEDGE_PART = 5,
+    HEDGE_PART = 5,   /* one question more for that many subtasks that ride */
     HALF_FULL = PXI_SHARE_ONE / 2, /* of the time */
     BUSY_SHARE_HIGH = 256, /* from here on a second question is rather asked without the subtask */
     BACKOFF_STEPS = 10,
