@@ -582,13 +582,15 @@ static void invariant_of (const pxi_world_report *report, char *name, size_t siz
     snprintf (name, size, "%.*s", at ? (int)strcspn (at + 2, ":\n") : 0, at ? at + 2 : "");
 }
 
+/* Ends the program where the text is wrong. */
 static void keep_of (const pxi_swarm *swarm, const char *text, uint8_t *keep)
 {
     const char *wrong_at;
     memset (keep, 1, pxi_swarm_n_units (swarm));
-    if (text && !pxi_swarm_keep_parse (swarm, text, keep, &wrong_at))
-        wrong ("--keep", wrong_at,
-               "a fault of this world by number, or a part of it: see --verbose");
+    if (!text || pxi_swarm_keep_parse (swarm, text, keep, &wrong_at))
+        return;
+    free (keep);
+    wrong ("--keep", wrong_at, "a fault of this world by number, or a part of it: see --verbose");
 }
 
 static bool still_fails (void *context, const uint8_t *keep)
