@@ -84,22 +84,6 @@ static bool is_measured (const flat_t *flat, uint32_t job)
     return job < config->n_measured && config->stream->at_ns[job] >= config->from_ns;
 }
 
-static uint64_t n_work (const pxi_world_report *report)
-{
-    uint64_t n = 0;
-    for (uint32_t kind = PXI_REFUSED + 1; kind <= PXI_HANDSHAKE_ACK; kind++)
-        n += report->n_messages[kind];
-    return n;
-}
-
-static uint64_t n_members (const pxi_world_report *report)
-{
-    uint64_t n = 0;
-    for (uint32_t kind = PXI_HELLO; kind <= PXI_REFUSED; kind++)
-        n += report->n_messages[kind];
-    return n;
-}
-
 /* On with it until every measured job is over. */
 static bool run (flat_t *flat)
 {
@@ -144,8 +128,8 @@ bool pxi_flat_run (const pxi_flat_config *config, uint64_t *delays_ns, pxi_flat_
         pxi_world_read (flat.world, &before);
         fine = fine && run (&flat);
         pxi_world_read (flat.world, &report->world);
-        report->n_work = n_work (&report->world) - n_work (&before);
-        report->n_members = n_members (&report->world) - n_members (&before);
+        report->n_work = pxi_world_n_work (&report->world) - pxi_world_n_work (&before);
+        report->n_members = pxi_world_n_members (&report->world) - pxi_world_n_members (&before);
         measure (&flat, delays_ns, report);
     }
     fini (&flat);

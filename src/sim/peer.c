@@ -140,7 +140,11 @@ static void port_burst (void *context, pxi_burst *burst)
 {
     pxi_sim_executor *executor = context;
     pxi_sim_peer *peer = executor->peer;
-    uint64_t length_ns = burst->length_ns * 1000 / peer->speed_permille;
+    const pxi_world_config *config = &peer->world->config;
+    uint64_t length_ns = burst->length_ns;
+    if (config->takes_ns && length_ns)
+        length_ns = config->takes_ns (config->takes_context, length_ns);
+    length_ns = length_ns * 1000 / peer->speed_permille;
     if (goes_wrong (peer->world, PXI_WRONG_HANG))
         length_ns = UINT64_MAX / 2;
     set_burst (peer, burst, peer->world->time.now_ns + (length_ns ? length_ns : 1));

@@ -146,6 +146,12 @@ static void cancel (pxi_world *world, uint32_t index)
     pxi_sim_peer_event (peer, &event);
 }
 
+const pxi_core *pxi_world_core (const pxi_world *world, uint32_t peer)
+{
+    PXI_ASSERT (peer < world->config.n_peers);
+    return world->peers[peer].up ? world->peers[peer].core : NULL;
+}
+
 /* ---- faults ----------------------------------------------------------------------------------- */
 
 /* What a fault ends with is a fault of its own, not in the script: start again, heal, ... */
@@ -615,6 +621,24 @@ void pxi_world_read (const pxi_world *world, pxi_world_report *report)
     report->makespan_ns = to_ns > from_ns ? to_ns - from_ns : 0;
     for (uint32_t i = 0; i < world->config.n_peers; i++)
         read_peer (&world->peers[i], report);
+}
+
+static uint64_t n_of_kinds (const pxi_world_report *report, uint32_t first, uint32_t last)
+{
+    uint64_t n = 0;
+    for (uint32_t kind = first; kind <= last; kind++)
+        n += report->n_messages[kind];
+    return n;
+}
+
+uint64_t pxi_world_n_work (const pxi_world_report *report)
+{
+    return n_of_kinds (report, PXI_REFUSED + 1, PXI_HANDSHAKE_ACK);
+}
+
+uint64_t pxi_world_n_members (const pxi_world_report *report)
+{
+    return n_of_kinds (report, PXI_HELLO, PXI_REFUSED);
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */

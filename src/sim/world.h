@@ -80,7 +80,11 @@ typedef struct pxi_world_config {
     bool short_of_memory; /* a test lets allocations of the cores fail */
     bool unchecked;       /* of one's own figures only: leaves the checks out */
     pxi_wrong wrong;      /* for the test of the checks */
-    bool network_lines;   /* trace every message too */
+    /* How long a stretch of work takes this time, at speed 1: the noise of machines, which a second attempt
+       does not repeat. NULL = as long as the tree says. */
+    uint64_t (*takes_ns) (void *context, uint64_t length_ns);
+    void *takes_context;
+    bool network_lines;     /* trace every message too */
     pxi_world_carry *carry; /* NULL = as it is */
     uint32_t damage_ppm;    /* messages damaged on their way; needs carry */
     uint32_t
@@ -135,11 +139,16 @@ bool pxi_world_jobs_over (const pxi_world *world);
 uint64_t pxi_world_job_ns (const pxi_world *world, uint32_t job);
 void pxi_world_fault (pxi_world *world, const pxi_fault *fault); /* now */
 void pxi_world_calm (pxi_world *world);                          /* now: heal everything */
+/* To look at only; NULL = it is down. Its id is `peer` + 1. */
+const pxi_core *pxi_world_core (const pxi_world *world, uint32_t peer);
 /* How long the jobs may take once all is calm. */
 uint64_t pxi_world_patience_ns (const pxi_world *world);
 /* After a pause for everything to lapse: nothing may be left. */
 bool pxi_world_settle (pxi_world *world);
 void pxi_world_read (const pxi_world *world, pxi_world_report *report);
+/* Messages about work, and about who is there. */
+uint64_t pxi_world_n_work (const pxi_world_report *report);
+uint64_t pxi_world_n_members (const pxi_world_report *report);
 
 /* All of it. Returns when it is over, broken, or `stop` (may be NULL) was set. */
 void pxi_world_play (pxi_world *world, const volatile int *stop, pxi_world_report *report);

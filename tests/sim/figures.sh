@@ -36,6 +36,11 @@ ok $? "messages, small, with ours less a feature"
 "$figures" probes --peers 100 --jobs 20000 --loads 0.5,0.8 --slots 4 --json "$work/probes.json" >/dev/null &&
     grep -q '"inside": true' "$work/probes.json"
 ok $? "probes: within the band of theory"
+tree=$("$figures" tree --peers 1,8 --seeds 2 --json "$work/tree.json" --checked) &&
+    echo "$tree" | grep -q '^split  *1  *1  *0 ' && grep -q '"efficiency"' "$work/tree.json"
+ok $? "tree: one peer does its own work without a message"
+"$figures" grain --peers 8 --points 10,50 --seeds 1 --rtt-us 2000 --json - | grep -q '"x": 25.0'
+ok $? "grain: leaves are told in round trips"
 one=$("$figures" delay $small --policies late2,steal,ours)
 two=$("$figures" delay $small --policies late2,steal,ours)
 [ -n "$one" ] && [ "$one" = "$two" ]
@@ -54,6 +59,8 @@ if command -v gnuplot >/dev/null; then
     "$figures" probes --peers 100 --jobs 20000 --loads 0.5,0.8 --slots 4 --plot "$work/p.svg" >/dev/null &&
         grep -q '<svg' "$work/p.svg"
     ok $? "a plot of probes"
+    "$figures" tree --peers 2,4 --seeds 1 --plot "$work/t.svg" >/dev/null && grep -q 'messages per leaf' "$work/t.svg"
+    ok $? "a plot with a second axis"
 else
     echo "# no gnuplot: plots are not drawn"
 fi
@@ -69,6 +76,8 @@ refuses 'must be given' fly
 refuses 'not a policy' delay --policies late2,late9
 refuses 'not a load' delay --loads 1.5
 refuses 'not a load' delay --loads 0.5,
+refuses 'a number from 1 to' tree --peers 4,0
+refuses 'only one' delay --peers 4,1
 refuses 'not a law' delay --law heavy
 refuses 'not among the policies' delay --policies late2,ours --against random
 refuses 'not a whole number' delay --jobs none

@@ -14,8 +14,8 @@ enum { EXIT_FINE = 0, EXIT_SHORT = 1, EXIT_USAGE = 2 };
 enum { LOADS_MAX = 32, POLICIES_MAX = 32 };
 
 typedef struct settings { /* 0 or NULL: the command's own default */
-    const char *json, *plot, *loads, *policies, *law, *against, *trace;
-    uint64_t seed, seeds, jobs, peers, slots, tasks, rtt_us, view;
+    const char *json, *plot, *loads, *policies, *law, *against, *trace, *peers, *points;
+    uint64_t seed, seeds, jobs, slots, tasks, rtt_us, view;
     bool demand, checked, quiet;
 } settings_t;
 
@@ -38,6 +38,8 @@ int command_sparrow (const settings_t *settings);
 int command_delay (const settings_t *settings);
 int command_messages (const settings_t *settings);
 int command_probes (const settings_t *settings);
+int command_tree (const settings_t *settings);
+int command_grain (const settings_t *settings);
 
 /* ---- plan.c: what is asked for; ends the program with a message when that makes no sense ------ */
 
@@ -50,7 +52,13 @@ void plan_make (plan_t *plan, const settings_t *settings, const char *command,
                 const defaults_t *defaults);
 json_t *plan_json (const plan_t *plan);
 _Noreturn void out_of_memory (void);
-void progress (const plan_t *plan, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+/* Words of a list such as "0.5,0.9"; `wanted` says what each must be. Returns how many. */
+uint32_t numbers_of (const char *option, const char *text, const char *wanted, double low,
+                     double high, double *numbers, uint32_t max);
+/* --peers of a command with one size of cluster. */
+uint32_t peers_of (const settings_t *settings, uint32_t usual);
+void progress (const settings_t *settings, const char *format, ...)
+    __attribute__ ((format (printf, 2, 3)));
 
 /* ---- runs.c: one policy on one stream --------------------------------------------------------- */
 
@@ -96,10 +104,13 @@ double percentile (double *values, uint32_t n, double share);
 
 typedef struct chart {
     const char *title, *x, *y;
-    bool log_y;
+    bool log_x, log_y;
+    const char *y2;    /* axis on the right; NULL = none */
+    uint32_t n_second; /* lines that belong to it: the last ones */
     uint32_t n_lines, n_points;
     const char *const *lines; /* names */
-    const double *xs;         /* n_points */
+    const double *xs;         /* n_points; or n_lines x n_points */
+    bool own_xs;              /* each line has its own */
     const double *ys;         /* n_lines x n_points; not a number = left out */
 } chart_t;
 

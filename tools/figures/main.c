@@ -21,7 +21,10 @@ static const option_entry entries[] = {
     ENTRY ("seed", OPTION_NUMBER, seed, "S", "of the first run (1)", 1, 1e15),
     ENTRY ("jobs", OPTION_NUMBER, jobs, "N", "measured in each run", 1, 10000000),
     ENTRY ("tasks", OPTION_NUMBER, tasks, "N", "of each job", 1, 100000),
-    ENTRY ("peers", OPTION_NUMBER, peers, "N", "of the cluster", 2, 1000000),
+    ENTRY ("peers", OPTION_TEXT, peers, "N", "of the cluster; tree, control: a LIST of sizes", 0,
+           0),
+    ENTRY ("points", OPTION_TEXT, points, "LIST", "along the axis of one that is not against peers",
+           0, 0),
     ENTRY ("slots", OPTION_NUMBER, slots, "N", "of each peer", 1, PXI_SLOTS_MAX),
     ENTRY ("rtt-us", OPTION_NUMBER, rtt_us, "N", "round trip between any two peers (1000)", 2,
            60000000),
@@ -46,10 +49,8 @@ static const struct {
     const char *name;
     int (*run) (const settings_t *settings);
 } commands[] = {
-    {"sparrow", command_sparrow},
-    {"delay", command_delay},
-    {"messages", command_messages},
-    {"probes", command_probes},
+    {"sparrow", command_sparrow}, {"delay", command_delay}, {"messages", command_messages},
+    {"probes", command_probes},   {"tree", command_tree},   {"grain", command_grain},
 };
 
 static const option_table table = {
@@ -65,6 +66,8 @@ static const option_table table = {
         "  delay      time beyond a job's longest task, against load\n"
         "  messages   messages per task, against load\n"
         "  probes     random peers asked until one is free, against theory\n"
+        "  tree       efficiency and messages of one tree, against peers\n"
+        "  grain      the same on 256 peers, against leaf over round trip (--points: leaf in ms)\n"
         "\n"
         "Exit: 0; 1 a figure is outside its band (sparrow: three standard deviations of the\n"
         "difference of the means; probes: 0.02 of the share of full peers; delay, messages: with\n"
@@ -84,7 +87,7 @@ int main (int argc, char **argv)
         if (!strcmp (argv[first], commands[i].name))
             return commands[i].run (&settings);
     }
-    fprintf (stderr, "peer-figures: %s: one of sparrow, delay, messages and probes must be given\n",
+    fprintf (stderr, "peer-figures: %s: one command must be given, of those that --help lists\n",
              first < argc ? argv[first] : "no command");
     return EXIT_USAGE;
 }

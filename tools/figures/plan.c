@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,35 +26,61 @@ static _Noreturn void wrong (const char *option, const char *value, const char *
     exit (EXIT_USAGE);
 }
 
-static void set_load (plan_t *plan, const char *text)
+/* Calls `each` with every word of a list. */
+static void each_word (void *context, const char *text, void (*each) (void *context, const char *))
 {
-    char *end;
-    double load = strtod (text, &end);
-    if (*end || end == text || !(load > 0) || load > LOAD_MAX)
-        wrong ("--loads", text, "a load over 0 and up to 0.995");
-    if (plan->n_loads == LOADS_MAX)
-        wrong ("--loads", text, "one of the first 32");
-    plan->loads[plan->n_loads++] = load;
+    char *copy = strdup (text);
+    if (!copy)
+        out_of_memory ();
+    for (char *rest = copy, *word; (word = strsep (&rest, ","));)
+        each (context, word);
+    free (copy);
 }
 
-static void set_policy (plan_t *plan, const char *name)
+struct numbers {
+    const char *option, *wanted;
+    double low, high, *values;
+    uint32_t n, max;
+};
+
+static void add_number (void *context, const char *text)
 {
+    struct numbers *numbers = context;
+    char *end;
+    double value = strtod (text, &end);
+    if (*end || end == text || !(value >= numbers->low) || value > numbers->high)
+        wrong (numbers->option, text, numbers->wanted);
+    if (numbers->n == numbers->max)
+        wrong (numbers->option, text, "one of the first few that it takes");
+    numbers->values[numbers->n++] = value;
+}
+
+uint32_t numbers_of (const char *option, const char *text, const char *wanted, double low,
+                     double high, double *values, uint32_t max)
+{
+    struct numbers numbers = {option, wanted, low, high, values, 0, max};
+    each_word (&numbers, text, add_number);
+    return numbers.n;
+}
+
+uint32_t peers_of (const settings_t *settings, uint32_t usual)
+{
+    double peers = usual;
+    if (settings->peers)
+        numbers_of ("--peers", settings->peers, "a number from 2 to 1000000, and only one", 2, 1e6,
+                    &peers, 1);
+    return (uint32_t)peers;
+}
+
+static void set_policy (void *context, const char *name)
+{
+    plan_t *plan = context;
     const policy_t *policy = policy_find (name);
     if (!policy)
         wrong ("--policies", name, "a policy: see --help");
     if (plan->n_policies == POLICIES_MAX)
         wrong ("--policies", name, "one of the first 32");
     plan->policies[plan->n_policies++] = policy;
-}
-
-static void each_word (plan_t *plan, const char *text, void (*set) (plan_t *plan, const char *word))
-{
-    char *copy = strdup (text);
-    if (!copy)
-        out_of_memory ();
-    for (char *rest = copy, *word; (word = strsep (&rest, ","));)
-        set (plan, word);
-    free (copy);
 }
 
 static void open_trace (plan_t *plan, const char *path)
@@ -74,10 +101,12 @@ void plan_make (plan_t *plan, const settings_t *settings, const char *command,
                 const defaults_t *defaults)
 {
     *plan = (plan_t){.settings = settings, .command = command};
-    each_word (plan, settings->loads ? settings->loads : defaults->loads, set_load);
+    plan->n_loads =
+        numbers_of ("--loads", settings->loads ? settings->loads : defaults->loads,
+                    "a load over 0 and up to 0.995", DBL_MIN, LOAD_MAX, plan->loads, LOADS_MAX);
     each_word (plan, settings->policies ? settings->policies : defaults->policies, set_policy);
     plan->stream.n_tasks = or_default (settings->tasks, defaults->tasks);
-    plan->stream.n_peers = or_default (settings->peers, defaults->peers);
+    plan->stream.n_peers = peers_of (settings, defaults->peers);
     plan->stream.slots = or_default (settings->slots, defaults->slots);
     plan->stream.mean_ns = MEAN_NS;
     plan->stream.law = PXI_STREAM_JOBS;
@@ -102,9 +131,9 @@ json_t *plan_json (const plan_t *plan)
         "mean_ms", (double)plan->stream.mean_ns / 1e6, "round_trip_ms", (double)plan->hop_ns / 5e5);
 }
 
-void progress (const plan_t *plan, const char *format, ...)
+void progress (const settings_t *settings, const char *format, ...)
 {
-    if (plan->settings->quiet || !isatty (STDERR_FILENO))
+    if (settings->quiet || !isatty (STDERR_FILENO))
         return;
     va_list arguments;
     va_start (arguments, format);

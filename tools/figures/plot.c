@@ -22,11 +22,19 @@ static void write_data (FILE *to, const chart_t *chart)
         fprintf (to, "$line%u << END\n", line);
         for (uint32_t i = 0; i < chart->n_points; i++) {
             double y = chart->ys[line * chart->n_points + i];
-            if (isfinite (y) && (y > 0 || !chart->log_y))
-                fprintf (to, "%.9g %.9g\n", chart->xs[i], y);
+            double x = chart->xs[chart->own_xs ? line * chart->n_points + i : i];
+            if (isfinite (x) && isfinite (y) && (y > 0 || !chart->log_y))
+                fprintf (to, "%.6g %.6g\n", x, y);
         }
         fputs ("END\n", to);
     }
+}
+
+static void write_second_axis (FILE *to, const char *label)
+{
+    fputs ("set ytics nomirror\nset y2tics\nset y2range [0:*]\nset y2label ", to);
+    quoted (to, label);
+    fputc ('\n', to);
 }
 
 static void write_script (FILE *to, const char *path, const chart_t *chart)
@@ -40,9 +48,14 @@ static void write_script (FILE *to, const char *path, const chart_t *chart)
     fputs ("\nset ylabel ", to);
     quoted (to, chart->y);
     fputs (chart->log_y ? "\nset logscale y\n" : "\n", to);
+    fputs (chart->log_x ? "set logscale x\n" : "", to);
+    if (chart->y2)
+        write_second_axis (to, chart->y2);
     write_data (to, chart);
     for (uint32_t line = 0; line < chart->n_lines; line++) {
-        fprintf (to, "%s$line%u using 1:2 with linespoints title ", line ? ", " : "plot ", line);
+        bool second = line + chart->n_second >= chart->n_lines;
+        fprintf (to, "%s$line%u using 1:2 %swith linespoints%s title ", line ? ", " : "plot ", line,
+                 second ? "axes x1y2 " : "", second ? " dashtype 2" : "");
         quoted (to, chart->lines[line]);
     }
     fputc ('\n', to);
