@@ -335,9 +335,24 @@ size_t pxi_agent_input_size_max (const pxi_agent *agent)
     return agent->config.input_size_max;
 }
 
+static void warn_near (pxi_agent *agent, const pxi_address *far)
+{
+    char text[64];
+    pxi_address own = {0};
+    if (!agent->endpoint[0] || pxi_address_is_loopback (far) ||
+        pxi_address_parse (agent->endpoint, &own, NULL) != PX_OK || !pxi_address_is_loopback (&own))
+        return;
+    pxi_address_print (far, text);
+    pxi_log (&agent->log, PX_LOG_WARNING, "net",
+             "joins %s but listens on %s, which other hosts cannot reach: it uses their peers, and "
+             "they will not use it; listen on an address of this host that they reach",
+             text, agent->endpoint);
+}
+
 static void join (pxi_agent *agent, void *argument)
 {
     pxi_event event = {.kind = PXI_EV_JOIN, .address = *(const pxi_address *)argument};
+    warn_near (agent, &event.address);
     pthread_mutex_lock (&agent->lock);
     if (agent->n_joins < PXI_JOINS_MAX)
         agent->joins[agent->n_joins++] = (pxi_join){event.address, 0};

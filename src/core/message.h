@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "core/limits.h"
 
@@ -16,6 +17,20 @@ typedef struct pxi_address {
     uint16_t port;  /* host order */
     uint8_t ip[16]; /* network order; IPv4 in the first four */
 } pxi_address;
+
+static inline bool pxi_address_same (const pxi_address *a, const pxi_address *b)
+{
+    size_t size = a->kind == 4 ? 4 : a->kind == 6 ? 16 : 0;
+    return a->kind == b->kind &&
+           (size == 0 || (a->port == b->port && memcmp (a->ip, b->ip, size) == 0));
+}
+
+static inline bool pxi_address_is_loopback (const pxi_address *address)
+{
+    static const uint8_t six[16] = {[15] = 1};
+    return address->kind == 4 ? address->ip[0] == 127
+                              : address->kind == 6 && memcmp (address->ip, six, sizeof six) == 0;
+}
 
 enum { PXI_PEER_LEAVING = 1, PXI_PEER_SURPLUS = 2, PXI_PEER_MORE_MODULES = 4 }; /* flags */
 

@@ -260,7 +260,7 @@ struct pxi_core {
     struct {
         pxi_address address;
     } joins[JOINS_MAX];
-    uint32_t n_joins, n_gossips;
+    uint32_t n_joins, join_rounds, n_gossips;
 
     pxi_map jobs, subtasks, branches, runs, probes, leases_by_id, takes;
     pxi_list all_peers, all_jobs, all_runs, all_probes, all_takes, leases, sent;

@@ -19,6 +19,9 @@ enum {
     PICK_DRAWS = 8,          /* random draws before the walk: finds a fit one with 1 - q^8 */
 };
 #define JOIN_RETRY_NS (250 * PXI_MS)
+/* Rounds at this pace, as long as somebody may wait for the answer; then ever fewer: a host that is
+ * down stays so. */
+enum { JOIN_ROUNDS = 16, JOIN_DOUBLINGS = 4 };
 #define DEAD_AFTER_NS (30 * PXI_SECOND)  /* unresponsive this long: out of the view */
 #define GONE_FOR_NS (60 * PXI_SECOND)    /* evicted: hearsay is not believed this long */
 #define FORGOTTEN_NS (3600 * PXI_SECOND) /* evicted: asked now and then this long */
@@ -115,9 +118,11 @@ void pxi_view_unref (pxi_core *core, pxi_peer *peer)
     pxi_core_release (core, peer, sizeof *peer);
 }
 
-static bool address_same (const pxi_address *a, const pxi_address *b)
+/* A loopback address leads whoever hears it to himself: told to none that is on another host. */
+static bool may_tell (const pxi_address *address, const pxi_address *receiver)
 {
-    return a->kind == b->kind && a->port == b->port && !memcmp (a->ip, b->ip, sizeof a->ip);
+    return !pxi_address_is_loopback (address) || !receiver->kind ||
+           pxi_address_is_loopback (receiver);
 }
 
 /* ---- restart, silence, return -----------------------------------------------------------------
@@ -298,12 +303,15 @@ static pxi_peer_record own_record (const pxi_core *core)
 
 /* Own record first, then a random sample without the receiver (partial Fisher-Yates on the view).
  */
-static void fill_records (pxi_core *core, pxi_message *message, uint64_t receiver)
+static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *receiver)
 {
+    const pxi_address *to = &receiver->record.address;
     pxi_peer_record *records = pxi_core_scratch (core, PXI_RECORDS_MAX * sizeof *records);
     if (!records)
         return;
     records[0] = own_record (core);
+    if (!may_tell (&records[0].address, to))
+        records[0].address = (pxi_address){0};
     uint32_t n = 1;
     for (uint32_t i = 0; i < core->n_view && n < PXI_RECORDS_MAX; i++) {
         uint32_t at = i + (uint32_t)pxi_prng_below (&core->prng, core->n_view - i);
@@ -312,7 +320,8 @@ static void fill_records (pxi_core *core, pxi_message *message, uint64_t receive
         core->view[at] = other;
         drawn->view_at = i;
         other->view_at = at;
-        if (drawn->record.id != receiver && counts_as_responsive (drawn) && drawn->heard_ns)
+        if (drawn->record.id != receiver->record.id && counts_as_responsive (drawn) &&
+            drawn->heard_ns && may_tell (&drawn->record.address, to))
             records[n++] = drawn->record;
     }
     message->records = records;
@@ -325,35 +334,39 @@ static void fill_records (pxi_core *core, pxi_message *message, uint64_t receive
 static void say_hello (pxi_core *core, const pxi_address *address)
 {
     pxi_peer nobody = {.record.address = *address};
-    fill_records (core, pxi_core_send (core, &nobody, PXI_HELLO), 0);
+    fill_records (core, pxi_core_send (core, &nobody, PXI_HELLO), &nobody);
 }
 
 static void join_tick (pxi_core *core)
 {
     for (uint32_t i = 0; i < core->n_joins; i++)
         say_hello (core, &core->joins[i].address);
-    if (core->n_joins)
-        pxi_timer_set (core, &core->join, PXI_TIMER_JOIN, core, core->now_ns + JOIN_RETRY_NS);
+    if (!core->n_joins)
+        return;
+    core->join_rounds += core->join_rounds < JOIN_ROUNDS + JOIN_DOUBLINGS;
+    uint32_t n_doublings = core->join_rounds > JOIN_ROUNDS ? core->join_rounds - JOIN_ROUNDS : 0;
+    uint64_t wait_ns = JOIN_RETRY_NS << n_doublings;
+    pxi_timer_set (core, &core->join, PXI_TIMER_JOIN, core, core->now_ns + wait_ns);
 }
 
 void pxi_view_join (pxi_core *core, const pxi_address *address)
 {
     for (uint32_t i = 0; i < core->n_joins; i++) {
-        if (address_same (&core->joins[i].address, address))
+        if (pxi_address_same (&core->joins[i].address, address))
             return;
     }
     if (core->n_joins == JOINS_MAX)
         return;
     core->joins[core->n_joins++].address = *address;
     say_hello (core, address);
-    if (!pxi_timer_is_set (&core->join))
-        pxi_timer_set (core, &core->join, PXI_TIMER_JOIN, core, core->now_ns + JOIN_RETRY_NS);
+    core->join_rounds = 0;
+    pxi_timer_set (core, &core->join, PXI_TIMER_JOIN, core, core->now_ns + JOIN_RETRY_NS);
 }
 
 static uint32_t join_at (const pxi_core *core, const pxi_address *address)
 {
     uint32_t at = 0;
-    while (at < core->n_joins && !address_same (&core->joins[at].address, address))
+    while (at < core->n_joins && !pxi_address_same (&core->joins[at].address, address))
         at++;
     return at;
 }
@@ -400,7 +413,9 @@ static bool name_is_taken (pxi_core *core, const pxi_message *hello)
     pxi_peer *holder = pxi_view_find (core, record->id);
     if (!holder || record->incarnation <= holder->record.incarnation)
         return false;
-    if (address_same (&holder->record.address, &record->address) || holder->leaving)
+    bool addressed = record->address.kind != 0;
+    if ((addressed && pxi_address_same (&holder->record.address, &record->address)) ||
+        holder->leaving)
         return false;
     uint64_t silent_ns = core->now_ns - holder->heard_ns;
     if (!in_view (holder) || !holder->heard_ns || silent_ns > core->config.detect_ns)
@@ -427,7 +442,8 @@ static void answer_stale (pxi_core *core, const pxi_message *message)
         return;
     pxi_peer *known = pxi_view_find (core, message->from);
     pxi_peer unknown = {.record = {.id = message->from, .incarnation = message->from_incarnation}};
-    fill_records (core, pxi_core_send (core, known ? known : &unknown, PXI_WELCOME), message->from);
+    const pxi_peer *to = known ? known : &unknown;
+    fill_records (core, pxi_core_send (core, to, PXI_WELCOME), to);
 }
 
 static bool for_us (pxi_core *core, const pxi_message *message)
@@ -495,14 +511,14 @@ void pxi_view_message (pxi_core *core, pxi_peer *from, const pxi_message *messag
     switch (message->kind) {
     case PXI_HELLO:
         merge (core, message);
-        fill_records (core, pxi_core_send (core, from, PXI_WELCOME), from->record.id);
+        fill_records (core, pxi_core_send (core, from, PXI_WELCOME), from);
         break;
     case PXI_WELCOME:
         on_welcome (core, from, message);
         break;
     case PXI_GOSSIP:
         merge (core, message);
-        fill_records (core, pxi_core_send (core, from, PXI_GOSSIP_REPLY), from->record.id);
+        fill_records (core, pxi_core_send (core, from, PXI_GOSSIP_REPLY), from);
         break;
     case PXI_GOSSIP_REPLY:
         merge (core, message);
@@ -579,7 +595,7 @@ static void gossip (pxi_core *core)
         return;
     }
     partner->asked_ns = core->now_ns;
-    fill_records (core, pxi_core_send (core, partner, PXI_GOSSIP), partner->record.id);
+    fill_records (core, pxi_core_send (core, partner, PXI_GOSSIP), partner);
 }
 
 void pxi_view_timer (pxi_core *core, pxi_timer_kind kind)

@@ -120,11 +120,3 @@ void pxi_address_print (const pxi_address *address, char text[64])
         snprintf (text, 64, "no address");
     }
 }
-
-bool pxi_address_same (const pxi_address *a, const pxi_address *b)
-{
-    if (a->kind != b->kind)
-        return false;
-    size_t size = a->kind == 4 ? 4 : a->kind == 6 ? 16 : 0;
-    return size == 0 || (a->port == b->port && memcmp (a->ip, b->ip, size) == 0);
-}

@@ -69,10 +69,8 @@ static px_err bind_error (int err, const char *listen, const pxi_endpoint *endpo
 static bool is_open (const char *endpoint)
 {
     pxi_address address;
-    static const uint8_t loopback[16] = {[15] = 1};
-    if (pxi_address_parse (endpoint, &address, NULL) != PX_OK)
-        return true;
-    return address.kind == 4 ? address.ip[0] != 127 : memcmp (address.ip, loopback, 16) != 0;
+    return pxi_address_parse (endpoint, &address, NULL) != PX_OK ||
+           !pxi_address_is_loopback (&address);
 }
 
 px_err pxi_listen_bind (void *router, const char *listen, char endpoint[PXI_ENDPOINT_SIZE],

@@ -67,6 +67,5 @@ void pxi_zmq_stats (const pxi_transport *transport, pxi_transport_stats *stats);
  * PX_EADDRESS. Any thread. */
 px_err pxi_address_parse (const char *text, pxi_address *address, char *why);
 void pxi_address_print (const pxi_address *address, char text[64]);
-bool pxi_address_same (const pxi_address *a, const pxi_address *b);
 
 #endif

@@ -722,6 +722,58 @@ Test (core, a_welcome_that_comes_twice_ends_no_other_join)
     rig_free (&rig);
 }
 
+Test (core, a_host_that_is_down_is_greeted_ever_less)
+{
+    struct rig rig = rig_new (1);
+    step (&rig, (pxi_event){.kind = PXI_EV_JOIN, .address = record_of (11).address});
+    uint32_t n_early = 0, n_late = 0;
+    while (rig.now_ns < 60 * PXI_SECOND) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+        *(rig.now_ns <= 3 * PXI_SECOND ? &n_early : &n_late) += says_hello_to (&rig, 11);
+    }
+    cr_assert_eq (n_early, 12); /* every 250 ms while an application may wait */
+    cr_assert (n_late > 10 && n_late < 30, "%u", n_late);
+    welcome (&rig, 11);
+    cr_assert_not_null (did (&rig, PXI_DO_JOINED));
+    rig_free (&rig);
+}
+
+static pxi_address address_of (uint8_t network, uint8_t host, uint16_t port)
+{
+    return (pxi_address){.kind = 4, .port = port, .ip = {network, 0, 0, host}};
+}
+
+/* Who comes from `address` is welcomed with the records that are returned. */
+static pxi_message welcome_for (struct rig *rig, uint64_t id, pxi_address address)
+{
+    pxi_peer_record record = record_of (id);
+    pxi_message hello = from (id, PXI_HELLO);
+    record.address = address;
+    hello.records = &record;
+    hello.n_records = 1;
+    hear (rig, hello);
+    cr_assert_not_null (sent (rig, PXI_WELCOME));
+    return *sent (rig, PXI_WELCOME);
+}
+
+Test (core, a_loopback_address_is_told_on_this_host_only)
+{
+    pxi_core_config config = pxi_core_config_default ();
+    config.self = record_of (ME);
+    config.self.incarnation = 5;
+    config.self.address = address_of (127, 1, 1);
+    struct rig rig = {.core = pxi_core_new (&config), .now_ns = PXI_MS};
+    pxi_message near = welcome_for (&rig, 11, address_of (127, 1, 11));
+    cr_assert_eq (near.records[0].address.kind, 4);
+    pxi_message other = welcome_for (&rig, 12, address_of (127, 1, 12));
+    cr_assert_eq (other.n_records, 2);
+    pxi_message far = welcome_for (&rig, 13, address_of (10, 5, 13));
+    cr_assert_eq (far.n_records, 1, "two that are on this host are none of a far one's business");
+    cr_assert_eq (far.records[0].address.kind, 0);
+    rig_free (&rig);
+}
+
 /* The lease of what a probe without a subtask is answered with; it is let lapse, or declined. */
 static uint64_t lease_of_probe (struct rig *rig, uint64_t probe, bool answered)
 {
