@@ -5,7 +5,11 @@
  * exchange shows death both ways, any other message counts too, and an attempt that the worker no
  * longer has is known at once. Silence past detect_ns ends the relation on the side that hears
  * nothing: the master redoes, the worker abandons (rule 4). Six intervals make detect_ns, so five
- * losses are survived. */
+ * losses are survived.
+ *
+ * A master that has nothing left to do but wait does not wait for the interval: it asks out of turn
+ * who is silent, and takes no answer to several such questions for lateness (straggler.c), never for
+ * death: a suspicion costs a second attempt on a slot that nobody needs, a false death much more. */
 #include <string.h>
 
 #include "core/state.h"
@@ -13,8 +17,11 @@
 enum {
     UNANSWERED_LOST =
         12, /* handshakes in a row: twice the limit of silence, so that loss alone is none */
-    MISSING_LOST = 2
-}; /* acks without an attempt that both orders of arrival can explain once */
+    MISSING_LOST = 2,   /* acks without an attempt that both orders of arrival can explain once */
+    HURRIED_SILENT = 4, /* questions out of turn: the first is three pauses old then */
+};
+
+#define HURRY_NS (100 * PXI_MS) /* between questions out of turn, or two round trips */
 
 static bool is_master (const pxi_peer *peer)
 {
@@ -41,7 +48,6 @@ static void send_handshake (pxi_core *core, pxi_peer *peer)
         return;
     pxi_message *message = pxi_core_send (core, peer, PXI_HANDSHAKE);
     message->sequence = ++peer->sequence;
-    peer->n_unanswered++;
     PXI_LIST_EACH (link, &peer->away)
     {
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);
@@ -108,9 +114,33 @@ void pxi_handshake_timer (pxi_core *core, pxi_peer *peer)
         peer->n_unanswered = 0;
         lose_away (core, peer);
     }
-    if (is_master (peer))
+    if (is_master (peer)) {
+        peer->n_unanswered++;
         send_handshake (core, peer);
+    }
     pxi_timer_set (core, &peer->timer, PXI_TIMER_RELATION, peer, core->now_ns + core->handshake_ns);
+}
+
+/* ---- out of turn ------------------------------------------------------------------------------
+ */
+
+void pxi_handshake_hurry (pxi_core *core, pxi_peer *peer)
+{
+    uint64_t pause_ns = latest (HURRY_NS, 2 * peer->rtt_ns);
+    if (peer->heard_ns >= peer->hurried_ns)
+        peer->n_hurried = 0;
+    uint64_t since_ns = latest (latest (peer->heard_ns, peer->hurried_ns), core->resumed_ns);
+    since_ns = latest (since_ns, peer->relation_ns);
+    if (peer->n_hurried < HURRIED_SILENT && core->now_ns - since_ns >= pause_ns) {
+        peer->n_hurried++;
+        peer->hurried_ns = core->now_ns;
+        send_handshake (core, peer);
+    }
+}
+
+bool pxi_handshake_silent (const pxi_peer *peer)
+{
+    return peer->n_hurried == HURRIED_SILENT && peer->heard_ns < peer->hurried_ns;
 }
 
 /* ---- worker's side ----------------------------------------------------------------------------

@@ -61,11 +61,13 @@ typedef struct pxi_peer {
     /* relations: attempts there, theirs here, questions, leases and reservations of theirs */
     uint32_t n_lapsed; /* leases for it that it let lapse, less those that it answered */
     uint32_t n_away, n_runs, n_probes, n_leases, n_reservations;
-    uint32_t pins;        /* held by a step in progress */
-    uint64_t mastered_ns; /* last handshake of it as a master, or first run for it */
-    uint64_t relation_ns; /* when the present relation began */
-    uint64_t sequence;    /* of the last handshake sent to it */
+    uint32_t pins;         /* held by a step in progress */
+    uint64_t mastered_ns;  /* last handshake of it as a master, or first run for it */
+    uint64_t relation_ns;  /* when the present relation began */
+    uint64_t sequence;     /* of the last handshake sent to it */
     uint32_t n_unanswered; /* handshakes since its last answer to one */
+    uint32_t n_hurried;    /* handshakes out of turn since it was heard, */
+    uint64_t hurried_ns;   /* and the last of them */
     pxi_list in_core;
     pxi_list away, runs; /* attempt.at_peer, run.at_master */
     pxi_timer timer;
@@ -356,6 +358,10 @@ void pxi_handshake_begin (pxi_core *core, pxi_peer *peer); /* a relation may hav
 void pxi_handshake_timer (pxi_core *core, pxi_peer *peer);
 void pxi_handshake_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 /* Give up all between us and this peer, both ways. */
+/* Asks a silent worker out of turn; the caller has nothing to do but wait for it. */
+void pxi_handshake_hurry (pxi_core *core, pxi_peer *peer);
+/* It has answered none of several such questions: its attempts are late, whatever their size. */
+bool pxi_handshake_silent (const pxi_peer *peer);
 void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why);
 
 /* ---- place.c: asking --------------------------------------------------------------------------

@@ -2,7 +2,7 @@
  *
  * Three things are needed (rule 6): evidence (at least SAMPLES_MIN run times of the same task are
  * known, and the age is over the larger of their 95th percentile and a multiple of their median,
- * plus the round trip); a free resource (a slot here with nothing takeable, or an offer in hand:
+ * plus the round trip; or its worker answers no question, handshake.c); a free resource (a slot here with nothing takeable, or an offer in hand:
  * never a reservation, so a saturated cluster duplicates nothing); and budget (redo_percent of the
  * attempts under way and 1/20 of the work done, at least one). What has subtasks of its own is no
  * straggler while they get done. When fewer than a quarter of the
@@ -19,6 +19,7 @@ enum {
     MULTIPLE = 2,
     ALIKE = 4,      /* 95th percentile over median, up to which tasks are of one size */
     JUDGED_MIN = 8, /* extra attempts before their rate of winning counts */
+    HURRY_MAX = 16, /* attempts of a job that is about to end: more of them keep everybody busy */
 };
 #define WATCH_NS (50 * PXI_MS)
 #define AGE_MIN_NS (20 * PXI_MS) /* below, a new attempt costs more than it can win */
@@ -133,9 +134,11 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
         return false;
     const pxi_attempt_state *only =
         PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
-    if (!only->peer || only->peer == target || gets_on (core, only))
+    if (!only->peer || only->peer == target)
         return false;
-    if (may_nest (subtask->job, subtask->spec.task))
+    if (pxi_handshake_silent (only->peer))
+        return true;
+    if (gets_on (core, only) || may_nest (subtask->job, subtask->spec.task))
         return false;
     uint64_t limit_ns = late_after_ns (subtask->job, subtask->spec.task);
     return limit_ns != UINT64_MAX &&
@@ -163,6 +166,9 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
 
 static void redo_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask)
 {
+    const pxi_attempt_state *first =
+        PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
+    const char *why = pxi_handshake_silent (first->peer) ? "at a silent worker" : "late";
     pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, NULL, true);
     if (!attempt)
         return;
@@ -173,7 +179,8 @@ static void redo_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask)
     }
     run->redo = attempt;
     attempt->local = run->id;
-    SAY (core, "s%llu late and a slot free here -> redone here", (unsigned long long)subtask->id);
+    SAY (core, "s%llu %s and a slot free here -> redone here", (unsigned long long)subtask->id,
+         why);
 }
 
 void pxi_straggler_watch (pxi_core *core, pxi_job *job)
@@ -183,10 +190,29 @@ void pxi_straggler_watch (pxi_core *core, pxi_job *job)
         pxi_timer_set (core, &job->straggler, PXI_TIMER_STRAGGLER, job, core->now_ns + WATCH_NS);
 }
 
+/* Towards its end a job waits for a few attempts only: whose workers live is worth knowing at once. */
+static void hurry (pxi_core *core, const pxi_job *job)
+{
+    if (!core->config.speculation || job->n_attempts > HURRY_MAX)
+        return;
+    PXI_LIST_EACH (link, &job->subtasks)
+    {
+        const pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
+        if (subtask->n_attempts != 1 || subtask->state != SUBTASK_AWAY)
+            continue;
+        const pxi_attempt_state *only =
+            PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
+        if (only->peer)
+            pxi_handshake_hurry (core, only->peer);
+    }
+}
+
 void pxi_straggler_timer (pxi_core *core, pxi_job *job)
 {
     pxi_branch_check_retry (core, job);
     bool idle_here = !job->surplus && !job->wanted && pxi_share_free (core) > 0;
+    if (idle_here)
+        hurry (core, job);
     pxi_subtask *late = idle_here ? pxi_straggler_pick (core, job, NULL) : NULL;
     if (late)
         redo_here (core, job, late);

@@ -66,6 +66,15 @@ static const struct story stories[] = {
      .faults =
          {{.kind = PXI_FAULT_PAUSE, .at_ns = AT (200), .peer = 1, .duration_ns = 4 * PXI_SECOND}},
      .last_ns = 3 * PXI_SECOND},
+    {.name = "silent",
+     .what = "Nothing is left to do but wait for a worker that stands still: it is asked out of turn,\n"
+             "# and when it answers nothing its subtask is done here as well.",
+     .slots = {1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (2, 500 * PXI_MS)}},
+     .faults =
+         {{.kind = PXI_FAULT_PAUSE, .at_ns = AT (200), .peer = 1, .duration_ns = 4 * PXI_SECOND}},
+     .speculation = true,
+     .last_ns = 3 * PXI_SECOND},
     {.name = "hiccup",
      .what = "The worker stands still for less than the limit: nothing is lost, nothing redone.",
      .slots = {1, 1},
