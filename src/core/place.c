@@ -18,11 +18,13 @@
 #include "core/state.h"
 
 enum {
-    PARALLEL_MAX = 4, /* questions of a tree while nobody has said busy: fills a free cluster */
-    RESERVE_EACH = 3, /* reservations of a tree */
-    ASK_EACH = 2,     /* questions of a subtask of a loop, after the one it rode in */
-    HEDGE_PART = 5,   /* one question more for that many subtasks that ride */
-    HALF_FULL = PXI_SHARE_ONE / 2, /* of the time */
+    PARALLEL_MAX = 4,    /* questions of a tree while nobody has said busy: fills a free cluster */
+    RESERVE_EACH = 3,    /* reservations of a tree */
+    ASK_EACH = 2,        /* questions of a subtask of a loop, after the one it rode in */
+    HEDGE_PART = 5,      /* one question more for that many subtasks that ride, */
+    HEDGE_PART_FREE = 2, /* or for that many where few are full: an offer too few costs a round */
+    HALF_FULL = PXI_SHARE_ONE / 2,
+    FEW_FULL = PXI_SHARE_ONE / 6, /* of the time */
     BUSY_SHARE_HIGH = 256, /* from here on a second question is rather asked without the subtask */
     BACKOFF_STEPS = 10,
 };
@@ -329,7 +331,8 @@ static void hedge (pxi_core *core, pxi_job *job)
         !pxi_branch_room (core))
         return;
     uint32_t full = (uint32_t)core->full_share;
-    uint32_t wanted = job->n_riding * full / (PXI_SHARE_ONE - full) + job->n_riding / HEDGE_PART;
+    uint32_t part = full < FEW_FULL ? HEDGE_PART_FREE : HEDGE_PART;
+    uint32_t wanted = job->n_riding * full / (PXI_SHARE_ONE - full) + job->n_riding / part;
     for (; job->n_hedged < wanted && job->n_seeking < PXI_PROBES_MAX; job->n_hedged++) {
         pxi_peer *peer = pxi_view_pick (core, job, 0);
         if (!peer)
