@@ -80,6 +80,7 @@ pxi_core *pxi_core_new (const pxi_core_config *config)
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         pxi_map_init (maps[i], ENTRIES_MAX, config->seed);
     pxi_map_init (&core->probes, ENTRIES_MAX, config->seed);
+    pxi_map_init (&core->sent_by_key, SENT_MAX, config->seed);
     pxi_list *lists[] = {&core->all_peers, &core->all_jobs, &core->all_runs, &core->all_probes,
                          &core->all_takes, &core->leases,   &core->sent};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
@@ -133,8 +134,9 @@ void pxi_core_free (pxi_core **core_p)
     FREE_ALL (&core->leases, pxi_lease, in_core)
     FREE_ALL (&core->sent, pxi_sent_result, in_core)
     FREE_ALL (&core->all_peers, pxi_peer, in_core)
-    pxi_map *maps[] = {&core->peers, &core->jobs,   &core->subtasks,     &core->branches,
-                       &core->runs,  &core->probes, &core->leases_by_id, &core->takes};
+    pxi_map *maps[] = {&core->peers,        &core->jobs,  &core->subtasks,
+                       &core->branches,     &core->runs,  &core->probes,
+                       &core->leases_by_id, &core->takes, &core->sent_by_key};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         pxi_map_fini (maps[i]);
     pxi_heap_fini (&core->timers);

@@ -43,7 +43,8 @@ void pxi_handshake_begin (pxi_core *core, pxi_peer *peer)
 
 static void send_handshake (pxi_core *core, pxi_peer *peer)
 {
-    pxi_key *keys = pxi_core_scratch (core, PXI_KEYS_MAX * sizeof *keys);
+    uint32_t n_most = peer->n_away < PXI_KEYS_MAX ? peer->n_away : PXI_KEYS_MAX;
+    pxi_key *keys = pxi_core_scratch (core, n_most * sizeof *keys);
     if (!keys)
         return;
     pxi_message *message = pxi_core_send (core, peer, PXI_HANDSHAKE);
@@ -51,7 +52,7 @@ static void send_handshake (pxi_core *core, pxi_peer *peer)
     PXI_LIST_EACH (link, &peer->away)
     {
         pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, at_peer);
-        if (message->n_keys == PXI_KEYS_MAX)
+        if (message->n_keys == n_most)
             break;
         if (!attempt->handshake)
             attempt->handshake = peer->sequence;
@@ -178,18 +179,19 @@ static void on_handshake (pxi_core *core, pxi_peer *master, const pxi_message *m
 {
     master->mastered_ns = core->now_ns;
     abandon_unlisted (core, master, message);
-    pxi_report *reports = pxi_core_scratch (core, PXI_KEYS_MAX * sizeof *reports);
+    uint32_t n = 0, n_most = master->n_runs + message->n_keys;
+    n_most = n_most < PXI_KEYS_MAX ? n_most : PXI_KEYS_MAX;
+    pxi_report *reports = pxi_core_scratch (core, n_most * sizeof *reports);
     if (!reports)
         return;
-    uint32_t n = 0;
     PXI_LIST_EACH (link, &master->runs)
     {
         const pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, at_master);
-        if (n < PXI_KEYS_MAX && !run->stopped)
+        if (n < n_most && !run->stopped)
             reports[n++] = (pxi_report){run->spec.key, core->now_ns - run->started_ns,
                                         run->progress + run->job->moved};
     }
-    for (uint32_t i = 0; i < message->n_keys && n < PXI_KEYS_MAX; i++) {
+    for (uint32_t i = 0; i < message->n_keys && n < n_most; i++) {
         if (pxi_worker_resend (core, master, message->keys[i]))
             reports[n++] = (pxi_report){message->keys[i], 0, 0};
     }

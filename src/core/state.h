@@ -258,13 +258,14 @@ struct pxi_core {
 
     pxi_map peers; /* by id */
     pxi_peer **view;
-    uint32_t n_view, n_responsive, told_responsive;
+    uint32_t n_view, n_responsive, told_responsive, n_gone;
     struct {
         pxi_address address;
     } joins[JOINS_MAX];
     uint32_t n_joins, join_rounds, n_gossips;
 
     pxi_map jobs, subtasks, branches, runs, probes, leases_by_id, takes;
+    pxi_map sent_by_key; /* a hash of master and key: of two alike the later one */
     pxi_list all_peers, all_jobs, all_runs, all_probes, all_takes, leases, sent;
     uint32_t n_jobs, n_runs, n_subtasks, n_attempts, n_branches, n_probes, n_leases, n_takes,
         n_sent;

@@ -2,9 +2,9 @@
  *
  * Three things are needed (rule 6): evidence (at least SAMPLES_MIN run times of the same task are
  * known, and the age is over the larger of their 95th percentile and a multiple of their median,
- * plus the round trip; or its worker answers no question, handshake.c); a free resource (a slot here with nothing takeable, or an offer in hand:
- * never a reservation, so a saturated cluster duplicates nothing); and budget (redo_percent of the
- * attempts under way and 1/20 of the work done, at least one). What has subtasks of its own is no
+ * plus the round trip; or its worker answers no question, handshake.c); a free resource (a slot here
+ * with nothing takeable, or an offer in hand: never a reservation, so a saturated cluster duplicates
+ * nothing); and budget (redo_percent of the attempts under way and 1/20 of the work done, at least one). What has subtasks of its own is no
  * straggler while they get done. When fewer than a quarter of the
  * extra attempts win, the multiple doubles: then these tasks are not late but large. (LATE: Zaharia
  * et al. 2008; budget as in SCIENCE.md 3.) */
@@ -62,21 +62,38 @@ static uint64_t multiple (const pxi_job *job)
     return they_lose ? 2 * MULTIPLE : MULTIPLE;
 }
 
-/* Age over which an attempt of `task` is late; UINT64_MAX = no evidence. */
+/* What is asked of every subtask of a job in turn, and is the same for all of one task. */
+typedef struct verdict {
+    bool known;
+    uint32_t task;
+    uint64_t late_ns;
+} verdict;
+
+/* Age over which an attempt of `task` is late; UINT64_MAX = no evidence. Where sizes differ widely it may be
+ * a tree, and while nobody has reported whether it is, that is none. */
 static uint64_t late_after_ns (const pxi_job *job, uint32_t task)
 {
     uint64_t sorted[SAMPLES_KEPT];
     uint32_t n = samples_of (job, task, sorted);
     if (n < SAMPLES_MIN)
         return UINT64_MAX;
-    uint64_t p95_ns = sorted[(n * 95 + 99) / 100 - 1];
-    uint64_t late_ns = multiple (job) * sorted[n / 2];
+    uint64_t median_ns = sorted[n / 2], p95_ns = sorted[(n * 95 + 99) / 100 - 1];
+    if (!job->heard_of && p95_ns > ALIKE * median_ns)
+        return UINT64_MAX;
+    uint64_t late_ns = multiple (job) * median_ns;
     late_ns = late_ns > p95_ns ? late_ns : p95_ns;
     return late_ns > AGE_MIN_NS ? late_ns : AGE_MIN_NS;
 }
 
+static uint64_t late_ns_of (const pxi_job *job, uint32_t task, verdict *last)
+{
+    if (!last->known || last->task != task)
+        *last = (verdict){true, task, late_after_ns (job, task)};
+    return last->late_ns;
+}
+
 /* What is lost if a new attempt wins: all that the first has done so far. */
-static uint64_t at_stake_ns (const pxi_core *core, const pxi_subtask *subtask)
+static uint64_t lost_ns (const pxi_core *core, const pxi_subtask *subtask)
 {
     const pxi_attempt_state *first =
         PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
@@ -90,7 +107,7 @@ static uint64_t at_stake_now_ns (const pxi_core *core, const pxi_job *job)
     {
         const pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
         if (subtask->n_attempts > 1)
-            sum_ns += at_stake_ns (core, subtask);
+            sum_ns += lost_ns (core, subtask);
     }
     return sum_ns;
 }
@@ -103,18 +120,10 @@ static bool slots_in_budget (const pxi_core *core, const pxi_job *job)
 
 /* The first is always allowed; after it, what was wasted and what is at stake stays within a twentieth
  * of the work done. */
-static bool work_in_budget (const pxi_core *core, const pxi_job *job, const pxi_subtask *subtask)
+static bool work_in_budget (const pxi_job *job, uint64_t at_stake_ns)
 {
-    uint64_t extra_ns = job->extra_ns + at_stake_now_ns (core, job) + at_stake_ns (core, subtask);
+    uint64_t extra_ns = job->extra_ns + at_stake_ns;
     return job->extra_started == 0 || extra_ns <= job->work_ns / 20 || PXI_MUTANT (BUDGET_IGNORED);
-}
-
-/* Sizes differ widely: it may be a tree, and nobody has reported yet whether it is. */
-static bool may_nest (const pxi_job *job, uint32_t task)
-{
-    uint64_t sorted[SAMPLES_KEPT];
-    uint32_t n = job->heard_of ? 0 : samples_of (job, task, sorted);
-    return n && sorted[(n * 95 + 99) / 100 - 1] > ALIKE * sorted[n / 2];
 }
 
 /* An attempt that has subtasks of its own is as large as they are: while they get done it is at work,
@@ -126,7 +135,8 @@ static bool gets_on (const pxi_core *core, const pxi_attempt_state *attempt)
            core->now_ns - attempt->progressed_ns < 3 * core->handshake_ns;
 }
 
-static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi_peer *target)
+static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi_peer *target,
+                     verdict *last)
 {
     if (subtask->n_attempts != 1 || subtask->state != SUBTASK_AWAY)
         return false;
@@ -138,10 +148,10 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
         return false;
     if (pxi_handshake_silent (only->peer))
         return true;
-    if (gets_on (core, only) || may_nest (subtask->job, subtask->spec.task))
+    if (core->now_ns - only->sent_ns <= AGE_MIN_NS)
         return false;
-    uint64_t limit_ns = late_after_ns (subtask->job, subtask->spec.task);
-    return limit_ns != UINT64_MAX &&
+    uint64_t limit_ns = late_ns_of (subtask->job, subtask->spec.task, last);
+    return limit_ns != UINT64_MAX && !gets_on (core, only) &&
            core->now_ns - only->sent_ns > limit_ns + 2 * only->peer->rtt_ns;
 }
 
@@ -150,12 +160,18 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
 {
     if (!core->config.speculation || !slots_in_budget (core, job))
         return NULL;
+    verdict last = {0};
+    uint64_t at_stake_ns = UINT64_MAX; /* summed up for the first that is late */
     PXI_LIST_EACH (link, &job->subtasks)
     {
         pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
         if (subtask->crashes && !peer && !core->config.isolated)
             continue;
-        if (is_late (core, subtask, peer) && work_in_budget (core, job, subtask))
+        if (!is_late (core, subtask, peer, &last))
+            continue;
+        if (at_stake_ns == UINT64_MAX)
+            at_stake_ns = at_stake_now_ns (core, job);
+        if (work_in_budget (job, at_stake_ns + lost_ns (core, subtask)))
             return subtask;
     }
     return NULL;

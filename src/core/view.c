@@ -17,6 +17,10 @@ enum {
     MISSED_UNRESPONSIVE = 2, /* gossip rounds */
     ASK_GONE_EVERY = 8,      /* gossip rounds: what a dead peer costs */
     PICK_DRAWS = 8,          /* random draws before the walk: finds a fit one with 1 - q^8 */
+    /* A sample of the view has a bound to its cost, and so has what a full view takes of one message:
+     * who is new is worth less than who was measured. */
+    SAMPLE_DRAWS = 64,
+    NEWCOMERS_MAX = 2,
 };
 #define JOIN_RETRY_NS (250 * PXI_MS)
 /* Rounds at this pace, as long as somebody may wait for the answer; then ever fewer: a host that is
@@ -74,6 +78,13 @@ static void set_marks (pxi_core *core, pxi_peer *peer, bool unresponsive, bool l
     core->n_responsive += counts_as_responsive (peer);
 }
 
+static void set_gone (pxi_core *core, pxi_peer *peer, bool gone)
+{
+    core->n_gone += gone;
+    core->n_gone -= peer->gone;
+    peer->gone = gone;
+}
+
 static void view_add (pxi_core *core, pxi_peer *peer)
 {
     PXI_ASSERT (core->n_view < core->config.view_max);
@@ -81,7 +92,7 @@ static void view_add (pxi_core *core, pxi_peer *peer)
     peer->view_at = core->n_view;
     core->view[core->n_view++] = peer;
     core->n_responsive += counts_as_responsive (peer);
-    peer->gone = false;
+    set_gone (core, peer, false);
     SAY (core, "%s known -> in the view", pxi_core_name (peer));
 }
 
@@ -112,6 +123,7 @@ void pxi_view_unref (pxi_core *core, pxi_peer *peer)
         return;
     if (peer->gone && is_remembered (core, peer))
         return;
+    set_gone (core, peer, false);
     pxi_timer_clear (core, &peer->timer);
     pxi_list_remove (&peer->in_core);
     pxi_map_remove (&core->peers, peer->record.id, NULL);
@@ -198,7 +210,7 @@ static void forget_silent (pxi_core *core, pxi_peer *peer)
 {
     SAY (core, "%s silent too long -> out of the view", pxi_core_name (peer));
     view_remove (core, peer);
-    peer->gone = true;
+    set_gone (core, peer, true);
     peer->lost_ns = core->now_ns;
     pxi_view_unref (core, peer);
 }
@@ -239,8 +251,24 @@ static void record_update (pxi_peer *peer, const pxi_peer_record *record)
     peer->record.flags &= (uint16_t)~PXI_PEER_LEAVING;
 }
 
-/* `own`: from the peer itself, not hearsay. */
-static void merge_record (pxi_core *core, const pxi_peer_record *record, bool own)
+static bool is_full (const pxi_core *core)
+{
+    return core->n_view == core->config.view_max;
+}
+
+static void enter_view (pxi_core *core, pxi_peer *peer, uint32_t *n_new)
+{
+    bool full = is_full (core);
+    if (in_view (peer) || !peer->record.address.kind || peer->leaving || (full && !*n_new))
+        return;
+    if (!view_make_room (core))
+        return;
+    view_add (core, peer);
+    *n_new -= full;
+}
+
+/* `own`: from the peer itself, not hearsay. `n_new` goes into a full view at most: counted down. */
+static void merge_record (pxi_core *core, const pxi_peer_record *record, bool own, uint32_t *n_new)
 {
     if (record->id == core->self.id) {
         record_of_self (core, record);
@@ -250,12 +278,15 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
     if (peer && record->incarnation < peer->record.incarnation)
         return;
     bool newer = peer && record->incarnation > peer->record.incarnation;
+    if (peer && in_view (peer) && peer->record.address.kind && !own && !newer)
+        return; /* nothing new */
     if (!own && (record->flags & PXI_PEER_LEAVING))
         return;
     bool sure = peer && peer->gone && core->now_ns - peer->lost_ns < GONE_FOR_NS;
     if (sure && !own && !newer)
         return;
-    if (!peer && !(peer = peer_new (core, record->id, record->incarnation)))
+    bool no_room = is_full (core) && !*n_new;
+    if (!peer && (no_room || !(peer = peer_new (core, record->id, record->incarnation))))
         return;
     peer->pins++;
     if (newer)
@@ -264,8 +295,7 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
         record_update (peer, record);
     set_marks (core, peer, peer->unresponsive,
                own ? (record->flags & PXI_PEER_LEAVING) != 0 : peer->leaving);
-    if (!in_view (peer) && peer->record.address.kind && !peer->leaving && view_make_room (core))
-        view_add (core, peer);
+    enter_view (core, peer, n_new);
     if (own && (record->flags & PXI_PEER_SURPLUS) && core->config.volunteers) {
         core->volunteer_to = record->id;
         pxi_worker_volunteer_soon (core, 1);
@@ -276,9 +306,10 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
 
 static void merge (pxi_core *core, const pxi_message *message)
 {
+    uint32_t n_new = NEWCOMERS_MAX;
     for (uint32_t i = 0; i < message->n_records; i++)
-        merge_record (core, &message->records[i],
-                      i == 0 && message->records[0].id == message->from);
+        merge_record (core, &message->records[i], i == 0 && message->records[0].id == message->from,
+                      &n_new);
 }
 
 static bool anything_surplus (const pxi_core *core)
@@ -301,8 +332,8 @@ static pxi_peer_record own_record (const pxi_core *core)
     return record;
 }
 
-/* Own record first, then a random sample without the receiver (partial Fisher-Yates on the view).
- */
+/* Own record first, then a random sample without the receiver (partial Fisher-Yates on the view), of
+ * those that were heard themselves. */
 static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *receiver)
 {
     const pxi_address *to = &receiver->record.address;
@@ -312,8 +343,8 @@ static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *
     records[0] = own_record (core);
     if (!may_tell (&records[0].address, to))
         records[0].address = (pxi_address){0};
-    uint32_t n = 1;
-    for (uint32_t i = 0; i < core->n_view && n < PXI_RECORDS_MAX; i++) {
+    uint32_t n = 1, n_draws = core->n_view < SAMPLE_DRAWS ? core->n_view : SAMPLE_DRAWS;
+    for (uint32_t i = 0; i < n_draws && n < PXI_RECORDS_MAX; i++) {
         uint32_t at = i + (uint32_t)pxi_prng_below (&core->prng, core->n_view - i);
         pxi_peer *drawn = core->view[at], *other = core->view[i];
         core->view[i] = drawn;
@@ -555,6 +586,8 @@ static pxi_peer *gone_partner (pxi_core *core)
 {
     pxi_peer *partner = NULL;
     uint32_t n = 0;
+    if (!core->n_gone)
+        return NULL;
     PXI_LIST_EACH_SAFE (link, &core->all_peers)
     {
         pxi_peer *peer = PXI_LIST_ENTRY (link, pxi_peer, in_core);

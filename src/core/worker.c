@@ -225,8 +225,22 @@ void pxi_worker_submit (pxi_core *core, const pxi_event *event)
 /* ---- results that may be sent again -----------------------------------------------------------
  */
 
+static uint64_t sent_hash (uint64_t peer, uint64_t incarnation, pxi_key key)
+{
+    uint64_t sender = pxi_mix64 (peer ^ pxi_mix64 (incarnation));
+    return pxi_mix64 (sender ^ pxi_mix64 (key.subtask ^ pxi_mix64 (key.attempt)));
+}
+
+static uint64_t sent_hash_of (const pxi_sent_result *sent)
+{
+    return sent_hash (sent->peer, sent->peer_incarnation, sent->key);
+}
+
 static void sent_drop (pxi_core *core, pxi_sent_result *sent)
 {
+    uint64_t hash = sent_hash_of (sent);
+    if (pxi_map_pointer (&core->sent_by_key, hash) == sent)
+        pxi_map_remove (&core->sent_by_key, hash, NULL);
     pxi_list_remove (&sent->in_core);
     core->n_sent--;
     pxi_core_forget (core, sent->blob);
@@ -263,6 +277,8 @@ static void sent_keep (pxi_core *core, const pxi_peer *master, const pxi_event *
                               .sent_ns = core->now_ns,
                               .until_ns = core->now_ns + SENT_FOR_NS (core),
                               .size_bytes = event->size_bytes};
+    /* Out of memory: it is not found again, as if it had not been kept. */
+    pxi_map_put_pointer (&core->sent_by_key, sent_hash_of (sent), sent);
     pxi_list_add_last (&core->sent, &sent->in_core);
     core->n_sent++;
     if (!pxi_timer_is_set (&core->sent_timer))
@@ -284,14 +300,12 @@ static pxi_message *send_result (pxi_core *core, const pxi_peer *master, pxi_key
 
 static pxi_sent_result *sent_find (pxi_core *core, const pxi_peer *master, pxi_key key)
 {
-    PXI_LIST_EACH (link, &core->sent)
-    {
-        pxi_sent_result *sent = PXI_LIST_ENTRY (link, pxi_sent_result, in_core);
-        if (sent->key.subtask == key.subtask && sent->key.attempt == key.attempt &&
-            sent->peer == master->record.id && sent->peer_incarnation == master->record.incarnation)
-            return sent;
-    }
-    return NULL;
+    uint64_t hash = sent_hash (master->record.id, master->record.incarnation, key);
+    pxi_sent_result *sent = pxi_map_pointer (&core->sent_by_key, hash);
+    bool same = sent && sent->key.subtask == key.subtask && sent->key.attempt == key.attempt &&
+                sent->peer == master->record.id &&
+                sent->peer_incarnation == master->record.incarnation;
+    return same ? sent : NULL;
 }
 
 /* The master lists an attempt that ended here: its result was lost, or is on its way. */
