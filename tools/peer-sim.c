@@ -10,17 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "common/carrier.h"
 #include "common/tree.h"
+#include "sim/load.h"
 #include "sim/shrink.h"
 #include "sim/swarm.h"
 
 enum { EXIT_FINE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 enum { SHRINK_RUNS_MAX = 1000, KEEP_SIZE = 4096 };
 enum { PEERS_MAX = 1 << 20, KNOWN_MAX = 64, VIEW_LARGE = 128, SMALL_WORLD = 256 };
+#define PROGRESS_NS (200 * PXI_MS)
 
 static volatile int interrupted;
 
@@ -28,6 +31,8 @@ typedef struct options {
     uint64_t seed, last_seed;
     uint32_t peers, slots, jobs, number, loss_ppm, duplicate_ppm, reorder_ppm;
     uint64_t rtt_us;
+    uint32_t load_percent; /* 0 = `jobs` at once */
+    uint64_t for_s, mean_ms, view;
     pxi_tree tree;
     uint32_t faults[PXI_FAULT_KINDS];
     const char *trace, *keep;
@@ -46,6 +51,11 @@ static void usage (FILE *to)
            "  --slots N           slots of each (2)\n"
            "  --jobs N            jobs at once, from different peers (1)\n"
            "  --tree SPEC         what a job computes (split:work=8s,leaf=10ms,parts=2)\n" TREE_HELP
+           "  --load P            instead: jobs of four applications that arrive at random, and\n"
+           "                      use P % of all slots: loops and trees, lognormal times\n"
+           "  --for-s N           for so long (3600)\n"
+           "  --mean-ms N         mean time of a task in the largest of them (5000)\n"
+           "  --view N            peers that one knows at most (1024; of more than 256 peers 128)\n"
            "  --number B          branch number of every branch (65535)\n"
            "  --rtt-us N          round trip between any two peers (1000)\n"
            "  --loss-ppm N        messages lost, of a million (0)\n"
@@ -184,6 +194,10 @@ enum {
     OPT_SLOTS,
     OPT_JOBS,
     OPT_TREE,
+    OPT_LOAD,
+    OPT_FOR,
+    OPT_MEAN,
+    OPT_VIEW,
     OPT_NUMBER,
     OPT_RTT,
     OPT_LOSS,
@@ -211,6 +225,10 @@ static const struct option long_options[] = {
     {"slots", 1, NULL, OPT_SLOTS},
     {"jobs", 1, NULL, OPT_JOBS},
     {"tree", 1, NULL, OPT_TREE},
+    {"load", 1, NULL, OPT_LOAD},
+    {"for-s", 1, NULL, OPT_FOR},
+    {"mean-ms", 1, NULL, OPT_MEAN},
+    {"view", 1, NULL, OPT_VIEW},
     {"number", 1, NULL, OPT_NUMBER},
     {"rtt-us", 1, NULL, OPT_RTT},
     {"loss-ppm", 1, NULL, OPT_LOSS},
@@ -248,6 +266,18 @@ static void set_option (options_t *options, int option, const char *value)
         break;
     case OPT_TREE:
         parse_tree (&options->tree, value);
+        break;
+    case OPT_LOAD:
+        options->load_percent = (uint32_t)number_of ("--load", value, 1, 1000);
+        break;
+    case OPT_FOR:
+        options->for_s = number_of ("--for-s", value, 1, 1000000);
+        break;
+    case OPT_MEAN:
+        options->mean_ms = number_of ("--mean-ms", value, 1, 1000000);
+        break;
+    case OPT_VIEW:
+        options->view = number_of ("--view", value, PXI_RECORDS_MAX, PXI_VIEW_MAX);
         break;
     case OPT_NUMBER:
         options->number = (uint32_t)number_of ("--number", value, 0, PXI_NUMBER_MAX);
@@ -349,8 +379,29 @@ static void *array (size_t n, size_t size)
     return memory;
 }
 
-static void describe_jobs (described_t *world, const options_t *options, uint64_t seed)
+static uint32_t describe_load (described_t *world, const options_t *options, uint64_t seed)
 {
+    uint32_t n_jobs;
+    pxi_load load = {.seed = seed,
+                     .n_peers = options->peers,
+                     .slots = options->slots,
+                     .percent = options->load_percent,
+                     .number = options->number,
+                     .mean_ns = options->mean_ms * PXI_MS,
+                     .from_ns = PXI_SECOND,
+                     .for_ns = options->for_s * PXI_SECOND};
+    world->jobs = pxi_load_draw (&load, &n_jobs);
+    if (!world->jobs) {
+        fputs ("peer-sim: --load: out of memory, or more jobs than 2,147,483,647\n", stderr);
+        exit (EXIT_USAGE);
+    }
+    return n_jobs;
+}
+
+static uint32_t describe_jobs (described_t *world, const options_t *options, uint64_t seed)
+{
+    if (options->load_percent)
+        return describe_load (world, options, seed);
     world->jobs = array (options->jobs, sizeof *world->jobs);
     for (uint32_t i = 0; i < options->jobs; i++) {
         pxi_world_job *job = &world->jobs[i];
@@ -360,12 +411,15 @@ static void describe_jobs (described_t *world, const options_t *options, uint64_
         job->tree.numbers[0] = options->number;
         job->tree.n_numbers = 1;
     }
+    return options->jobs;
 }
 
 /* Faults come while about twice the ideal time passes. */
 static uint64_t faults_until_ns (const options_t *options, const pxi_world_job *jobs)
 {
     pxi_serial serial = {0};
+    if (options->load_percent)
+        return (1 + options->for_s) * PXI_SECOND;
     pxi_workload_serial (&jobs[0].tree, UINT64_C (100000000), 0, &serial);
     uint64_t ideal_ns =
         serial.work_ns * options->jobs / ((uint64_t)options->peers * options->slots);
@@ -382,9 +436,8 @@ static void describe (described_t *world, const options_t *options, uint64_t see
         world->peers[i] = (pxi_world_peer){.slots = options->slots, .speed_permille = 1000};
     config->peers = world->peers;
     config->n_peers = options->peers;
-    describe_jobs (world, options, seed);
+    config->n_jobs = describe_jobs (world, options, seed);
     config->jobs = world->jobs;
-    config->n_jobs = options->jobs;
     config->nodes_max = UINT64_C (100000000);
     config->network = (pxi_network_config){.min_ns = options->rtt_us * 500,
                                            .loss_ppm = options->loss_ppm,
@@ -394,21 +447,24 @@ static void describe (described_t *world, const options_t *options, uint64_t see
         config->core.view_max = VIEW_LARGE;
         config->sweep_ns = PXI_SECOND;
     }
+    if (options->view)
+        config->core.view_max = (uint32_t)options->view;
     config->core.speculation = !options->no_speculation;
     config->core.inlining = !options->no_inlining;
     config->core.reservations = !options->no_reservations;
     config->core.volunteers = !options->no_volunteers;
     config->core.backoff = !options->no_backoff;
-    config->known = options->peers - 1 < KNOWN_MAX ? options->peers - 1 : KNOWN_MAX;
+    uint32_t known = config->core.view_max < KNOWN_MAX ? config->core.view_max : KNOWN_MAX;
+    config->known = options->peers - 1 < known ? options->peers - 1 : known;
     pxi_fault_rates rates = {.until_ns = faults_until_ns (options, world->jobs),
                              .pause_max_ns = 8 * PXI_SECOND,
                              .down_min_ns = 10 * PXI_MS,
                              .down_max_ns = 10 * PXI_SECOND};
     memcpy (rates.n, options->faults, sizeof rates.n);
     uint8_t *spared = array (options->peers, 1);
-    for (uint32_t i = 0; i < options->jobs; i++)
+    for (uint32_t i = 0; i < config->n_jobs && !options->load_percent; i++)
         spared[world->jobs[i].peer] = 1;
-    world->faults = pxi_faults_draw (&rates, options->peers, options->jobs, spared,
+    world->faults = pxi_faults_draw (&rates, options->peers, config->n_jobs, spared,
                                      pxi_mix64 (seed + 3), &config->n_faults);
     config->faults = world->faults;
     config->calm_ns = rates.until_ns;
@@ -420,12 +476,14 @@ static void describe (described_t *world, const options_t *options, uint64_t see
 
 typedef struct figures {
     double makespan_s, ideal_s, efficiency, messages_per_task, events_per_s, bytes_per_peer;
+    double wall_s;
+    uint64_t peak_bytes;            /* of this process, so far */
     uint64_t n_messages, n_control; /* control: all but the membership's */
 } figures_t;
 
 static figures_t figures_of (const pxi_world_report *report, uint32_t n_peers, double wall_s)
 {
-    figures_t figures = {.makespan_s = (double)report->makespan_ns / 1e9};
+    figures_t figures = {.makespan_s = (double)report->makespan_ns / 1e9, .wall_s = wall_s};
     for (uint32_t kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++) {
         figures.n_messages += report->n_messages[kind];
         figures.n_control += kind > PXI_REFUSED ? report->n_messages[kind] : 0;
@@ -439,6 +497,9 @@ static figures_t figures_of (const pxi_world_report *report, uint32_t n_peers, d
         report->n_tasks ? (double)figures.n_control / (double)report->n_tasks : 0;
     figures.events_per_s = wall_s > 0 ? (double)report->n_events / wall_s : 0;
     figures.bytes_per_peer = (double)report->memory_bytes / n_peers;
+    struct rusage usage;
+    getrusage (RUSAGE_SELF, &usage);
+    figures.peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
     return figures;
 }
 
@@ -467,6 +528,8 @@ static void print_text (const pxi_world_report *report, const figures_t *figures
     printf ("%llu events, %.0f per second; %.0f bytes per peer; %u crashes\n",
             (unsigned long long)report->n_events, figures->events_per_s, figures->bytes_per_peer,
             report->n_crashes);
+    printf ("%.1f s of wall time, %.0f MiB of memory\n", figures->wall_s,
+            (double)figures->peak_bytes / (1 << 20));
     if (!verbose)
         return;
 #define LINE(name, text)                                                                           \
@@ -485,16 +548,17 @@ static void print_json (uint64_t seed, const pxi_world_report *report, const fig
     printf ("{\"seed\":%llu,\"verdict\":\"%s\",\"makespan_s\":%.6f,\"ideal_s\":%.6f,"
             "\"efficiency\":%.4f,\"tasks\":%llu,\"jobs_done\":%u,\"jobs_ended\":%u,"
             "\"messages\":%llu,\"messages_per_task\":%.4f,\"events\":%llu,\"events_per_s\":%.0f,"
-            "\"bytes_per_peer\":%.0f,\"extra_percent\":%.3f,\"crashes\":%u,\"calm_took_s\":%.6f,"
+            "\"wall_s\":%.3f,\"peak_bytes\":%llu,\"bytes_per_peer\":%.0f,\"extra_percent\":%.3f,"
+            "\"crashes\":%u,\"calm_took_s\":%.6f,"
             "\"patience_s\":%.6f,\"damaged\":%llu,\"corrupted\":%s,\"trace_hash\":\"%016llx\"",
             (unsigned long long)seed, verdicts[report->verdict], figures->makespan_s,
             figures->ideal_s, figures->efficiency, (unsigned long long)report->n_tasks,
             report->n_jobs_done, report->n_jobs_ended, (unsigned long long)figures->n_messages,
             figures->messages_per_task, (unsigned long long)report->n_events, figures->events_per_s,
-            figures->bytes_per_peer, extra_percent (&report->stats), report->n_crashes,
-            (double)report->calm_took_ns / 1e9, (double)report->patience_ns / 1e9,
-            (unsigned long long)report->n_damaged, report->corrupted ? "true" : "false",
-            (unsigned long long)report->trace_hash);
+            figures->wall_s, (unsigned long long)figures->peak_bytes, figures->bytes_per_peer,
+            extra_percent (&report->stats), report->n_crashes, (double)report->calm_took_ns / 1e9,
+            (double)report->patience_ns / 1e9, (unsigned long long)report->n_damaged,
+            report->corrupted ? "true" : "false", (unsigned long long)report->trace_hash);
 #define FIELD(name, text) printf (",\"%s\":%llu", #name, (unsigned long long)report->stats.name);
     PX_STATS (FIELD)
 #undef FIELD
@@ -541,6 +605,28 @@ static void print_replay (const options_t *options, uint64_t seed, const char *k
     fprintf (stderr, " --seed %llu --trace -\n", (unsigned long long)seed);
 }
 
+typedef struct shown { /* the progress line of one world */
+    uint64_t from_ns, shown_ns, events_then;
+    uint32_t n_jobs;
+} shown_t;
+
+/* "\r" and not a new line: it is one line, on a terminal. */
+static void show_world (void *context, const pxi_world_progress *progress)
+{
+    shown_t *shown = context;
+    uint64_t now_ns = pxi_clock_ns ();
+    uint64_t since_ns = shown->shown_ns ? shown->shown_ns : shown->from_ns;
+    if (shown->shown_ns && now_ns - since_ns < PROGRESS_NS)
+        return;
+    double passed_s = (double)(now_ns - since_ns) / 1e9;
+    double events_per_s = (double)(progress->n_events - shown->events_then) / passed_s;
+    shown->shown_ns = now_ns;
+    shown->events_then = progress->n_events;
+    fprintf (stderr, "\r%.1f s: %llu events, %.0f per second, %u of %u jobs over, %.0f s passed ",
+             (double)progress->now_ns / 1e9, (unsigned long long)progress->n_events, events_per_s,
+             progress->n_jobs_over, shown->n_jobs, (double)(now_ns - shown->from_ns) / 1e9);
+}
+
 static void run (const options_t *options, pxi_world_config config, FILE *trace,
                  pxi_world_report *report)
 {
@@ -554,12 +640,19 @@ static void run (const options_t *options, pxi_world_config config, FILE *trace,
         config.carry = carrier_carry;
         config.carry_context = &carrier;
     }
+    uint64_t now_ns = pxi_clock_ns ();
+    shown_t shown = {.from_ns = now_ns, .n_jobs = config.n_jobs};
+    bool show = options->seed == options->last_seed && !options->shrink && isatty (STDERR_FILENO);
+    config.progress = show ? show_world : NULL;
+    config.progress_context = &shown;
     pxi_world *world = pxi_world_new (&config);
     if (!world) {
         fputs ("peer-sim: out of memory, or the tree is larger than 100 million tasks\n", stderr);
         exit (EXIT_USAGE);
     }
     pxi_world_play (world, &interrupted, report);
+    if (shown.shown_ns)
+        fputs ("\r\033[K", stderr);
     pxi_world_free (&world);
     carrier_fini (&carrier);
 }
@@ -720,6 +813,8 @@ int main (int argc, char **argv)
         .jobs = 1,
         .number = PXI_NUMBER_MAX,
         .rtt_us = 1000,
+        .for_s = 3600,
+        .mean_ms = 5000,
         .tree = tree_default (),
     };
     parse_options (&options, argc, argv);

@@ -1,10 +1,10 @@
-/* Virtual time: one heap of alarms, ordered by (time, order of setting). An alarm lies in what it wakes;
- * whoever takes it out knows by its kind what that is. */
+/* Virtual time: alarms in the order of (time, order of setting). An alarm lies in what it wakes; whoever
+ * takes it out knows by its kind what that is. */
 #ifndef PXI_SIM_ALARM_H
 #define PXI_SIM_ALARM_H
 
-#include "base/assert.h"
 #include "base/heap.h"
+#include "base/list.h"
 
 typedef enum pxi_alarm_kind {
     PXI_ALARM_WAKE,    /* a core's next deadline; in a peer */
@@ -18,31 +18,50 @@ typedef enum pxi_alarm_kind {
     PXI_ALARM_SWEEP,   /* the checker's sample; in the world */
 } pxi_alarm_kind;
 
-typedef struct pxi_alarm {
-    pxi_heap_node node;
+typedef enum pxi_alarm_place {
+    PXI_ALARM_OFF,
+    PXI_ALARM_NEAR,
+    PXI_ALARM_SOON,
+    PXI_ALARM_FAR
+} pxi_alarm_place;
+
+typedef struct pxi_alarm { /* zeroed once when its owner is made */
+    pxi_heap_node node;    /* NEAR, FAR; its deadline and sequence always */
+    pxi_list in_slice;     /* SOON */
     pxi_alarm_kind kind;
+    pxi_alarm_place place;
     void *owner;
 } pxi_alarm;
 
+enum { PXI_ALARM_SLICES = 8192 };
+
 typedef struct pxi_time {
-    pxi_heap heap;
     uint64_t now_ns, sequence;
+    uint64_t near_ns; /* end of what is near: the beginning of a slice */
+    pxi_heap near, far;
+    uint32_t n_soon;
+    pxi_list *slices; /* PXI_ALARM_SLICES of them, from near_ns on, round and round */
 } pxi_time;
 
-static inline void pxi_alarm_clear (pxi_time *time, pxi_alarm *alarm)
+/* False: out of memory. */
+bool pxi_time_init (pxi_time *time);
+void pxi_time_fini (pxi_time *time);
+
+/* Anew where it is set already. Not before now. */
+void pxi_alarm_set (pxi_time *time, pxi_alarm *alarm, pxi_alarm_kind kind, void *owner,
+                    uint64_t at_ns);
+void pxi_alarm_clear (pxi_time *time, pxi_alarm *alarm);
+/* The earliest, if it is due by then; still set. NULL = none. */
+pxi_alarm *pxi_alarm_first (pxi_time *time, uint64_t until_ns);
+
+static inline bool pxi_alarm_is_set (const pxi_alarm *alarm)
 {
-    pxi_heap_remove (&time->heap, &alarm->node);
+    return alarm->place != PXI_ALARM_OFF;
 }
 
-static inline void pxi_alarm_set (pxi_time *time, pxi_alarm *alarm, pxi_alarm_kind kind,
-                                  void *owner, uint64_t at_ns)
+static inline uint64_t pxi_alarm_at_ns (const pxi_alarm *alarm)
 {
-    pxi_alarm_clear (time, alarm);
-    alarm->kind = kind;
-    alarm->owner = owner;
-    uint64_t due_ns = at_ns > time->now_ns ? at_ns : time->now_ns;
-    bool added = pxi_heap_add (&time->heap, &alarm->node, due_ns, ++time->sequence);
-    PXI_ASSERT (added);
+    return alarm->node.deadline;
 }
 
 #endif

@@ -418,7 +418,7 @@ static void set_wake (pxi_sim_peer *peer)
         return;
     }
     wake_ns = world_ns (peer, wake_ns);
-    if (!pxi_heap_holds (&peer->wake.node) || peer->wake.node.deadline != wake_ns)
+    if (!pxi_alarm_is_set (&peer->wake) || pxi_alarm_at_ns (&peer->wake) != wake_ns)
         pxi_alarm_set (time, &peer->wake, PXI_ALARM_WAKE, peer, wake_ns);
 }
 
@@ -495,7 +495,7 @@ void pxi_sim_peer_burst (pxi_sim_peer *peer, pxi_burst *burst)
 {
     if (burst->frozen_ns != peer->frozen_ns) { /* it stood still meanwhile */
         uint64_t late_ns = peer->frozen_ns - burst->frozen_ns;
-        set_burst (peer, burst, burst->alarm.node.deadline + late_ns);
+        set_burst (peer, burst, pxi_alarm_at_ns (&burst->alarm) + late_ns);
         return;
     }
     pxi_virtual_burst_end (burst->executor, burst);
@@ -677,7 +677,7 @@ static void add_stats (px_stats *sum, const px_stats *stats)
 static void end_its_jobs (pxi_sim_peer *peer)
 {
     pxi_world *world = peer->world;
-    for (uint32_t i = 0; i < world->config.n_jobs; i++) {
+    for (uint32_t i = 0; i < world->config.n_jobs && peer->n_roots; i++) {
         pxi_sim_job *job = &world->jobs[i];
         bool here = job->config->peer == peer->index && job->state == PXI_JOB_RUNS;
         if (here)

@@ -44,6 +44,7 @@ struct pxi_sim_peer {
     uint64_t id, incarnation;
     char name[PXI_NAME_SIZE];
     bool up, leaving, doomed, drained;
+    uint32_t n_roots; /* jobs of it that run */
     pxi_core *core;
     pxi_prng prng;
     pxi_alarm wake, resume, notice_alarm;

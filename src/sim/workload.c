@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "sim/rivals/stream.h"
 
 #define CUT_MEANS 64
 #define GOLDEN UINT64_C (0x9e3779b97f4a7c15)
@@ -27,13 +28,16 @@ uint64_t pxi_law_draw (const pxi_law *law, pxi_prng *prng)
     case PXI_LAW_PARETO:
         drawn_ns = (uint64_t)((double)law->mean_ns / 2 / sqrt (1 - pxi_prng_double (prng)));
         break;
+    case PXI_LAW_LOGNORMAL:
+        drawn_ns = (uint64_t)pxi_stream_draw (PXI_STREAM_LOGNORMAL, prng, (double)law->mean_ns);
+        break;
     }
     return drawn_ns < CUT_MEANS * law->mean_ns ? drawn_ns : CUT_MEANS * law->mean_ns;
 }
 
 static uint64_t law_max_ns (const pxi_law *law)
 {
-    static const uint32_t means[] = {1, 2, CUT_MEANS, CUT_MEANS};
+    static const uint32_t means[] = {1, 2, CUT_MEANS, CUT_MEANS, CUT_MEANS};
     return means[law->kind] * law->mean_ns;
 }
 

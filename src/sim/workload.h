@@ -17,7 +17,8 @@ typedef enum pxi_law_kind {
     PXI_LAW_CONSTANT,
     PXI_LAW_UNIFORM, /* [0, 2 mean] */
     PXI_LAW_EXPONENTIAL,
-    PXI_LAW_PARETO, /* tail index 2: infinite variance, and exact with a square root */
+    PXI_LAW_PARETO,    /* tail index 2: infinite variance, and exact with a square root */
+    PXI_LAW_LOGNORMAL, /* sigma 1; by the C library's functions, so no pinned world draws it */
 } pxi_law_kind;
 
 /* Of times. Draws are cut at 64 means, so that a world's length has a bound. */

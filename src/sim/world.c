@@ -10,7 +10,7 @@
 
 #include "sim/state.h"
 
-enum { ALARMS_MAX = 1 << 28 };
+enum { HELD_MAX = 1 << 28 };
 #define SWEEP_NS (100 * PXI_MS)
 #define NODES_MAX 1000000
 #define SUBMIT_AGAIN_NS (100 * PXI_MS)
@@ -85,6 +85,7 @@ void pxi_world_job_over (pxi_world *world, pxi_sim_job *job, pxi_sim_job_state s
 {
     if (job->state == PXI_JOB_DONE || job->state == PXI_JOB_ENDED)
         return;
+    world->peers[job->config->peer].n_roots -= job->state == PXI_JOB_RUNS;
     job->state = state;
     job->done_ns = world->time.now_ns;
     world->n_jobs_over++;
@@ -117,6 +118,7 @@ static void submit (pxi_world *world, pxi_sim_job *job)
         return;
     }
     job->state = PXI_JOB_RUNS;
+    peer->n_roots++;
     job->id = (pxi_job_id){peer->id, (uint64_t)1 << 32 | job->index};
     pxi_payload input = {.node = pxi_workload_root (&job->config->tree), .size_bytes = 64};
     pxi_payload *copy = malloc (sizeof *copy);
@@ -393,12 +395,12 @@ static void fire (pxi_world *world, pxi_alarm *alarm)
 
 static bool run_one (pxi_world *world, uint64_t until_ns)
 {
-    pxi_heap_node *first = pxi_heap_first (&world->time.heap);
-    if (!first || first->deadline > until_ns)
+    pxi_alarm *first = pxi_alarm_first (&world->time, until_ns);
+    if (!first)
         return false;
-    pxi_heap_remove (&world->time.heap, first);
-    world->time.now_ns = first->deadline;
-    fire (world, PXI_LIST_ENTRY (first, pxi_alarm, node));
+    pxi_alarm_clear (&world->time, first);
+    world->time.now_ns = pxi_alarm_at_ns (first);
+    fire (world, first);
     return true;
 }
 
@@ -524,6 +526,14 @@ bool pxi_world_settle (pxi_world *world)
     return world->verdict == PXI_VERDICT_FINE;
 }
 
+static void tell_progress (const pxi_world *world)
+{
+    pxi_world_progress progress = {.now_ns = world->time.now_ns,
+                                   .n_events = world->n_events,
+                                   .n_jobs_over = world->n_jobs_over};
+    world->config.progress (world->config.progress_context, &progress);
+}
+
 static bool run_jobs_until (pxi_world *world, uint64_t until_ns, const volatile int *stop)
 {
     while (world->verdict == PXI_VERDICT_FINE && !pxi_world_jobs_over (world)) {
@@ -533,6 +543,8 @@ static bool run_jobs_until (pxi_world *world, uint64_t until_ns, const volatile 
         }
         if (stop && *stop)
             return false;
+        if (world->config.progress)
+            tell_progress (world);
     }
     return world->verdict == PXI_VERDICT_FINE;
 }
@@ -562,7 +574,7 @@ void pxi_world_play (pxi_world *world, const volatile int *stop, pxi_world_repor
     }
     if (fine && !pxi_world_jobs_over (world))
         pxi_check_stuck (world);
-    else if (fine)
+    else if (fine && !world->config.unchecked) /* nobody would look at what is left */
         pxi_world_settle (world);
     pxi_world_read (world, report);
 }
@@ -668,13 +680,16 @@ pxi_world *pxi_world_new (const pxi_world_config *config)
     if (!world->config.sweep_ns)
         world->config.sweep_ns = SWEEP_NS;
     world->trace_hash = UINT64_C (0xcbf29ce484222325);
-    pxi_heap_init (&world->time.heap, ALARMS_MAX);
+    if (!pxi_time_init (&world->time)) {
+        free (world);
+        return NULL;
+    }
     pxi_network_init (&world->network, &config->network, config->n_peers,
                       pxi_mix64 (config->seed + 1));
     pxi_prng_init (&world->prng, pxi_mix64 (config->seed + 2));
     pxi_prng_init (&world->damage_prng, pxi_mix64 (config->seed + 3));
-    pxi_map_init (&world->wanted, ALARMS_MAX, 1);
-    pxi_map_init (&world->held, ALARMS_MAX, 1);
+    pxi_map_init (&world->wanted, HELD_MAX, 1);
+    pxi_map_init (&world->held, HELD_MAX, 1);
     world->peers = calloc (config->n_peers, sizeof *world->peers);
     world->jobs = calloc (config->n_jobs ? config->n_jobs : 1, sizeof *world->jobs);
     for (uint32_t i = 0; world->peers && i < config->n_peers; i++)
@@ -695,9 +710,8 @@ pxi_world *pxi_world_new (const pxi_world_config *config)
 
 static void drop_alarms (pxi_world *world)
 {
-    for (pxi_heap_node *first; (first = pxi_heap_first (&world->time.heap));) {
-        pxi_heap_remove (&world->time.heap, first);
-        pxi_alarm *alarm = PXI_LIST_ENTRY (first, pxi_alarm, node);
+    for (pxi_alarm *alarm; (alarm = pxi_alarm_first (&world->time, UINT64_MAX));) {
+        pxi_alarm_clear (&world->time, alarm);
         if (alarm->kind == PXI_ALARM_MESSAGE || alarm->kind == PXI_ALARM_ENDING)
             free (alarm->owner);
     }
@@ -719,7 +733,7 @@ void pxi_world_free (pxi_world **world_p)
         pxi_map_fini (&world->peers[i].idle_there);
     }
     drop_alarms (world);
-    pxi_heap_fini (&world->time.heap);
+    pxi_time_fini (&world->time);
     pxi_network_fini (&world->network);
     pxi_map_fini (&world->wanted);
     pxi_map_fini (&world->held);

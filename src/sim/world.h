@@ -63,6 +63,14 @@ typedef void pxi_world_sink (void *context, uint64_t now_ns, const char *who, co
 typedef const pxi_message *pxi_world_carry (void *context, const pxi_message *message,
                                             uint32_t n_payloads, uint64_t damage);
 
+/* How far it is, now and then. */
+typedef struct pxi_world_progress {
+    uint64_t now_ns, n_events;
+    uint32_t n_jobs_over;
+} pxi_world_progress;
+
+typedef void pxi_world_on_progress (void *context, const pxi_world_progress *progress);
+
 typedef struct pxi_world_config {
     uint64_t seed;
     uint32_t n_peers, n_jobs, n_faults;
@@ -92,6 +100,8 @@ typedef struct pxi_world_config {
     void *carry_context;
     pxi_world_sink *sink; /* NULL = no trace, and trace_hash is 0 */
     void *sink_context;
+    pxi_world_on_progress *progress; /* NULL = nobody wants to know */
+    void *progress_context;
 } pxi_world_config;
 
 /* Calm, on 4 peers of 2 slots without a job; the caller fills what it wants. */

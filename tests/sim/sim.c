@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "leak.h"
+#include "sim/load.h"
 #include "sim/shrink.h"
 #include "sim/swarm.h"
 #include "sim/virtual.h"
@@ -91,6 +92,62 @@ Test (workload, a_tree_over_the_limit_is_refused)
     pxi_serial serial;
     cr_assert (pxi_workload_serial (&tree, 100000, 0, &serial));
     cr_assert_not (pxi_workload_serial (&tree, serial.n_all - 1, 0, &serial));
+}
+
+/* ---- time ------------------------------------------------------------------------------------- */
+
+enum { ALARMS = 100, ALARM_ROUNDS = 20000 };
+
+/* From the same instant to minutes later: what is near, soon and far to the queue. */
+static uint64_t some_time_ns (pxi_prng *prng)
+{
+    static const uint64_t spans_ns[] = {1, 1000, PXI_MS, PXI_SECOND, 300 * PXI_SECOND};
+    return pxi_prng_below (prng, spans_ns[pxi_prng_below (prng, 5)]);
+}
+
+static pxi_alarm *earliest (pxi_alarm *alarms)
+{
+    pxi_alarm *first = NULL;
+    for (pxi_alarm *alarm = alarms; alarm < alarms + ALARMS; alarm++) {
+        bool before = first && (alarm->node.deadline < first->node.deadline ||
+                                (alarm->node.deadline == first->node.deadline &&
+                                 alarm->node.sequence < first->node.sequence));
+        if (pxi_alarm_is_set (alarm) && (!first || before))
+            first = alarm;
+    }
+    return first;
+}
+
+Test (alarm, they_come_in_the_order_of_time_and_of_setting_however_far_off_they_are)
+{
+    pxi_alarm alarms[ALARMS] = {0};
+    pxi_time time;
+    pxi_prng prng;
+    pxi_prng_init (&prng, 1);
+    cr_assert (pxi_time_init (&time));
+    for (uint32_t round = 0; round < ALARM_ROUNDS; round++) {
+        pxi_alarm *any = &alarms[pxi_prng_below (&prng, ALARMS)];
+        if (pxi_prng_chance (&prng, 100000))
+            pxi_alarm_clear (&time, any);
+        else
+            pxi_alarm_set (&time, any, PXI_ALARM_WAKE, &time, time.now_ns + some_time_ns (&prng));
+        if (pxi_prng_chance (&prng, 500000))
+            continue;
+        pxi_alarm *first = earliest (alarms);
+        uint64_t until_ns = time.now_ns + some_time_ns (&prng);
+        bool due = first && pxi_alarm_at_ns (first) <= until_ns;
+        cr_assert_eq (pxi_alarm_first (&time, until_ns), due ? first : NULL, "round %u", round);
+        if (due)
+            pxi_alarm_clear (&time, first);
+        time.now_ns = due ? pxi_alarm_at_ns (first) : until_ns;
+    }
+    for (pxi_alarm *first; (first = earliest (alarms));) {
+        cr_assert_eq (pxi_alarm_first (&time, UINT64_MAX), first);
+        pxi_alarm_clear (&time, first);
+    }
+    cr_assert_null (pxi_alarm_first (&time, UINT64_MAX));
+    pxi_time_fini (&time);
+    TEST_NO_LEAKS ();
 }
 
 /* ---- network ---------------------------------------------------------------------------------- */
@@ -599,6 +656,99 @@ static pxi_world_report played (pxi_world_config *config)
     cr_assert_eq (report.verdict, PXI_VERDICT_FINE, "%s", report.why);
     pxi_world_free (&world);
     return report;
+}
+
+/* ---- many peers under load -------------------------------------------------------------------- */
+
+enum { LOAD_KNOWN = 40 };
+
+static const pxi_load some_load = {.seed = 1,
+                                   .n_peers = 200,
+                                   .slots = 2,
+                                   .percent = 60,
+                                   .number = PXI_NUMBER_MAX,
+                                   .mean_ns = 2 * PXI_SECOND,
+                                   .from_ns = PXI_SECOND,
+                                   .for_ns = 60 * PXI_SECOND};
+
+Test (load, is_as_much_work_as_asked_of_many_sizes_and_comes_all_the_time)
+{
+    uint64_t work_ns = 0, n_loops = 0, n_trees = 0, smallest = UINT64_MAX, largest = 0;
+    pxi_load load = some_load;
+    load.for_ns = 3600 * PXI_SECOND;
+    uint32_t n;
+    pxi_world_job *jobs = pxi_load_draw (&load, &n);
+    cr_assert_not_null (jobs);
+    uint64_t last_ns = load.from_ns;
+    for (uint32_t i = 0; i < n; i++) {
+        pxi_serial serial;
+        cr_assert (pxi_workload_serial (&jobs[i].tree, 1000000, 0, &serial));
+        cr_assert (jobs[i].at_ns >= last_ns);
+        cr_assert (jobs[i].at_ns < last_ns + load.for_ns / 100, "a gap after job %u", i);
+        cr_assert (jobs[i].peer < load.n_peers);
+        last_ns = jobs[i].at_ns;
+        work_ns += serial.work_ns;
+        n_loops += serial.depth == 1;
+        n_trees += serial.depth > 1;
+        smallest = serial.work_ns < smallest ? serial.work_ns : smallest;
+        largest = serial.work_ns > largest ? serial.work_ns : largest;
+    }
+    free (jobs);
+    uint64_t asked_ns = (uint64_t)load.n_peers * load.slots * load.for_ns / 100 * load.percent;
+    cr_assert (work_ns * 10 > asked_ns * 9 && work_ns * 10 < asked_ns * 11, "%llu of %llu s",
+               (unsigned long long)(work_ns / PXI_SECOND),
+               (unsigned long long)(asked_ns / PXI_SECOND));
+    cr_assert (n_loops && n_trees);
+    cr_assert (largest > 1000 * smallest);
+    TEST_NO_LEAKS ();
+}
+
+/* Nothing is lost or doubled here, so each count has its counterpart. */
+static void counts_agree (const pxi_world_report *report)
+{
+    const px_stats *stats = &report->stats;
+    const uint64_t *n = report->n_messages;
+    uint64_t n_all = 0;
+    for (uint32_t kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++)
+        n_all += n[kind];
+    cr_assert_eq (n_all, stats->messages_sent);
+    cr_assert_eq (report->n_lost + report->n_duplicated + report->n_damaged, 0);
+    /* At its start each is told whom it knows, by messages that nobody sent. */
+    uint64_t n_told = some_load.n_peers * ((LOAD_KNOWN + PXI_RECORDS_MAX - 1) / PXI_RECORDS_MAX);
+    cr_assert (stats->messages_received <= n_all + n_told);
+    cr_assert (stats->messages_received + 100 >= n_all + n_told, "more than are on their way");
+    cr_assert (report->n_events > stats->messages_received + report->n_tasks);
+    cr_assert_eq (n[PXI_PROBE], stats->probes_sent);
+    cr_assert_eq (stats->probes_lost + stats->probes_cannot + stats->attempts_lost, 0);
+    cr_assert_eq (stats->probes_sent, stats->probes_free + stats->probes_busy);
+    cr_assert_eq (n[PXI_RESULT], stats->results_received + stats->results_late);
+    cr_assert (stats->subtasks_sent >= n[PXI_RESULT]);
+    cr_assert (report->n_tasks_run >= report->n_tasks);
+    cr_assert (stats->results_received > report->n_tasks / 10, "nearly nothing left its peer");
+}
+
+Test (load, of_200_peers_for_a_minute_every_answer_is_right_and_the_counts_agree)
+{
+    pxi_world_peer peers[200];
+    pxi_world_config config = pxi_world_config_default ();
+    for (uint32_t i = 0; i < some_load.n_peers; i++)
+        peers[i] = (pxi_world_peer){.slots = some_load.slots, .speed_permille = 1000};
+    pxi_world_job *jobs = pxi_load_draw (&some_load, &config.n_jobs);
+    config.peers = peers;
+    config.n_peers = some_load.n_peers;
+    config.jobs = jobs;
+    config.known = LOAD_KNOWN;
+    config.core.view_max = 64;
+    config.sweep_ns = PXI_SECOND;
+    config.calm_ns = some_load.from_ns + some_load.for_ns;
+    pxi_world_report report = played (&config); /* each answer is compared with the serial one */
+    cr_assert_eq (report.n_jobs_done, config.n_jobs);
+    cr_assert_eq (report.n_jobs_ended, 0);
+    counts_agree (&report);
+    cr_assert (report.memory_bytes / some_load.n_peers < 64 * 1024, "%llu bytes per peer",
+               (unsigned long long)(report.memory_bytes / some_load.n_peers));
+    free (jobs);
+    TEST_NO_LEAKS ();
 }
 
 Test (figures, two_jobs_at_once_share_the_slots)

@@ -28,8 +28,9 @@ ok $? "prints figures"
 ok $? "prints JSON"
 "$peer_sim" --peers 3 --tree flat:n=20,leaf=10ms --trace - | grep -q 'surplus -> probe'
 ok $? "prints a trace"
-one=$("$peer_sim" --swarm --seed 5 --json --trace /dev/null | sed 's/"events_per_s":[0-9]*//')
-two=$("$peer_sim" --swarm --seed 5 --json --trace /dev/null | sed 's/"events_per_s":[0-9]*//')
+same='s/"events_per_s":[0-9]*,"wall_s":[0-9.]*,"peak_bytes":[0-9]*//'
+one=$("$peer_sim" --swarm --seed 5 --json --trace /dev/null | sed "$same")
+two=$("$peer_sim" --swarm --seed 5 --json --trace /dev/null | sed "$same")
 [ "$one" = "$two" ] && echo "$one" | grep -q '"trace_hash":"[0-9a-f]*[1-9a-f]'
 ok $? "the same seed gives the same figures and the same trace"
 "$peer_sim" --peers 40 --faults crash=3,pause=3,isolate --loss-ppm 20000 >/dev/null
@@ -43,11 +44,25 @@ ok $? "a world that fails is shrunk to what it needs"
 ok $? "the command that it prints fails in the same way"
 "$peer_sim" --swarm --seed 7 --keep 1,3,loss --verbose | grep -q '^    3 at '
 ok $? "only some of the faults"
+load='--peers 300 --load 50 --for-s 3'
+said=$("$peer_sim" $load --unchecked --json)
+for figure in events_per_s wall_s peak_bytes bytes_per_peer; do
+    echo "$said" | grep -q "\"$figure\":[0-9.]*[1-9]" || said=no
+done
+echo "$said" | grep -q '"jobs_ended":0,'
+ok $? "jobs that arrive over a while, with the speed and the memory that they took"
+said=$(script -qec "'$peer_sim' $load" /dev/null) && echo "$said" | grep -q ' events, .* of .* jobs over, .* passed'
+ok $? "a line of progress on a terminal"
+"$peer_sim" $load 2>&1 >/dev/null | grep -q .
+[ $? -eq 1 ]
+ok $? "and none elsewhere"
 "$peer_sim" --help | grep -q 'usage: peer-sim'
 ok $? "help"
 refuses 'not a number from 1' --peers 0
 refuses 'not a number from 1' --slots many
 refuses 'not a number from 0 to 1000000' --loss-ppm 1000001
+refuses 'not a number from 1 to 1000' --load 0
+refuses 'not a number from 16 to 1024' --view 15
 refuses 'not A..B' --seeds 5..1
 refuses 'not a fault' --faults crush
 refuses 'not split, random or flat' --tree oak

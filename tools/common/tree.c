@@ -73,7 +73,8 @@ static bool read_duration (const char *text, uint64_t *ns, char *why)
 
 static bool read_law (const char *text, pxi_law_kind *law, char *why)
 {
-    static const char *const names[] = {"constant", "uniform", "exponential", "pareto"};
+    static const char *const names[] = {"constant", "uniform", "exponential", "pareto",
+                                        "lognormal"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!strcmp (text, names[i])) {
             *law = (pxi_law_kind)i;

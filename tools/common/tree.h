@@ -14,7 +14,8 @@ enum { TREE_WHY_SIZE = 160 };
     "                        split:work=T,leaf=T,parts=N      divisible work, cut at random\n"     \
     "                        random:depth=N,fan=N,leaf=T,inner=T,law=LAW\n"                        \
     "                        flat:n=N,leaf=T,law=LAW          one loop\n"                          \
-    "                        T: 5s, 10ms, 50us; LAW: constant, uniform, exponential, pareto\n"
+    "                        T: 5s, 10ms, 50us; LAW: constant, uniform, exponential, pareto,\n"    \
+    "                        lognormal\n"
 
 /* What keys that are not given are. */
 pxi_tree tree_default (void);

@@ -66,7 +66,7 @@ static double normal (pxi_prng *prng) /* Box and Muller, 1958 */
     return radius * cos (TWO_PI * pxi_prng_double (prng));
 }
 
-static double draw (pxi_stream_law law, pxi_prng *prng, double mean)
+double pxi_stream_draw (pxi_stream_law law, pxi_prng *prng, double mean)
 {
     switch (law) {
     case PXI_STREAM_JOBS:
@@ -93,7 +93,7 @@ uint64_t pxi_stream_run_ns (const pxi_stream *stream, uint32_t job, uint32_t tas
     uint32_t drawn = config->law == PXI_STREAM_JOBS ? 0 : task;
     pxi_prng prng;
     pxi_prng_init (&prng, pxi_mix64 (config->seed + GOLDEN * (job + 1)) + drawn);
-    return (uint64_t)draw (config->law, &prng, (double)config->mean_ns);
+    return (uint64_t)pxi_stream_draw (config->law, &prng, (double)config->mean_ns);
 }
 
 uint64_t pxi_stream_longest_ns (const pxi_stream *stream, uint32_t job)

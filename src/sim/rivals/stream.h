@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/prng.h"
+
 typedef enum pxi_stream_law {
     PXI_STREAM_JOBS,        /* exponential; one draw for all tasks of a job */
     PXI_STREAM_EXPONENTIAL, /* of each task, as are those that follow */
@@ -42,6 +44,9 @@ typedef struct pxi_stream {
 /* False: out of memory. */
 bool pxi_stream_init (pxi_stream *stream, const pxi_stream_config *config);
 void pxi_stream_fini (pxi_stream *stream);
+
+/* One draw of a law. */
+double pxi_stream_draw (pxi_stream_law law, pxi_prng *prng, double mean);
 
 uint64_t pxi_stream_run_ns (const pxi_stream *stream, uint32_t job, uint32_t task);
 uint64_t pxi_stream_longest_ns (const pxi_stream *stream, uint32_t job);
