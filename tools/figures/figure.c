@@ -22,14 +22,14 @@ void figure_points (figure_t *figure, const char *option, const char *given, con
 static void run_seed (const figure_t *figure, uint32_t line, uint64_t seed, double *values)
 {
     if (figure->run_line) {
-        progress (figure->settings, "%s: seed %llu ", figure->lines[line],
+        progress (figure->settings->quiet, "%s: seed %llu ", figure->lines[line],
                   (unsigned long long)seed);
         figure->run_line (figure, line, seed, values);
         return;
     }
     for (uint32_t i = 0; i < figure->n_points; i++) {
-        progress (figure->settings, "%s at %g: seed %llu ", figure->lines[line], figure->points[i],
-                  (unsigned long long)seed);
+        progress (figure->settings->quiet, "%s at %g: seed %llu ", figure->lines[line],
+                  figure->points[i], (unsigned long long)seed);
         figure->run_point (figure, line, i, seed, &values[i * figure->n_values]);
     }
 }
@@ -84,7 +84,7 @@ void figure_run (figure_t *figure)
             run_seed (figure, line, first + i, &all[i * n]);
         for (size_t i = 0; i < n; i++)
             figure->cells[line * n + i] = over_seeds (&all[i], n, figure->n_seeds);
-        progress (figure->settings, "%s", "");
+        progress (figure->settings->quiet, "%s", "");
         print_line (figure, line);
     }
     free (all);

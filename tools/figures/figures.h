@@ -2,11 +2,13 @@
 #ifndef TOOLS_FIGURES_FIGURES_H
 #define TOOLS_FIGURES_FIGURES_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/plot.h"
+#include "common/series.h"
+#include "common/words.h"
 #include "sim/flat.h"
 #include "sim/rivals/rivals.h"
 
@@ -51,14 +53,8 @@ typedef struct defaults {
 void plan_make (plan_t *plan, const settings_t *settings, const char *command,
                 const defaults_t *defaults);
 json_t *plan_json (const plan_t *plan);
-_Noreturn void out_of_memory (void);
-/* Words of a list such as "0.5,0.9"; `wanted` says what each must be. Returns how many. */
-uint32_t numbers_of (const char *option, const char *text, const char *wanted, double low,
-                     double high, double *numbers, uint32_t max);
 /* --peers of a command with one size of cluster. */
 uint32_t peers_of (const settings_t *settings, uint32_t usual);
-void progress (const settings_t *settings, const char *format, ...)
-    __attribute__ ((format (printf, 2, 3)));
 
 /* ---- runs.c: one policy on one stream --------------------------------------------------------- */
 
@@ -88,34 +84,5 @@ void run_as_sparrow (const plan_t *plan, const policy_t *policy, double load, ui
                      outcome_t *outcome);
 void run_policy (const plan_t *plan, const policy_t *policy, double load, uint64_t seed,
                  outcome_t *outcome);
-
-/* ---- series.c: figures of figures ------------------------------------------------------------- */
-
-typedef struct series {
-    uint32_t n;
-    double mean, sd, error; /* error: of the mean; 0 for fewer than two */
-} series_t;
-
-series_t series_of (const double *values, uint32_t n);
-/* `values` gets sorted. */
-double percentile (double *values, uint32_t n, double share);
-
-/* ---- plot.c ----------------------------------------------------------------------------------- */
-
-typedef struct chart {
-    const char *title, *x, *y;
-    bool log_x, log_y;
-    const char *y2;    /* axis on the right; NULL = none */
-    uint32_t n_second; /* lines that belong to it: the last ones */
-    uint32_t n_lines, n_points;
-    const char *const *lines; /* names */
-    const double *xs;         /* n_points; or n_lines x n_points */
-    bool own_xs;              /* each line has its own */
-    const double *ys;         /* n_lines x n_points; not a number = left out */
-} chart_t;
-
-/* False, and a message: gnuplot is not there, or failed. */
-bool plot_svg (const char *path, const chart_t *chart);
-bool json_write (const char *path, json_t *value); /* takes the value */
 
 #endif

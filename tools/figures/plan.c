@@ -1,11 +1,7 @@
 #include <errno.h>
 #include <float.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/limits.h"
 #include "figures.h"
@@ -13,55 +9,6 @@
 #define MEAN_NS (100 * PXI_MS)
 #define LOAD_MAX 0.995
 enum { VIEW = 512 };
-
-void out_of_memory (void)
-{
-    fputs ("peer-figures: out of memory\n", stderr);
-    exit (EXIT_SHORT);
-}
-
-static _Noreturn void wrong (const char *option, const char *value, const char *wanted)
-{
-    fprintf (stderr, "peer-figures: %s: \"%s\" is not %s\n", option, value, wanted);
-    exit (EXIT_USAGE);
-}
-
-/* Calls `each` with every word of a list. */
-static void each_word (void *context, const char *text, void (*each) (void *context, const char *))
-{
-    char *copy = strdup (text);
-    if (!copy)
-        out_of_memory ();
-    for (char *rest = copy, *word; (word = strsep (&rest, ","));)
-        each (context, word);
-    free (copy);
-}
-
-struct numbers {
-    const char *option, *wanted;
-    double low, high, *values;
-    uint32_t n, max;
-};
-
-static void add_number (void *context, const char *text)
-{
-    struct numbers *numbers = context;
-    char *end;
-    double value = strtod (text, &end);
-    if (*end || end == text || !(value >= numbers->low) || value > numbers->high)
-        wrong (numbers->option, text, numbers->wanted);
-    if (numbers->n == numbers->max)
-        wrong (numbers->option, text, "one of the first few that it takes");
-    numbers->values[numbers->n++] = value;
-}
-
-uint32_t numbers_of (const char *option, const char *text, const char *wanted, double low,
-                     double high, double *values, uint32_t max)
-{
-    struct numbers numbers = {option, wanted, low, high, values, 0, max};
-    each_word (&numbers, text, add_number);
-    return numbers.n;
-}
 
 uint32_t peers_of (const settings_t *settings, uint32_t usual)
 {
@@ -129,15 +76,4 @@ json_t *plan_json (const plan_t *plan)
         (int)plan->stream.n_tasks, "jobs", (int)plan->n_jobs, "seeds", (int)plan->n_seeds,
         "first_seed", (json_int_t)plan->first_seed, "law", pxi_stream_law_name (plan->stream.law),
         "mean_ms", (double)plan->stream.mean_ns / 1e6, "round_trip_ms", (double)plan->hop_ns / 5e5);
-}
-
-void progress (const settings_t *settings, const char *format, ...)
-{
-    if (settings->quiet || !isatty (STDERR_FILENO))
-        return;
-    va_list arguments;
-    va_start (arguments, format);
-    fputs ("\r\033[K", stderr);
-    vfprintf (stderr, format, arguments);
-    va_end (arguments);
 }

@@ -52,13 +52,13 @@ static void make_row (const plan_t *plan, const policy_t *policy, uint32_t slots
     *row = (struct row){.slots = slots, .load = load, .q = full_share (slots, load)};
     for (uint32_t i = 0; i < plan->n_seeds; i++) {
         outcome_t outcome;
-        progress (plan->settings, "%u slots at %g: seed %u of %u ", slots, load, i + 1,
+        progress (plan->settings->quiet, "%u slots at %g: seed %u of %u ", slots, load, i + 1,
                   plan->n_seeds);
         run_policy (&here, policy, load, plan->first_seed + i, &outcome);
         row->measured_q += outcome.refused / plan->n_seeds;
         row->probes += outcome.probes / plan->n_seeds;
     }
-    progress (plan->settings, "%s", "");
+    progress (plan->settings->quiet, "%s", "");
     row->inside = fabs (row->measured_q - row->q) <= BAND;
 }
 

@@ -80,13 +80,13 @@ static void make_row (const plan_t *plan, const policy_t *policy, double load, s
         out_of_memory ();
     for (uint32_t i = 0; i < plan->n_seeds; i++) {
         outcome_t outcome;
-        progress (plan->settings, "%s at %g: seed %u of %u ", policy->name, load, i + 1,
+        progress (plan->settings->quiet, "%s at %g: seed %u of %u ", policy->name, load, i + 1,
                   plan->n_seeds);
         run_as_sparrow (plan, policy, load, plan->first_seed + i, &outcome);
         delays[i] = outcome.mean_ms;
         messages[i] = outcome.messages;
     }
-    progress (plan->settings, "%s", "");
+    progress (plan->settings->quiet, "%s", "");
     *row = (struct row){.policy = policy, .load = load};
     row->delay = series_of (delays, plan->n_seeds);
     row->messages = series_of (messages, plan->n_seeds);

@@ -110,12 +110,12 @@ static void run_all (sweep_t *sweep)
     for (uint32_t load = 0; load < plan->n_loads; load++) {
         for (uint32_t policy = 0; policy < plan->n_policies; policy++) {
             for (uint32_t seed = 0; seed < plan->n_seeds; seed++) {
-                progress (plan->settings, "%s at %g: seed %u of %u ", plan->policies[policy]->name,
-                          plan->loads[load], seed + 1, plan->n_seeds);
+                progress (plan->settings->quiet, "%s at %g: seed %u of %u ",
+                          plan->policies[policy]->name, plan->loads[load], seed + 1, plan->n_seeds);
                 run_policy (plan, plan->policies[policy], plan->loads[load],
                             plan->first_seed + seed, outcome_at (sweep, policy, load, seed));
             }
-            progress (plan->settings, "%s", "");
+            progress (plan->settings->quiet, "%s", "");
             fill_cell (sweep, policy, load);
             print_cell (sweep, policy, load, cell_at (sweep, policy, load));
         }

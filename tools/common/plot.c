@@ -1,12 +1,12 @@
 /* Plots are drawn by gnuplot, from a script with the data inside, so that nothing else is left behind. */
+#include "common/plot.h"
+
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-
-#include "figures.h"
 
 static void quoted (FILE *to, const char *text)
 {
@@ -37,6 +37,19 @@ static void write_second_axis (FILE *to, const char *label)
     fputc ('\n', to);
 }
 
+/* Words in place of numbers, the first and the last away from the frame. */
+static void write_tics (FILE *to, const char *const *tics)
+{
+    uint32_t n = 0;
+    fputs ("set xtics (", to);
+    for (; tics[n]; n++) {
+        fputs (n ? ", " : "", to);
+        quoted (to, tics[n]);
+        fprintf (to, " %u", n);
+    }
+    fprintf (to, ")\nset xrange [-0.5:%u.5]\n", n - 1);
+}
+
 static void write_script (FILE *to, const char *path, const chart_t *chart)
 {
     fputs ("set terminal svg size 900,560 background '#ffffff'\nset output ", to);
@@ -49,6 +62,8 @@ static void write_script (FILE *to, const char *path, const chart_t *chart)
     quoted (to, chart->y);
     fputs (chart->log_y ? "\nset logscale y\n" : "\n", to);
     fputs (chart->log_x ? "set logscale x\n" : "", to);
+    if (chart->tics)
+        write_tics (to, chart->tics);
     if (chart->y2)
         write_second_axis (to, chart->y2);
     write_data (to, chart);
@@ -66,17 +81,18 @@ bool plot_svg (const char *path, const chart_t *chart)
     signal (SIGPIPE, SIG_IGN); /* one that is not there reads nothing: its exit status tells */
     FILE *gnuplot = popen ("command -v gnuplot >/dev/null || exit 127; exec gnuplot -", "w");
     if (!gnuplot) {
-        fprintf (stderr, "peer-figures: gnuplot: %s\n", strerror (errno));
+        fprintf (stderr, "%s: gnuplot: %s\n", program_invocation_short_name, strerror (errno));
         return false;
     }
     write_script (gnuplot, path, chart);
     int status = pclose (gnuplot);
     if (WIFEXITED (status) && WEXITSTATUS (status) == 127)
-        fputs ("peer-figures: --plot needs gnuplot, which is not installed "
-               "(Debian: apt-get install gnuplot-nox)\n",
-               stderr);
+        fprintf (stderr,
+                 "%s: --plot needs gnuplot, which is not installed (Debian: apt-get install "
+                 "gnuplot-nox)\n",
+                 program_invocation_short_name);
     else if (status)
-        fprintf (stderr, "peer-figures: gnuplot could not draw %s\n", path);
+        fprintf (stderr, "%s: gnuplot could not draw %s\n", program_invocation_short_name, path);
     return status == 0;
 }
 
@@ -88,7 +104,7 @@ bool json_write (const char *path, json_t *value)
     if (file && file != stdout)
         fine = fclose (file) == 0 && fine;
     if (!fine)
-        fprintf (stderr, "peer-figures: %s: %s\n", path, strerror (errno));
+        fprintf (stderr, "%s: %s: %s\n", program_invocation_short_name, path, strerror (errno));
     json_decref (value);
     return fine;
 }

@@ -1,7 +1,7 @@
+#include "common/series.h"
+
 #include <math.h>
 #include <stdlib.h>
-
-#include "figures.h"
 
 series_t series_of (const double *values, uint32_t n)
 {
