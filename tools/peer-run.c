@@ -405,12 +405,6 @@ static int run_on (const struct settings *settings, struct local_cluster *local,
     return code;
 }
 
-static const char *scratch_directory (void)
-{
-    const char *directory = getenv ("TMPDIR");
-    return directory && *directory ? directory : "/tmp";
-}
-
 int main (int argc, char **argv)
 {
     static struct settings settings;
@@ -431,9 +425,10 @@ int main (int argc, char **argv)
     sigaddset (&watch.set, SIGINT);
     sigaddset (&watch.set, SIGTERM);
     pthread_sigmask (SIG_BLOCK, &watch.set, NULL); /* before any thread: all inherit it */
+    const char *modules[] = {argv[first], NULL};
+    const struct local_plan plan = {.n = (uint32_t)settings.local, .modules = modules};
     int code = EXIT_NOBODY;
-    if (!settings.local ||
-        local_start (&local, (uint32_t)settings.local, argv[first], scratch_directory ()))
+    if (!settings.local || local_start (&local, &plan))
         code = run_on (&settings, &local, argv + first, &input, &watch);
     local_end (&local);
     free (input.bytes);

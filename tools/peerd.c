@@ -32,7 +32,7 @@ struct settings {
     list_option join, modules;
     uint64_t slots, detect_ms, stack_kib, drain_ms, beacon;
     double load_max;
-    bool no_speculation;
+    bool no_speculation, in_process;
 };
 
 #define AT(member) offsetof (struct settings, member)
@@ -66,6 +66,8 @@ static const option_entry ENTRIES[] = {
      "on SIGTERM, finish work for this long; default 30000", 0, 86400000},
     {"no-speculation", OPTION_FLAG, AT (no_speculation), NULL,
      "redo only what is lost, not what is late", 0, 0},
+    {"in-process", OPTION_FLAG, AT (in_process), NULL,
+     "run tasks in this process: quicker, but one that crashes\nends this peer", 0, 0},
     {"log-level", OPTION_TEXT, AT (log_level), "LEVEL",
      "error, warning, notice (default), info or debug", 0, 0},
 };
@@ -148,7 +150,7 @@ static bool fill_options (const struct settings *from, const char *executor,
     options->join = from->join.n ? from->join.items : NULL;
     options->slots = (uint32_t)from->slots;
     options->modules = from->modules.n ? from->modules.items : NULL;
-    options->executor = executor;
+    options->executor = from->in_process ? NULL : executor;
     options->log = log_line;
     options->detect_ns = from->detect_ms * 1000000;
     options->stack_size = from->stack_kib * 1024;

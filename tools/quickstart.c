@@ -206,8 +206,10 @@ static bool finish (struct quickstart *run)
 
 static bool play (struct quickstart *run, const char *module, const char *directory)
 {
+    const char *modules[] = {module, NULL};
+    const struct local_plan plan = {.n = PEERS, .modules = modules, .directory = directory};
     printf ("\nfour peers on loopback\n");
-    if (!local_start (&run->cluster, PEERS, module, directory))
+    if (!local_start (&run->cluster, &plan))
         return false;
     for (uint32_t i = 0; i < PEERS; i++)
         printf ("  peerd %s at %s\n", run->cluster.peers[i].name, run->cluster.peers[i].address);

@@ -19,11 +19,25 @@
 #define START_NS UINT64_C (10000000000)
 #define END_NS UINT64_C (5000000000) /* for leaving politely; then SIGKILL */
 
-static bool spawn (struct local_cluster *cluster, const char *module, uint32_t at)
+struct arguments {
+    const char *items[14 + 2 * LOCAL_MODULES_MAX];
+    uint32_t n;
+};
+
+static void add (struct arguments *to, const char *option, const char *value)
+{
+    to->items[to->n++] = option;
+    if (value)
+        to->items[to->n++] = value;
+    to->items[to->n] = NULL;
+}
+
+static bool spawn (struct local_cluster *cluster, const struct local_plan *plan, uint32_t at)
 {
     const char *directory = cluster->directory;
     struct local_peer *peer = &cluster->peers[at];
-    char program[PATH_MAX];
+    struct arguments arguments = {0};
+    char program[PATH_MAX], slots[16];
     if (!sibling_find ("peerd", program)) {
         fprintf (stderr, "%s: not there: is the installation complete?\n", program);
         return false;
@@ -34,11 +48,18 @@ static bool spawn (struct local_cluster *cluster, const char *module, uint32_t a
     if (length >= PATH_MAX)
         return false;
     memcpy (peer->ready, ready, (size_t)length + 1);
-    const char *join = at ? cluster->peers[0].address : NULL;
-    const char *arguments[] = {
-        program,     "--name",   peer->name, "--slots",     "1",     "--ready-file",
-        peer->ready, "--module", module,     "--log-level", "error", join ? "--join" : NULL,
-        join,        NULL};
+    snprintf (slots, sizeof slots, "%u", plan->slots ? plan->slots : 1);
+    add (&arguments, program, NULL);
+    add (&arguments, "--name", peer->name);
+    add (&arguments, "--slots", slots);
+    add (&arguments, "--ready-file", peer->ready);
+    add (&arguments, "--log-level", "error");
+    for (uint32_t i = 0; plan->modules[i]; i++)
+        add (&arguments, "--module", plan->modules[i]);
+    if (plan->in_process)
+        add (&arguments, "--in-process", NULL);
+    if (at)
+        add (&arguments, "--join", cluster->peers[0].address);
     pid_t parent = getpid ();
     peer->pid = fork ();
     if (peer->pid == 0) {
@@ -50,7 +71,7 @@ static bool spawn (struct local_cluster *cluster, const char *module, uint32_t a
         int null = open ("/dev/null", O_RDWR);
         if (getppid () != parent || dup2 (null, STDIN_FILENO) < 0 || dup2 (null, STDOUT_FILENO) < 0)
             _exit (127);
-        execv (program, (char *const *)arguments);
+        execv (program, (char *const *)arguments.items);
         _exit (127);
     }
     if (peer->pid > 0)
@@ -93,10 +114,28 @@ static bool wait_ready (struct local_peer *peer, int watch)
     return true;
 }
 
-bool local_start (struct local_cluster *cluster, uint32_t n, const char *module,
-                  const char *directory)
+static const char *scratch_directory (void)
 {
-    cluster->n = n;
+    const char *directory = getenv ("TMPDIR");
+    return directory && *directory ? directory : "/tmp";
+}
+
+/* All have been read, or never will be. */
+static void remove_files (struct local_cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->n; i++) {
+        if (*cluster->peers[i].ready)
+            unlink (cluster->peers[i].ready);
+    }
+    if (*cluster->directory)
+        rmdir (cluster->directory);
+    *cluster->directory = 0;
+}
+
+bool local_start (struct local_cluster *cluster, const struct local_plan *plan)
+{
+    const char *directory = plan->directory ? plan->directory : scratch_directory ();
+    cluster->n = plan->n;
     prctl (PR_SET_CHILD_SUBREAPER, 1);
     snprintf (cluster->directory, PATH_MAX, "%s/peerexec-XXXXXX", directory);
     if (!mkdtemp (cluster->directory)) {
@@ -106,10 +145,15 @@ bool local_start (struct local_cluster *cluster, uint32_t n, const char *module,
     }
     int watch = inotify_init1 (IN_CLOEXEC);
     bool started = watch >= 0 && inotify_add_watch (watch, cluster->directory, IN_MOVED_TO) >= 0;
-    for (uint32_t i = 0; started && i < n; i++)
-        started = spawn (cluster, module, i) && wait_ready (&cluster->peers[i], watch);
+    started = started && spawn (cluster, plan, 0) && wait_ready (&cluster->peers[0], watch);
+    for (uint32_t i = 1; started && i < plan->n; i++)
+        started = spawn (cluster, plan, i);
+    for (uint32_t i = 1; started && i < plan->n; i++)
+        started = wait_ready (&cluster->peers[i], watch);
     if (watch >= 0)
         close (watch);
+    if (started)
+        remove_files (cluster); /* so nothing is left even if this process is killed from now on */
     return started;
 }
 
@@ -133,13 +177,10 @@ void local_end (struct local_cluster *cluster)
     for (uint32_t i = 0; i < cluster->n; i++) {
         if (cluster->peers[i].pid)
             wait_end (&cluster->peers[i], deadline_ns);
-        if (*cluster->peers[i].ready)
-            unlink (cluster->peers[i].ready);
     }
     /* Executors of peers that died came to us: they end by themselves, having lost their peer. */
     while (cluster->n && wait (NULL) > 0)
         ;
-    if (*cluster->directory)
-        rmdir (cluster->directory);
+    remove_files (cluster);
     cluster->n = 0;
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { LOCAL_MAX = 64, LOCAL_ADDRESS_SIZE = 80 };
+enum { LOCAL_MAX = 64, LOCAL_MODULES_MAX = 4, LOCAL_ADDRESS_SIZE = 80 };
 
 struct local_peer {
     char name[16], ready[PATH_MAX + 16], address[LOCAL_ADDRESS_SIZE];
@@ -22,12 +22,20 @@ struct local_cluster {
     struct local_peer peers[LOCAL_MAX];
 };
 
-/* Start `n` peerd (from beside the running program), each with one slot and `module`, named w1, w2, ...;
- * returns when all can be reached. Children of children that die come to this process (subreaper).
- * `directory`: where to make a directory. False: said on standard error; local_end () cleans up. */
-bool local_start (struct local_cluster *cluster, uint32_t n, const char *module,
-                  const char *directory);
-/* End them, wait for them, remove what they left. Harmless where nothing was started. */
+struct local_plan {
+    uint32_t n;
+    const char *const *modules; /* NULL-ended, at most LOCAL_MODULES_MAX */
+    uint32_t slots;             /* of each; 0 = 1 */
+    bool in_process;            /* tasks run in the peers' own processes */
+    const char *directory;      /* where to make one; NULL = $TMPDIR, or /tmp */
+};
+
+/* Start `n` peerd (from beside the running program), named w1, w2, ...; returns when all can be reached.
+ * All but the first join it, at the same time. Children of children that die come to this process
+ * (subreaper). False: said on standard error; local_end () cleans up. */
+bool local_start (struct local_cluster *cluster, const struct local_plan *plan);
+/* End them, wait for them, remove what they left. Harmless where nothing was started. What else this
+ * process has started must have ended: whatever is its child now is waited for. */
 void local_end (struct local_cluster *cluster);
 
 #endif
