@@ -64,7 +64,8 @@ typedef struct example_program {
     int (*same) (const example_answer *answer, const example_answer *serial);
 } example_program;
 
-extern const example_program example;
+/* Visible in the module too: peer-bench runs its serial code beside its tasks. */
+extern __attribute__ ((visibility ("default"))) const example_program example;
 
 /* Read the text of a command line into `options`, which receives the defaults first.
  * Returns 0, or -1 with a sentence in `why`: every unknown word, missing or wrong value is an

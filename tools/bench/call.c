@@ -1,0 +1,347 @@
+/* call and rate: remote calls without work, beside libzmq alone in turns with them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "bench/raw.h"
+#include "bench/tasks.h"
+
+enum {
+    SIZES_MAX = 16,
+    WORKERS_MAX = 8,
+    CALLS_USUAL = 1000,
+    CALLS_FEW = 5,
+    RATE_USUAL = 20000,
+    WINDOW = 64,
+    WARM = 50
+};
+#define SIZE_LARGEST ((double)(64 << 20))
+#define BYTES_EACH (UINT64_C (128) << 20) /* of one repeat of one size, about */
+
+static const char SIZES[] = "1,64,1024,16384,262144,4194304,16777216";
+static const char SIZE_WANTED[] = "a size from 1 to 67108864 bytes";
+
+/* ---- call: one at a time ---------------------------------------------------------------------- */
+
+enum { P50, P90, P99, WORST, N_SHARES };
+static const double shares[] = {0.5, 0.9, 0.99, 1};
+static const char *const share_names[] = {"p50", "p90", "p99", "max"};
+
+typedef struct way { /* by which a call travels */
+    const char *name;
+    double us[N_SHARES][REPEATS_MAX];
+} way_t;
+
+enum { OURS, RAW, NET, N_WAYS };
+
+typedef struct call_run {
+    bench_t *bench;
+    peers_t peers;
+    raw_server_t server, net_server;
+    raw_client_t client;
+    way_t ways[N_WAYS];
+    double sizes[SIZES_MAX];
+    uint32_t n_sizes;
+    table_t *table, *bandwidth;
+} call_run_t;
+
+static uint64_t calls_of (const call_run_t *run, uint64_t size)
+{
+    uint64_t calls = run->bench->settings.calls ? run->bench->settings.calls : CALLS_USUAL;
+    uint64_t affordable = BYTES_EACH / (2 * size) + CALLS_FEW;
+    return calls < affordable ? calls : affordable;
+}
+
+static bool our_calls (call_run_t *run, uint64_t size, uint64_t n, uint64_t *durations)
+{
+    const calls_input input = {n, size};
+    result_t result;
+    if (!run_fixed (&run->peers, "bench.calls", &input, sizeof input, durations,
+                    n * sizeof *durations, &result))
+        return false;
+    if (result.n_elsewhere >= n)
+        return true;
+    return complain (run->bench, "call", "calls did not run at another peer");
+}
+
+static void take (way_t *way, uint32_t repeat, const uint64_t *durations, uint64_t n)
+{
+    double *us = malloc (n * sizeof *us);
+    if (!us)
+        out_of_memory ();
+    for (uint64_t i = 0; i < n; i++)
+        us[i] = (double)durations[i] * 1e-3;
+    for (uint32_t i = 0; i < N_SHARES; i++)
+        way->us[i][repeat] = percentile (us, (uint32_t)n, shares[i]);
+    free (us);
+}
+
+/* One repeat of each way. */
+static bool call_round (call_run_t *run, uint64_t size, uint32_t repeat, uint64_t *durations)
+{
+    uint64_t n = calls_of (run, size);
+    if (!our_calls (run, size, n, durations))
+        return false;
+    take (&run->ways[OURS], repeat, durations, n);
+    raw_calls (&run->client, size, n, durations);
+    take (&run->ways[RAW], repeat, durations, n);
+    if (run->bench->settings.net) {
+        net_calls (&run->net_server, size, n, durations);
+        take (&run->ways[NET], repeat, durations, n);
+    }
+    return true;
+}
+
+static void report_size (call_run_t *run, double size)
+{
+    uint32_t n = (uint32_t)run->bench->settings.repeats;
+    const figure_t *raw[N_SHARES], *raw_speed = NULL;
+    static const uint32_t order[] = {RAW, OURS, NET};
+    char name[48];
+    for (uint32_t i = 0; i < (run->bench->settings.net ? N_WAYS : 2); i++) {
+        way_t *way = &run->ways[order[i]];
+        double mib_per_s[REPEATS_MAX];
+        for (uint32_t share = 0; share < N_SHARES; share++) {
+            snprintf (name, sizeof name, "%s %s", way->name, share_names[share]);
+            const figure_t *figure =
+                report_add (run->table, name, size, way->us[share], n, i ? raw[share] : NULL);
+            raw[share] = i ? raw[share] : figure;
+        }
+        for (uint32_t k = 0; k < n; k++)
+            mib_per_s[k] = 2 * size / (1 << 20) / (way->us[P50][k] * 1e-6);
+        const figure_t *speed =
+            report_add (run->bandwidth, way->name, size, mib_per_s, n, i ? raw_speed : NULL);
+        raw_speed = i ? raw_speed : speed;
+    }
+}
+
+static bool measure_size (call_run_t *run, double size)
+{
+    const settings_t *settings = &run->bench->settings;
+    uint64_t *durations = malloc ((calls_of (run, 1) + WARM) * sizeof *durations);
+    if (!durations)
+        out_of_memory ();
+    uint64_t n_warm = calls_of (run, (uint64_t)size) < WARM ? 1 : WARM;
+    bool fine = our_calls (run, (uint64_t)size, n_warm, durations);
+    raw_calls (&run->client, (uint64_t)size, n_warm, durations);
+    for (uint32_t i = 0; i < settings->repeats && fine; i++) {
+        progress (settings->quiet, "call: %.0f bytes: %u of %u ", size, i + 1,
+                  (uint32_t)settings->repeats);
+        fine = call_round (run, (uint64_t)size, i, durations);
+    }
+    free (durations);
+    if (fine)
+        report_size (run, size);
+    return fine;
+}
+
+static bool call_open (call_run_t *run)
+{
+    const settings_t *settings = &run->bench->settings;
+    const peers_plan_t plan = {
+        .n_others = (uint32_t)settings->local, .slots = 1, .join = settings->join.n > 0};
+    return raw_server_start (&run->server, raw_echo) &&
+           (!settings->net || raw_server_start (&run->net_server, net_echo)) &&
+           peers_open (run->bench, &plan, &run->peers) &&
+           (raw_open (&run->client, &run->server, (size_t)SIZE_LARGEST) ||
+            complain (run->bench, "libzmq", "its other end cannot be reached"));
+}
+
+static void call_close (call_run_t *run)
+{
+    raw_close (&run->client);
+    raw_server_stop (&run->server);
+    raw_server_stop (&run->net_server);
+    peers_close (&run->peers);
+}
+
+static int call_main (bench_t *bench)
+{
+    static call_run_t run;
+    const settings_t *settings = &bench->settings;
+    run.bench = bench;
+    run.ways[OURS].name = "peerexec";
+    run.ways[RAW].name = "libzmq";
+    run.ways[NET].name = "src/net";
+    run.n_sizes = numbers_of ("--sizes", settings->sizes ? settings->sizes : SIZES, SIZE_WANTED, 1,
+                              SIZE_LARGEST, run.sizes, SIZES_MAX);
+    run.table = report_table (bench, &(table_t){.name = "call",
+                                                .title = "Round trip of a call without work, input "
+                                                         "and result of that size, one at a time",
+                                                .x = "bytes",
+                                                .unit = "us",
+                                                .log_x = true,
+                                                .log_y = true});
+    run.bandwidth =
+        report_table (bench, &(table_t){.name = "call-bandwidth",
+                                        .title = "Bytes there and back in the median round trip",
+                                        .x = "bytes",
+                                        .unit = "MiB/s",
+                                        .log_x = true,
+                                        .log_y = true});
+    bool fine = call_open (&run);
+    for (uint32_t i = 0; i < run.n_sizes && fine; i++)
+        fine = measure_size (&run, run.sizes[i]);
+    call_close (&run);
+    return fine ? report_end (bench) : EXIT_SHORT;
+}
+
+static const option_entry call_entries[] = {
+    ENTRY ("sizes", OPTION_TEXT, sizes, "LIST",
+           "bytes of input and result (1,64,1024,16384,262144,4194304,\n16777216), up to 67108864",
+           0, 0),
+    ENTRY ("calls", OPTION_NUMBER, calls, "N",
+           "calls of each repeat (1000); of large ones fewer, as 128 MiB\nallow", 1, 100000),
+    ENTRY ("through-net", OPTION_FLAG, net, NULL,
+           "also through src/net alone: what the transport adds", 0, 0),
+};
+
+const command_t command_call = {
+    .name = "call",
+    .purpose = "round trip of a remote call without work, beside libzmq's",
+    .figures =
+        "Figures:\n"
+        "  peerexec p50, p90, p99, max   from px_branch_add () to the outcome, one call at a "
+        "time,\n"
+        "                                at a peer of this process with one slot, which it holds\n"
+        "  libzmq p50, p90, p99, max     DEALER to ROUTER in another process and back, the same\n"
+        "                                bytes, loopback TCP, in turns with ours\n"
+        "  src/net ...                   the same through our transport alone (--through-net)\n"
+        "  MiB/s                         bytes both ways over the p50\n"
+        "Each repeat has its own percentiles; median, minimum and maximum are over the repeats.\n"
+        "libzmq's CURVE is not measured: peers cannot encrypt yet.\n",
+    .entries = call_entries,
+    .n_entries = sizeof call_entries / sizeof *call_entries,
+    .repeats = 5,
+    .local = 1,
+    .run = call_main,
+};
+
+/* ---- rate: many under way --------------------------------------------------------------------- */
+
+typedef struct rate_run {
+    bench_t *bench;
+    raw_server_t echo, sink;
+    raw_client_t echo_client, sink_client;
+    double raw[REPEATS_MAX], one_way[REPEATS_MAX], ours[WORKERS_MAX][REPEATS_MAX];
+    double workers[WORKERS_MAX];
+    uint32_t n_workers;
+    uint64_t n_calls, size;
+} rate_run_t;
+
+static bool our_rate (rate_run_t *run, uint32_t n_workers, double *per_second)
+{
+    peers_t peers;
+    result_t result;
+    uint64_t ns = 0;
+    calls_input input = {run->n_calls / 10 + 1, run->size};
+    const peers_plan_t plan = {
+        .n_others = n_workers, .slots = 1, .join = run->bench->settings.join.n > 0};
+    bool fine = peers_open (run->bench, &plan, &peers) &&
+                run_fixed (&peers, "bench.many", &input, sizeof input, &ns, sizeof ns, &result);
+    input.n = run->n_calls;
+    fine = fine && run_fixed (&peers, "bench.many", &input, sizeof input, &ns, sizeof ns, &result);
+    peers_close (&peers);
+    if (fine && result.n_elsewhere < run->n_calls)
+        fine = complain (run->bench, "rate", "calls did not run at other peers");
+    *per_second = (double)run->n_calls * 1e9 / (double)(ns ? ns : 1);
+    return fine;
+}
+
+/* libzmq's other ends are started for each round: a cluster's end waits for all children. */
+static bool raw_rates (rate_run_t *run, uint32_t repeat)
+{
+    bool fine = raw_server_start (&run->echo, raw_echo) &&
+                raw_server_start (&run->sink, raw_sink) &&
+                raw_open (&run->echo_client, &run->echo, run->size) &&
+                raw_open (&run->sink_client, &run->sink, run->size);
+    if (fine) {
+        raw_many (&run->echo_client, run->size, run->n_calls / 10 + 1, WINDOW);
+        run->raw[repeat] = raw_many (&run->echo_client, run->size, run->n_calls, WINDOW);
+        raw_one_way (&run->sink_client, run->size, run->n_calls / 10 + 1);
+        run->one_way[repeat] = raw_one_way (&run->sink_client, run->size, run->n_calls);
+    }
+    raw_close (&run->echo_client);
+    raw_close (&run->sink_client);
+    raw_server_stop (&run->echo);
+    raw_server_stop (&run->sink);
+    return fine;
+}
+
+static bool rate_round (rate_run_t *run, uint32_t repeat)
+{
+    const settings_t *settings = &run->bench->settings;
+    bool fine = raw_rates (run, repeat);
+    for (uint32_t i = 0; i < run->n_workers && fine; i++) {
+        progress (settings->quiet, "rate: %u of %u, %.0f workers ", repeat + 1,
+                  (uint32_t)settings->repeats, run->workers[i]);
+        fine = our_rate (run, (uint32_t)run->workers[i], &run->ours[i][repeat]);
+    }
+    return fine;
+}
+
+static void report_rates (rate_run_t *run)
+{
+    uint32_t n = (uint32_t)run->bench->settings.repeats;
+    table_t *table =
+        report_table (run->bench, &(table_t){.name = "rate",
+                                             .title = "Remote calls without work, many under way",
+                                             .x = "workers",
+                                             .unit = "per second"});
+    const figure_t *raw =
+        report_add (table, "libzmq, 64 under way", run->workers[0], run->raw, n, NULL);
+    report_add (table, "libzmq, one way", run->workers[0], run->one_way, n, NULL);
+    for (uint32_t i = 0; i < run->n_workers; i++)
+        report_add (table, "peerexec", run->workers[i], run->ours[i], n, raw);
+}
+
+static int rate_main (bench_t *bench)
+{
+    static rate_run_t run;
+    const settings_t *settings = &bench->settings;
+    char one[24];
+    snprintf (one, sizeof one, "%u", (uint32_t)settings->local);
+    run.bench = bench;
+    run.n_calls = settings->calls ? settings->calls : RATE_USUAL;
+    run.size = settings->size ? settings->size : WINDOW;
+    run.n_workers =
+        numbers_of ("--workers",
+                    settings->workers  ? settings->workers
+                    : settings->local  ? one
+                    : settings->join.n ? "1"
+                                       : "1,2,4",
+                    "a number of peers from 1 to 64", 1, LOCAL_MAX, run.workers, WORKERS_MAX);
+    bool fine = true;
+    for (uint32_t i = 0; i < settings->repeats && fine; i++)
+        fine = rate_round (&run, i);
+    if (!fine)
+        return EXIT_SHORT;
+    report_rates (&run);
+    return report_end (bench);
+}
+
+static const option_entry rate_entries[] = {
+    ENTRY ("workers", OPTION_TEXT, workers, "LIST", "peers that are started, in turns (1,2,4)", 0,
+           0),
+    ENTRY ("calls", OPTION_NUMBER, calls, "N", "calls of each repeat (20000)", 1, 1000000),
+    ENTRY ("size", OPTION_NUMBER, size, "BYTES", "of input and result (64)", 1, 65536),
+};
+
+const command_t command_rate = {
+    .name = "rate",
+    .purpose = "remote calls without work per second, beside libzmq's messages",
+    .figures =
+        "Figures:\n"
+        "  libzmq, 64 under way   requests and replies per second, DEALER to ROUTER in another\n"
+        "                         process, 64 not yet answered\n"
+        "  libzmq, one way        messages per second, until the last has arrived\n"
+        "  peerexec               subtasks per second of one branch that holds all of them, at as\n"
+        "                         many peers of one slot; this process's only slot is held, "
+        "asleep\n"
+        "With --join: at the cluster's peers, shown as one worker.\n",
+    .entries = rate_entries,
+    .n_entries = sizeof rate_entries / sizeof *rate_entries,
+    .repeats = 5,
+    .local = 0,
+    .run = rate_main,
+};

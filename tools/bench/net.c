@@ -1,0 +1,95 @@
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <peerexec/peer.h>
+
+#include "base/clock.h"
+#include "bench/raw.h"
+#include "net/transport.h"
+
+#define SIZE_MAX_BYTES (UINT64_C (256) << 20)
+
+struct end {
+    pxi_transport *transport;
+    uint64_t n_answers;
+};
+
+static void answer (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
+{
+    struct end *end = context;
+    pxi_zmq_send (end->transport, NULL, link, frames, n_frames);
+}
+
+static void count (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
+{
+    struct end *end = context;
+    for (uint32_t i = 0; i < n_frames; i++)
+        pxi_bytes_release (frames[i]);
+    end->n_answers++;
+}
+
+static void end_open (struct end *end, const char *listen,
+                      void (*received) (void *, pxi_link, pxi_bytes **, uint32_t))
+{
+    char why[PX_WHY_SIZE] = "";
+    pxi_transport_config config = {.listen = listen,
+                                   .message_size_max = SIZE_MAX_BYTES,
+                                   .events = {.received = received},
+                                   .context = end};
+    if (pxi_zmq_new (&config, &end->transport, why) == PX_OK)
+        return;
+    fprintf (stderr, "peer-bench: %s\n", why);
+    exit (1);
+}
+
+static void end_wait (struct end *end)
+{
+    struct pollfd fd = {.fd = pxi_zmq_fd (end->transport), .events = POLLIN};
+    poll (&fd, 1, -1);
+    while (pxi_zmq_step (end->transport, 64))
+        continue;
+}
+
+void net_echo (int out)
+{
+    struct end end = {0};
+    char endpoint[RAW_ENDPOINT_SIZE] = "";
+    end_open (&end, "tcp://127.0.0.1:*", answer);
+    snprintf (endpoint, sizeof endpoint, "%s", pxi_zmq_endpoint (end.transport));
+    if (write (out, endpoint, sizeof endpoint) != sizeof endpoint)
+        _exit (1);
+    for (;;)
+        end_wait (&end);
+}
+
+static void call (struct end *end, const pxi_address *to, size_t size)
+{
+    pxi_bytes *frame = pxi_bytes_new (size);
+    uint64_t before = end->n_answers;
+    if (!frame)
+        abort ();
+    memset (pxi_bytes_data (frame), 0, size);
+    if (pxi_zmq_send (end->transport, to, 0, &frame, 1) != PX_OK)
+        abort (); /* the other end is ours, and nothing waits */
+    while (end->n_answers == before)
+        end_wait (end);
+}
+
+void net_calls (const raw_server_t *server, size_t size, uint64_t n, uint64_t *durations)
+{
+    struct end end = {0};
+    pxi_address to;
+    end_open (&end, "", count);
+    if (pxi_address_parse (server->endpoint, &to, NULL) != PX_OK)
+        abort ();
+    call (&end, &to, size); /* connects */
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t begin_ns = pxi_clock_ns ();
+        call (&end, &to, size);
+        durations[i] = pxi_clock_ns () - begin_ns;
+    }
+    pxi_zmq_free (&end.transport);
+}

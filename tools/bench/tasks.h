@@ -1,0 +1,29 @@
+/* Inputs of the module's tasks that are more than a number; the tool and the module are one build. */
+#ifndef TOOLS_BENCH_TASKS_H
+#define TOOLS_BENCH_TASKS_H
+
+#include <stdint.h>
+
+/* bench.calls: result: as many durations, in nanoseconds. bench.many: result: the nanoseconds of all. */
+typedef struct calls_input {
+    uint64_t n, size; /* size: bytes of each input, and of each result */
+} calls_input;
+
+/* bench.nap: no result. On one peer, from a time on, `factor` times as long (0 = nowhere). */
+typedef struct nap_input {
+    uint64_t duration_ns, slow_from_ns, factor;
+    char slow_peer[32];
+} nap_input;
+
+typedef struct naps_input {
+    uint64_t n;
+    nap_input nap;
+} naps_input;
+
+typedef struct waiters_input {
+    uint64_t n, duration_ns;
+} waiters_input;
+
+enum { GROWTH_SUBTASKS = 1000000 }; /* of one run of bench.waiting and bench.open_branches */
+
+#endif
