@@ -130,6 +130,19 @@ static void port_notice (void *context, const pxi_event *event)
     pxi_list_add_last (&peer->notices, &queued->in_peer);
 }
 
+/* Of work that is told: what is done for the first time, and what is done in vain, of any attempt. */
+static void count_work (pxi_sim_peer *peer, const pxi_burst *burst, bool done)
+{
+    pxi_world *world = peer->world;
+    if (!world->config.tells_work)
+        return;
+    uint64_t spent_ns = pxi_sim_peer_own_ns (peer) - burst->from_ns;
+    bool first = done && !burst->cancelled && !pxi_map_get (&world->done, burst->work, NULL);
+    if (first)
+        pxi_map_put (&world->done, burst->work, 1);
+    *(first ? &world->done_ns : &world->vain_ns) += spent_ns;
+}
+
 static void set_burst (pxi_sim_peer *peer, pxi_burst *burst, uint64_t at_ns)
 {
     burst->frozen_ns = peer->frozen_ns;
@@ -147,13 +160,24 @@ static void port_burst (void *context, pxi_burst *burst)
     length_ns = length_ns * 1000 / peer->speed_permille;
     if (goes_wrong (peer->world, PXI_WRONG_HANG))
         length_ns = UINT64_MAX / 2;
+    burst->from_ns = pxi_sim_peer_own_ns (peer);
     set_burst (peer, burst, peer->world->time.now_ns + (length_ns ? length_ns : 1));
 }
 
 static void port_burst_drop (void *context, pxi_burst *burst)
 {
     pxi_sim_executor *executor = context;
+    count_work (executor->peer, burst, false);
     pxi_alarm_clear (&executor->peer->world->time, &burst->alarm);
+}
+
+static void port_burst_cancel (void *context, pxi_burst *burst)
+{
+    pxi_sim_executor *executor = context;
+    const pxi_world *world = executor->peer->world;
+    uint64_t looks_ns = world->time.now_ns + world->config.look_ns;
+    if (world->config.look_ns && pxi_alarm_at_ns (&burst->alarm) > looks_ns)
+        set_burst (executor->peer, burst, looks_ns);
 }
 
 static bool port_crashes (void *context, pxi_virtual *virtual, uint64_t state)
@@ -204,6 +228,7 @@ static pxi_sim_executor *executor_new (pxi_sim_peer *peer, pxi_sim_job *job)
         .notice = port_notice,
         .burst = port_burst,
         .burst_drop = port_burst_drop,
+        .burst_cancel = port_burst_cancel,
         .blob_new = port_blob_new,
         .blob = port_blob,
         .now_ns = port_now_ns,
@@ -498,6 +523,7 @@ void pxi_sim_peer_burst (pxi_sim_peer *peer, pxi_burst *burst)
         set_burst (peer, burst, pxi_alarm_at_ns (&burst->alarm) + late_ns);
         return;
     }
+    count_work (peer, burst, true);
     pxi_virtual_burst_end (burst->executor, burst);
     pxi_sim_peer_notices_due (peer);
 }

@@ -128,8 +128,9 @@ struct pxi_world {
     char why[PXI_WORLD_WHY_SIZE];
     uint64_t trace_hash;
     uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1];
-    uint64_t n_tasks_run;
+    uint64_t n_tasks_run, done_ns, vain_ns;
     uint32_t n_crashes;
+    pxi_map done;              /* work that was done, where it is told */
     pxi_map wanted, held;      /* check: scratch of a sweep */
     pxi_away_look *away_looks; /* check: scratch, as are these */
     pxi_run_look *run_looks;

@@ -363,7 +363,10 @@ static void frame_cancel (pxi_virtual *executor, struct frame *frame)
     frame->subtask = NULL;
     if (frame->branch)
         branch_cancel (executor, frame->branch);
-    if (!frame->executing)
+    frame->burst.cancelled = true;
+    if (frame->executing)
+        executor->port->burst_cancel (executor->port->context, &frame->burst);
+    else
         frame_free (frame);
 }
 
@@ -527,6 +530,7 @@ static void execute (pxi_virtual *executor, struct frame *frame)
     pxi_list_add_last (&executor->executing, &frame->in_executing);
     frame->burst.executor = executor;
     frame->burst.length_ns = length_ns;
+    frame->burst.work = pxi_mix64 (frame->node.state + (frame->phase == AFTER));
     executor->port->burst (context, &frame->burst);
 }
 

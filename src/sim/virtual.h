@@ -27,7 +27,10 @@ typedef struct pxi_burst {
     pxi_alarm alarm;
     pxi_virtual *executor;
     uint64_t frozen_ns; /* for the world: how long its peer had stood still when it was last set */
+    uint64_t from_ns;   /* for the world: its peer's own time when it began */
     uint64_t length_ns; /* of work, at speed 1 */
+    uint64_t work;      /* which work of the job: the same one whenever it is done again */
+    bool cancelled;     /* nobody wants it any more */
 } pxi_burst;
 
 /* What a virtual executor needs of its peer. */
@@ -36,7 +39,8 @@ typedef struct pxi_virtual_port {
     /* To the core, in order. An array in event->taken is the receiver's to free (). */
     void (*notice) (void *context, const pxi_event *event);
     void (*burst) (void *context, pxi_burst *burst);
-    void (*burst_drop) (void *context, pxi_burst *burst); /* its alarm must not fire any more */
+    void (*burst_drop) (void *context, pxi_burst *burst);   /* its alarm must not fire any more */
+    void (*burst_cancel) (void *context, pxi_burst *burst); /* it may end earlier */
     uint64_t (*blob_new) (void *context, const pxi_payload *payload);
     const pxi_payload *(*blob) (void *context, uint64_t blob); /* NULL = no such blob */
     uint64_t (*now_ns) (void *context);

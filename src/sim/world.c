@@ -604,6 +604,8 @@ void pxi_world_read (const pxi_world *world, pxi_world_report *report)
         .trace_hash = world->trace_hash,
         .now_ns = world->time.now_ns,
         .n_tasks_run = world->n_tasks_run,
+        .done_ns = world->done_ns,
+        .vain_ns = world->vain_ns,
         .n_crashes = world->n_crashes,
         .n_events = world->n_events,
         .n_lost = world->network.n_lost + world->network.n_cut + world->network.n_full,
@@ -648,6 +650,11 @@ uint64_t pxi_world_n_work (const pxi_world_report *report)
     return n_of_kinds (report, PXI_REFUSED + 1, PXI_HANDSHAKE_ACK);
 }
 
+uint64_t pxi_world_n_handshakes (const pxi_world_report *report)
+{
+    return n_of_kinds (report, PXI_HANDSHAKE, PXI_HANDSHAKE_ACK);
+}
+
 uint64_t pxi_world_n_members (const pxi_world_report *report)
 {
     return n_of_kinds (report, PXI_HELLO, PXI_REFUSED);
@@ -690,6 +697,7 @@ pxi_world *pxi_world_new (const pxi_world_config *config)
     pxi_prng_init (&world->damage_prng, pxi_mix64 (config->seed + 3));
     pxi_map_init (&world->wanted, HELD_MAX, 1);
     pxi_map_init (&world->held, HELD_MAX, 1);
+    pxi_map_init (&world->done, HELD_MAX, 1);
     world->peers = calloc (config->n_peers, sizeof *world->peers);
     world->jobs = calloc (config->n_jobs ? config->n_jobs : 1, sizeof *world->jobs);
     for (uint32_t i = 0; world->peers && i < config->n_peers; i++)
@@ -737,6 +745,7 @@ void pxi_world_free (pxi_world **world_p)
     pxi_network_fini (&world->network);
     pxi_map_fini (&world->wanted);
     pxi_map_fini (&world->held);
+    pxi_map_fini (&world->done);
     pxi_check_fini (world);
     free (world->peers);
     free (world->jobs);

@@ -92,6 +92,8 @@ typedef struct pxi_world_config {
        does not repeat. NULL = as long as the tree says. */
     uint64_t (*takes_ns) (void *context, uint64_t length_ns);
     void *takes_context;
+    uint64_t look_ns;       /* a cancelled task looks after so long at most, and ends; 0 = never */
+    bool tells_work;        /* done_ns and vain_ns of the report: keeps in mind all that was done */
     bool network_lines;     /* trace every message too */
     pxi_world_carry *carry; /* NULL = as it is */
     uint32_t damage_ppm;    /* messages damaged on their way; needs carry */
@@ -122,7 +124,9 @@ typedef struct pxi_world_report {
     char why[PXI_WORLD_WHY_SIZE]; /* time, peer, invariant; or why each peer waits */
     uint64_t trace_hash;
     uint64_t now_ns, makespan_ns, work_ns, critical_ns;
-    uint64_t n_tasks, n_tasks_run;      /* of the serial run; executed, repeats included */
+    uint64_t n_tasks, n_tasks_run; /* of the serial run; executed, repeats included */
+    uint64_t done_ns, vain_ns; /* where it is told: time that tasks took the first time they were
+                                  done; and all other time of tasks: again, cancelled, lost */
     uint64_t slots_speed_permille;      /* sum over peers of slots x speed */
     uint32_t n_jobs_done, n_jobs_ended; /* ended: cancelled, or their root's peer crashed */
     uint32_t n_crashes;
@@ -156,8 +160,9 @@ uint64_t pxi_world_patience_ns (const pxi_world *world);
 /* After a pause for everything to lapse: nothing may be left. */
 bool pxi_world_settle (pxi_world *world);
 void pxi_world_read (const pxi_world *world, pxi_world_report *report);
-/* Messages about work, and about who is there. */
+/* Messages about work, of those about who is still at it, and about who is there. */
 uint64_t pxi_world_n_work (const pxi_world_report *report);
+uint64_t pxi_world_n_handshakes (const pxi_world_report *report);
 uint64_t pxi_world_n_members (const pxi_world_report *report);
 
 /* All of it. Returns when it is over, broken, or `stop` (may be NULL) was set. */

@@ -332,6 +332,12 @@ static void bench_burst_drop (void *context, pxi_burst *burst)
     }
 }
 
+static void bench_burst_cancel (void *context, pxi_burst *burst)
+{
+    (void)context; /* tasks of the bench never look: a burst ends when its test ends it */
+    (void)burst;
+}
+
 static uint64_t bench_blob_new (void *context, const pxi_payload *payload)
 {
     (void)context;
@@ -375,9 +381,9 @@ static pxi_virtual *bench_new (uint32_t n_subtasks, uint32_t slots)
                             .fan_min = n_subtasks,
                             .fan_max = n_subtasks,
                             .leaf = {PXI_LAW_CONSTANT, PXI_MS}};
-    bench.port = (pxi_virtual_port){&bench,           bench_notice,   bench_burst,
-                                    bench_burst_drop, bench_blob_new, bench_blob,
-                                    bench_now_ns,     bench_crashes,  bench_broken};
+    bench.port = (pxi_virtual_port){
+        &bench,         bench_notice, bench_burst,  bench_burst_drop, bench_burst_cancel,
+        bench_blob_new, bench_blob,   bench_now_ns, bench_crashes,    bench_broken};
     pxi_virtual_config config = {
         .tree = &bench.tree, .slots = slots, .next_id = &bench.next_id, .port = &bench.port};
     return pxi_virtual_new (&config);
@@ -818,6 +824,49 @@ Test (figures, a_tree_of_small_tasks_keeps_64_peers_busy_and_does_nothing_twice)
                (unsigned long long)(report.makespan_ns / PXI_MS),
                (unsigned long long)(ideal_ns / PXI_MS));
     cr_assert (report.stats.extra_ns * 50 < report.work_ns);
+}
+
+/* Work that is told: without a fault all of it is done once; what a killed peer had is done again. */
+Test (figures, work_done_and_work_in_vain_are_told_apart)
+{
+    pxi_world_job job;
+    pxi_world_config config = four_peers (&job);
+    job.tree = divisible (3, 8 * PXI_SECOND, 100 * PXI_MS);
+    config.tells_work = true;
+    pxi_world_report report = played (&config);
+    cr_assert_eq (report.done_ns, report.work_ns);
+    cr_assert_eq (report.vain_ns, 0);
+    pxi_fault kill = {.kind = PXI_FAULT_CRASH, .at_ns = 1500 * PXI_MS, .peer = 2};
+    config.faults = &kill;
+    config.n_faults = 1;
+    config.calm_ns = 20 * PXI_SECOND;
+    report = played (&config);
+    cr_assert_eq (report.done_ns, report.work_ns);
+    cr_assert_gt (report.vain_ns, 0);
+}
+
+/* Eight tasks of 3 s are under way when their job is cancelled, half a second after it began. */
+Test (figures, a_cancelled_task_that_looks_ends_when_it_looks)
+{
+    uint64_t vain_ns[2];
+    for (uint32_t looks = 0; looks < 2; looks++) {
+        pxi_fault cancel = {.kind = PXI_FAULT_CANCEL, .at_ns = 1500 * PXI_MS};
+        pxi_world_job job;
+        pxi_world_config config = four_peers (&job);
+        job.tree.depth_max = 1;
+        job.tree.rounds_max = 1;
+        job.tree.fan_min = job.tree.fan_max = 40;
+        job.tree.leaf.mean_ns = 3 * PXI_SECOND;
+        config.faults = &cancel;
+        config.n_faults = 1;
+        config.calm_ns = 10 * PXI_SECOND;
+        config.tells_work = true;
+        config.look_ns = looks ? 10 * PXI_MS : 0;
+        vain_ns[looks] = played (&config).vain_ns;
+    }
+    cr_assert_eq (vain_ns[0], 8 * 3 * PXI_SECOND);
+    cr_assert (vain_ns[1] > 3 * PXI_SECOND && vain_ns[1] < 5 * PXI_SECOND, "%llu ms",
+               (unsigned long long)(vain_ns[1] / PXI_MS));
 }
 
 /* ---- swarm ------------------------------------------------------------------------------------ */
