@@ -16,10 +16,10 @@ static void quoted (FILE *to, const char *text)
     fputc ('\'', to);
 }
 
-static void write_data (FILE *to, const chart_t *chart)
+static void write_data (FILE *to, const chart_t *chart, uint32_t number)
 {
     for (uint32_t line = 0; line < chart->n_lines; line++) {
-        fprintf (to, "$line%u << END\n", line);
+        fprintf (to, "$line%u_%u << END\n", number, line);
         for (uint32_t i = 0; i < chart->n_points; i++) {
             double y = chart->ys[line * chart->n_points + i];
             double x = chart->xs[chart->own_xs ? line * chart->n_points + i : i];
@@ -50,11 +50,11 @@ static void write_tics (FILE *to, const char *const *tics)
     fprintf (to, ")\nset xrange [-0.5:%u.5]\n", n - 1);
 }
 
-static void write_script (FILE *to, const char *path, const chart_t *chart)
+static void write_axes (FILE *to, const chart_t *chart)
 {
-    fputs ("set terminal svg size 900,560 background '#ffffff'\nset output ", to);
-    quoted (to, path);
-    fputs ("\nset key outside right\nset grid\nset title ", to);
+    fputs ("unset logscale\nunset y2tics\nunset y2label\nset xrange [*:*]\nset xtics autofreq\n"
+           "set ytics mirror\nset title ",
+           to);
     quoted (to, chart->title);
     fputs ("\nset xlabel ", to);
     quoted (to, chart->x);
@@ -66,14 +66,48 @@ static void write_script (FILE *to, const char *path, const chart_t *chart)
         write_tics (to, chart->tics);
     if (chart->y2)
         write_second_axis (to, chart->y2);
-    write_data (to, chart);
+}
+
+static void write_marks (FILE *to, const chart_t *chart)
+{
+    fputs ("unset arrow\nunset label\n", to);
+    for (uint32_t i = 0; i < chart->n_marks; i++) {
+        double x = chart->marks[i].x;
+        fprintf (to, "set arrow from first %.6g, graph 0 to first %.6g, graph 1 nohead dt 3\n", x,
+                 x);
+        fprintf (to, "set label at first %.6g, graph 0.97 offset 0.4,0 ", x);
+        quoted (to, chart->marks[i].text);
+        fputc ('\n', to);
+    }
+}
+
+static void write_chart (FILE *to, const chart_t *chart, uint32_t number)
+{
+    write_axes (to, chart);
+    write_marks (to, chart);
     for (uint32_t line = 0; line < chart->n_lines; line++) {
         bool second = line + chart->n_second >= chart->n_lines;
-        fprintf (to, "%s$line%u using 1:2 %swith linespoints%s title ", line ? ", " : "plot ", line,
-                 second ? "axes x1y2 " : "", second ? " dashtype 2" : "");
+        fprintf (to, "%s$line%u_%u using 1:2 %swith linespoints%s title ", line ? ", " : "plot ",
+                 number, line, second ? "axes x1y2 " : "", second ? " dashtype 2" : "");
         quoted (to, chart->lines[line]);
     }
     fputc ('\n', to);
+}
+
+static void write_script (FILE *to, const char *path, const chart_t *first)
+{
+    uint32_t n = 0;
+    for (const chart_t *chart = first; chart; chart = chart->below)
+        write_data (to, chart, n++); /* none can be given between the parts of one drawing */
+    fprintf (to, "set terminal svg size 900,%u noenhanced background '#ffffff'\nset output ",
+             80 + 480 * n);
+    quoted (to, path);
+    fputs ("\nset key outside right\nset grid\n", to);
+    if (n > 1)
+        fprintf (to, "set multiplot layout %u,1\n", n);
+    n = 0;
+    for (const chart_t *chart = first; chart; chart = chart->below)
+        write_chart (to, chart, n++);
 }
 
 bool plot_svg (const char *path, const chart_t *chart)

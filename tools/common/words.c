@@ -44,7 +44,8 @@ static void add_number (void *context, const char *text)
     if (*end || end == text || !(value >= numbers->low) || value > numbers->high)
         wrong (numbers->option, text, numbers->wanted);
     if (numbers->n == numbers->max)
-        wrong (numbers->option, text, "one of the first few that it takes");
+        wrong (numbers->option, text,
+               numbers->max > 1 ? "one of the first few that it takes" : numbers->wanted);
     numbers->values[numbers->n++] = value;
 }
 

@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Curves: lines times values that are drawn. */
+enum { CURVES_MAX = 2 * LINES_MAX, FIGURES_MAX = 2 };
+
 const series_t *figure_cell (const figure_t *figure, uint32_t line, uint32_t point, uint32_t value)
 {
     return &figure->cells[(line * figure->n_points + point) * figure->n_values + value];
@@ -104,22 +107,29 @@ static json_t *row_json (const figure_t *figure, uint32_t line, uint32_t point)
     return row;
 }
 
-static bool write_json (const figure_t *figure, json_t *more)
+static json_t *figure_json (const figure_t *figure)
 {
     const settings_t *settings = figure->settings;
-    json_t *json = json_pack ("{s:s, s:s, s:s, s:i, s:I, s:f}", "figure", figure->command, "title",
-                              figure->title, "x", figure->x, "seeds", (int)figure->n_seeds,
-                              "first_seed", (json_int_t)(settings->seed ? settings->seed : 1),
-                              "round_trip_ms", (double)settings->rtt_us / 1000);
+    json_t *json =
+        json_pack ("{s:s, s:s, s:s, s:s, s:i, s:I, s:f}", "figure", figure->command, "title",
+                   figure->title, "x", figure->x, "y", figure->y, "seeds", (int)figure->n_seeds,
+                   "first_seed", (json_int_t)(settings->seed ? settings->seed : 1), "round_trip_ms",
+                   (double)settings->rtt_us / 1000);
     json_t *rows = json_array ();
     for (uint32_t line = 0; line < figure->n_lines; line++) {
         for (uint32_t point = 0; point < figure->n_points; point++)
             json_array_append_new (rows, row_json (figure, line, point));
     }
     json_object_set_new (json, "rows", rows);
-    if (more)
-        json_object_update (json, more);
-    return json_write (settings->json, json);
+    for (uint32_t i = 0; i < figure->n_marks; i++) {
+        if (!i)
+            json_object_set_new (json, "marks", json_object ());
+        json_object_set_new (json_object_get (json, "marks"), figure->marks[i].text,
+                             json_real (figure->marks[i].x));
+    }
+    if (figure->below)
+        json_object_set_new (json, "below", figure_json (figure->below));
+    return json;
 }
 
 static double mean_or_none (const figure_t *figure, uint32_t line, uint32_t point, uint32_t value)
@@ -128,48 +138,79 @@ static double mean_or_none (const figure_t *figure, uint32_t line, uint32_t poin
     return cell->n ? cell->mean : NAN;
 }
 
-/* Every line of the first value, and then of the second where that is drawn. */
-static bool plot (const figure_t *figure)
+typedef struct drawing {
+    chart_t chart;
+    double ys[CURVES_MAX * POINTS_MAX], xs[CURVES_MAX * POINTS_MAX];
+    char names[CURVES_MAX][96];
+    const char *lines[CURVES_MAX];
+} drawing_t;
+
+static void add_curve (drawing_t *drawing, const figure_t *figure, uint32_t line, uint32_t value,
+                       bool alone)
 {
-    static double ys[2 * LINES_MAX * POINTS_MAX], xs[2 * LINES_MAX * POINTS_MAX];
-    char names[2 * LINES_MAX][96];
-    const char *lines[2 * LINES_MAX];
-    uint32_t n_shown = figure->y2 ? 2 : 1, n = 0, n_points = figure->n_points;
-    for (uint32_t value = 0; value < n_shown; value++) {
-        for (uint32_t line = 0; line < figure->n_lines; line++, n++) {
-            bool alone = n_shown == 1;
-            snprintf (names[n], sizeof names[n], "%s%s%s", figure->lines[line], alone ? "" : ": ",
-                      alone ? "" : figure->values[value]);
-            lines[n] = names[n];
-            for (uint32_t i = 0; i < n_points; i++) {
-                ys[n * n_points + i] = mean_or_none (figure, line, i, value);
-                xs[n * n_points + i] =
-                    figure->x_is_second ? mean_or_none (figure, line, i, 1) : figure->points[i];
-            }
-        }
+    uint32_t n = drawing->chart.n_lines++, n_points = figure->n_points;
+    const char *of_line = figure->lines[line], *of_value = alone ? "" : figure->values[value];
+    bool both = !alone && figure->n_lines > 1;
+    snprintf (drawing->names[n], sizeof drawing->names[n], "%s%s%s", alone || both ? of_line : "",
+              both ? ": " : "", of_value);
+    drawing->lines[n] = drawing->names[n];
+    for (uint32_t i = 0; i < n_points; i++) {
+        drawing->ys[n * n_points + i] = mean_or_none (figure, line, i, value);
+        drawing->xs[n * n_points + i] =
+            figure->x_is_second ? mean_or_none (figure, line, i, 1) : figure->points[i];
     }
-    chart_t chart = {.title = figure->title,
-                     .x = figure->x,
-                     .y = figure->y,
-                     .y2 = figure->y2,
-                     .n_second = figure->y2 ? figure->n_lines : 0,
-                     .log_x = figure->log_x,
-                     .log_y = figure->log_y,
-                     .n_lines = n,
-                     .n_points = n_points,
-                     .lines = lines,
-                     .own_xs = true,
-                     .xs = xs,
-                     .ys = ys};
-    return plot_svg (figure->settings->plot, &chart);
+}
+
+/* Every line of the first value, and then of the others that are drawn. */
+static void draw (drawing_t *drawing, const figure_t *figure)
+{
+    uint32_t n_left = figure->n_drawn ? figure->n_drawn : 1, n_drawn = n_left + !!figure->y2;
+    drawing->chart = (chart_t){.title = figure->title,
+                               .x = figure->x,
+                               .y = figure->y,
+                               .y2 = figure->y2,
+                               .n_second = figure->y2 ? figure->n_lines : 0,
+                               .log_x = figure->log_x,
+                               .log_y = figure->log_y,
+                               .n_points = figure->n_points,
+                               .lines = drawing->lines,
+                               .own_xs = true,
+                               .xs = drawing->xs,
+                               .ys = drawing->ys,
+                               .marks = figure->marks,
+                               .n_marks = figure->n_marks};
+    for (uint32_t value = 0; value < n_drawn; value++) {
+        for (uint32_t line = 0; line < figure->n_lines; line++)
+            add_curve (drawing, figure, line, value, n_drawn == 1);
+    }
+}
+
+static bool plot (const figure_t *first)
+{
+    static drawing_t drawings[FIGURES_MAX];
+    uint32_t n = 0;
+    for (const figure_t *figure = first; figure && n < FIGURES_MAX; figure = figure->below) {
+        draw (&drawings[n], figure);
+        if (n)
+            drawings[n - 1].chart.below = &drawings[n].chart;
+        n++;
+    }
+    return plot_svg (first->settings->plot, &drawings[0].chart);
 }
 
 int figure_end (figure_t *figure, json_t *more)
 {
-    bool fine = !figure->settings->json || write_json (figure, more);
+    bool fine = true;
+    if (figure->settings->json) {
+        json_t *json = figure_json (figure);
+        if (more)
+            json_object_update (json, more);
+        fine = json_write (figure->settings->json, json);
+    }
     if (figure->settings->plot)
         fine = plot (figure) && fine;
     json_decref (more);
-    free (figure->cells);
+    for (; figure; figure = figure->below)
+        free (figure->cells);
     return fine ? EXIT_FINE : EXIT_SHORT;
 }

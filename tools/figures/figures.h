@@ -42,6 +42,13 @@ int command_messages (const settings_t *settings);
 int command_probes (const settings_t *settings);
 int command_tree (const settings_t *settings);
 int command_grain (const settings_t *settings);
+int command_number (const settings_t *settings);
+int command_speculation (const settings_t *settings);
+int command_slow (const settings_t *settings);
+int command_loss (const settings_t *settings);
+int command_detection (const settings_t *settings);
+int command_views (const settings_t *settings);
+int command_control (const settings_t *settings);
 
 /* ---- plan.c: what is asked for; ends the program with a message when that makes no sense ------ */
 
@@ -53,6 +60,7 @@ typedef struct defaults {
 void plan_make (plan_t *plan, const settings_t *settings, const char *command,
                 const defaults_t *defaults);
 json_t *plan_json (const plan_t *plan);
+uint32_t or_default (uint64_t given, uint32_t usual); /* given 0: nothing was */
 /* --peers of a command with one size of cluster. */
 uint32_t peers_of (const settings_t *settings, uint32_t usual);
 

@@ -39,7 +39,7 @@ static void open_trace (plan_t *plan, const char *path)
     exit (EXIT_SHORT);
 }
 
-static uint32_t or_default (uint64_t value, uint32_t usual)
+uint32_t or_default (uint64_t value, uint32_t usual)
 {
     return value ? (uint32_t)value : usual;
 }

@@ -156,6 +156,14 @@ int command_sparrow (const settings_t *settings)
     plan_t plan;
     uint32_t n = 0, n_compared = 0, n_outside = 0;
     plan_make (&plan, settings, "sparrow", &usual);
+    for (uint32_t i = 0; i < plan.n_policies; i++) {
+        if (!plan.policies[i]->ours)
+            continue;
+        fprintf (stderr,
+                 "peer-figures: --policies: \"%s\" is none of Sparrow's set-up: see delay\n",
+                 plan.policies[i]->name);
+        return EXIT_USAGE;
+    }
     json_t *json = plan_json (&plan), *list = json_array ();
     printf ("%-10s %5s %9s %8s %9s %9s %8s\n", "policy", "load", "delay ms", "sd", "messages",
             "Sparrow's", "band +-");

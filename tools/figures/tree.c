@@ -1,7 +1,5 @@
 /* One divide-and-conquer tree, from one peer on: how much of the cluster it keeps busy, and at what price in
  * messages. Work grows with the cluster (one second per peer), so that only what does not scale shows. */
-#include <math.h>
-
 #include "core/limits.h"
 #include "figure.h"
 
@@ -20,8 +18,7 @@ static void run (const settings_t *settings, uint32_t n_peers, uint64_t leaf_ns,
     cluster.jobs[0].tree = cluster_split (n_peers * WORK_NS, leaf_ns);
     cluster_start (&cluster);
     cluster_finish (&cluster, &report);
-    double parallel_ns = (double)report.work_ns / n_peers, chain_ns = (double)report.critical_ns;
-    double ideal_ns = fmax (parallel_ns, chain_ns);
+    double ideal_ns = cluster_ideal_ns (&report);
     values[0] = ideal_ns / (double)report.makespan_ns;
     values[1] = (double)pxi_world_n_work (&report) / ((double)(report.n_tasks + 1) / 2);
     values[2] = (double)report.makespan_ns / 1e9;
@@ -42,8 +39,7 @@ static void against_grain (const figure_t *figure, uint32_t line, uint32_t point
 {
     (void)line;
     double leaf_us = figure->points[point] * (double)figure->settings->rtt_us;
-    run (figure->settings, peers_of (figure->settings, GRAIN_PEERS), (uint64_t)(leaf_us * 1000),
-         seed, values);
+    run (figure->settings, figure->n_peers, (uint64_t)(leaf_us * 1000), seed, values);
 }
 
 int command_tree (const settings_t *settings)
@@ -80,6 +76,7 @@ int command_grain (const settings_t *settings)
                        .values = {"efficiency", "messages_per_leaf", "makespan_s", "ideal_s"},
                        .n_values = 4,
                        .n_seeds = 5,
+                       .n_peers = peers_of (settings, GRAIN_PEERS),
                        .run_point = against_grain};
     figure_points (&figure, "--points", settings->points, "1,2,5,10,20,50,100", 0.01, 1e6);
     for (uint32_t i = 0; i < figure.n_points; i++)
