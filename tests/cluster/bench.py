@@ -45,6 +45,10 @@ COMMANDS = [
         'queens': {'serial': {1}, **PROGRAM}, 'queens-speedup': PROGRAM}),
     ('mandelbrot', '--slots 2 --local 2 -- --width 60 --height 40', {
         'mandelbrot': {'serial': {1}, **PROGRAM}, 'mandelbrot-speedup': PROGRAM}),
+    ('stencil', '--slots 2 --local 2 --size 101 --parts 7', {
+        'stencil': {'serial': {1}, **PROGRAM}, 'stencil-speedup': PROGRAM}),
+    ('sort', '--slots 2 --local 2 --size 20000 --parts 5', {
+        'sort': {'serial': {1}, **PROGRAM}, 'sort-speedup': PROGRAM}),
     ('tail', '--tasks 12 --task-ms 20', {
         'tail': {line: FAULTS for line in ('at best', 'speculation', 'no speculation')},
         'tail-extra': {line: FAULTS for line in ('speculation', 'no speculation')}}),
@@ -60,8 +64,9 @@ COMMANDS = [
 REPEATS = {'tail': 1, 'memory': 1}         # those that take seconds
 ONLY_ONCE = {('tail', 'at best')}          # computed
 ANY_SIGN = {'memory-known', 'tail-extra'}  # a difference; work that there need not be
-NOT_COMPARED = {'call': 'libzmq', 'call-bandwidth': 'libzmq', 'rate': 'libzmq', 'spawn': 'serial',
-                'spawn-cpu': 'serial', 'uts': 'serial', 'queens': 'serial', 'mandelbrot': 'serial', 'tail': 'at best'}
+COMPARED_WITH = {'call': 'libzmq', 'call-bandwidth': 'libzmq', 'rate': 'libzmq', 'spawn': 'serial',
+                'spawn-cpu': 'serial', 'uts': 'serial', 'queens': 'serial', 'mandelbrot': 'serial',
+                'stencil': 'serial', 'sort': 'serial', 'tail': 'at best'}
 
 # arguments, exit code, words of stderr
 REFUSALS = [
@@ -79,6 +84,8 @@ REFUSALS = [
     ('uts --tree T9', 2, 'no such tree'),
     ('uts -- -t 9', 2, 'must be between'),
     ('queens -- --colour', 2, 'unknown option'),
+    ('stencil --size 5 --parts 6', 2, 'not so many points'),
+    ('sort --size 100000000 --parts 2', 2, 'more are needed'),
     ('tail --faults tired', 2, '"tired" is not one of none, slowed, frozen, killed'),
     ('tail --join tcp://127.0.0.1:9', 2, 'needs peers of its own'),
     ('startup --once', 2, 'it goes with --join only'),
@@ -105,7 +112,7 @@ def look_at_table(command, table, expected, repeats):
             yield f'{name}: {figure}'
         if name not in ANY_SIGN and figure['minimum'] <= 0:
             yield f'{name}: not above 0: {figure}'
-        alone = NOT_COMPARED.get(name)
+        alone = COMPARED_WITH.get(name)
         if alone and not line.startswith(alone) and figure.get('compared', {}).get('ratio', 0) <= 0:
             yield f'{name}: not compared: {figure}'
     found = {}

@@ -24,6 +24,20 @@ typedef struct waiters_input {
     uint64_t n, duration_ns;
 } waiters_input;
 
+/* bench.wave: a square of so many points, in so many parts, each way. */
+typedef struct square_input {
+    uint64_t size, parts;
+} square_input;
+
+/* bench.sort: so many values, in about so many parts. */
+typedef struct sort_input {
+    uint64_t n, parts;
+} sort_input;
+
+typedef struct sort_output {
+    uint64_t duration_ns, hash; /* from values being there to their being in order */
+} sort_output;
+
 enum { GROWTH_SUBTASKS = 1000000 }; /* of one run of bench.waiting and bench.open_branches */
 
 #endif
