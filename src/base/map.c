@@ -115,6 +115,15 @@ void *pxi_map_pointer (const pxi_map *map, uint64_t key)
     return pxi_map_get (map, key, &value) ? (void *)(uintptr_t)value : NULL;
 }
 
+void pxi_map_prefetch (const pxi_map *map, uint64_t key)
+{
+    if (map->n_entries == 0)
+        return;
+    uint32_t at = home_of (map, key);
+    __builtin_prefetch (&map->used[at]);
+    __builtin_prefetch (&map->slots[at]);
+}
+
 /* Close the gap at `gap`: move back each following entry whose home is not between the gap and it.
  */
 static void close_gap (pxi_map *map, uint32_t gap)

@@ -29,6 +29,8 @@ bool pxi_map_put_pointer (pxi_map *map, uint64_t key, void *pointer);
 bool pxi_map_get (const pxi_map *map, uint64_t key, uint64_t *value);
 /* NULL where there is no such key. */
 void *pxi_map_pointer (const pxi_map *map, uint64_t key);
+/* Several keys are about to be looked up: their memory may be fetched at once. */
+void pxi_map_prefetch (const pxi_map *map, uint64_t key);
 /* As pxi_map_get (), and the entry is gone. Never fails for lack of memory. */
 bool pxi_map_remove (pxi_map *map, uint64_t key, uint64_t *value);
 void *pxi_map_remove_pointer (pxi_map *map, uint64_t key);

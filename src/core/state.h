@@ -45,18 +45,18 @@ typedef struct pxi_timer {
  */
 
 typedef struct pxi_peer {
+    /* First, what is looked at of many to choose one. */
+    bool in_view, unresponsive, leaving;
+    bool gone;         /* evicted, kept so that hearsay does not bring it back */
+    bool joined;       /* it has welcomed us at the address that we joined */
+    uint32_t missed;   /* gossip rounds without an answer */
+    uint64_t heard_ns; /* last message from it; 0 = only hearsay */
+    uint64_t asked_ns; /* last gossip to it */
+    uint64_t busy_until_ns;
     pxi_peer_record record;
-    uint32_t view_at; /* index in core->view; UINT32_MAX = not in the view */
-    bool unresponsive, leaving,
-        gone;                    /* gone: evicted, kept so that hearsay does not bring it back */
-    bool joined;                 /* it has welcomed us at the address that we joined */
-    uint32_t missed;             /* gossip rounds without an answer */
-    uint64_t heard_ns;           /* last message from it; 0 = only hearsay */
-    uint64_t asked_ns;           /* last gossip to it */
     uint64_t lost_ns;            /* when it became unresponsive, or gone */
     uint64_t rtt_ns, rtt_var_ns; /* RFC 6298; 0 = not measured */
-    uint64_t busy_until_ns;
-    uint64_t cannot_until_ns; /* for the module in cannot_module */
+    uint64_t cannot_until_ns;    /* for the module in cannot_module */
     uint64_t cannot_module;
     /* relations: attempts there, theirs here, questions, leases and reservations of theirs */
     uint32_t n_lapsed; /* leases for it that it let lapse, less those that it answered */

@@ -4,9 +4,9 @@
  * known, and the age is over the larger of their 95th percentile and a multiple of their median,
  * plus the round trip; or its worker answers no question, handshake.c); a free resource (a slot here
  * with nothing takeable, or an offer in hand: never a reservation, so a saturated cluster duplicates
- * nothing); and budget (redo_percent of the attempts under way and 1/20 of the work done, at least one). What has subtasks of its own is no
- * straggler while they get done. When fewer than a quarter of the
- * extra attempts win, the multiple doubles: then these tasks are not late but large. (LATE: Zaharia
+ * nothing); and budget (redo_percent of the attempts under way and 1/20 of the work done, at least
+ * one). What has subtasks of its own is no straggler while they get done. When fewer than a quarter of
+ * the extra attempts win, the multiple doubles: then these tasks are not late but large. (LATE: Zaharia
  * et al. 2008; budget as in SCIENCE.md 3.) */
 #include <stdlib.h>
 #include <string.h>

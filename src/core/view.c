@@ -6,7 +6,7 @@
  * Who does not answer becomes unresponsive, later evicted; hearsay does not bring an evicted one
  * back, its own word or a newer incarnation does; now and then it is asked for it.
  *
- * Invariants: view[i]->view_at == i; a peer is freed only when it is in no view and in no relation.
+ * Invariants: in_view of who is in the view; a peer is freed only when it is in no view and in no relation.
  */
 #include <stdio.h>
 #include <string.h>
@@ -49,7 +49,6 @@ static pxi_peer *peer_new (pxi_core *core, uint64_t id, uint64_t incarnation)
         return NULL;
     peer->record.id = id;
     peer->record.incarnation = incarnation;
-    peer->view_at = UINT32_MAX;
     pxi_list_init (&peer->away);
     pxi_list_init (&peer->runs);
     if (!pxi_map_put_pointer (&core->peers, id, peer)) {
@@ -60,14 +59,9 @@ static pxi_peer *peer_new (pxi_core *core, uint64_t id, uint64_t incarnation)
     return peer;
 }
 
-static bool in_view (const pxi_peer *peer)
-{
-    return peer->view_at != UINT32_MAX;
-}
-
 static bool counts_as_responsive (const pxi_peer *peer)
 {
-    return in_view (peer) && !peer->unresponsive && !peer->leaving;
+    return peer->in_view && !peer->unresponsive && !peer->leaving;
 }
 
 static void set_marks (pxi_core *core, pxi_peer *peer, bool unresponsive, bool leaving)
@@ -88,22 +82,21 @@ static void set_gone (pxi_core *core, pxi_peer *peer, bool gone)
 static void view_add (pxi_core *core, pxi_peer *peer)
 {
     PXI_ASSERT (core->n_view < core->config.view_max);
-    PXI_ASSERT (!in_view (peer));
-    peer->view_at = core->n_view;
+    PXI_ASSERT (!peer->in_view);
+    peer->in_view = true;
     core->view[core->n_view++] = peer;
     core->n_responsive += counts_as_responsive (peer);
     set_gone (core, peer, false);
     SAY (core, "%s known -> in the view", pxi_core_name (peer));
 }
 
-static void view_remove (pxi_core *core, pxi_peer *peer)
+static void view_remove (pxi_core *core, uint32_t at)
 {
-    PXI_ASSERT (in_view (peer));
+    pxi_peer *peer = core->view[at];
+    PXI_ASSERT (peer->in_view);
     core->n_responsive -= counts_as_responsive (peer);
-    pxi_peer *last = core->view[--core->n_view];
-    core->view[peer->view_at] = last;
-    last->view_at = peer->view_at;
-    peer->view_at = UINT32_MAX;
+    core->view[at] = core->view[--core->n_view];
+    peer->in_view = false;
 }
 
 static bool has_relations (const pxi_peer *peer)
@@ -119,7 +112,7 @@ static bool is_remembered (const pxi_core *core, const pxi_peer *gone)
 
 void pxi_view_unref (pxi_core *core, pxi_peer *peer)
 {
-    if (in_view (peer) || has_relations (peer))
+    if (peer->in_view || has_relations (peer))
         return;
     if (peer->gone && is_remembered (core, peer))
         return;
@@ -209,7 +202,10 @@ uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer)
 static void forget_silent (pxi_core *core, pxi_peer *peer)
 {
     SAY (core, "%s silent too long -> out of the view", pxi_core_name (peer));
-    view_remove (core, peer);
+    uint32_t at = 0;
+    while (core->view[at] != peer)
+        at++;
+    view_remove (core, at);
     set_gone (core, peer, true);
     peer->lost_ns = core->now_ns;
     pxi_view_unref (core, peer);
@@ -222,10 +218,11 @@ static bool view_make_room (pxi_core *core)
     if (core->n_view < core->config.view_max)
         return true;
     for (uint32_t draw = 0; draw < PICK_DRAWS; draw++) {
-        pxi_peer *victim = core->view[pxi_prng_below (&core->prng, core->n_view)];
+        uint32_t at = (uint32_t)pxi_prng_below (&core->prng, core->n_view);
+        pxi_peer *victim = core->view[at];
         if (has_relations (victim))
             continue;
-        view_remove (core, victim);
+        view_remove (core, at);
         pxi_view_unref (core, victim);
         return true;
     }
@@ -259,7 +256,7 @@ static bool is_full (const pxi_core *core)
 static void enter_view (pxi_core *core, pxi_peer *peer, uint32_t *n_new)
 {
     bool full = is_full (core);
-    if (in_view (peer) || !peer->record.address.kind || peer->leaving || (full && !*n_new))
+    if (peer->in_view || !peer->record.address.kind || peer->leaving || (full && !*n_new))
         return;
     if (!view_make_room (core))
         return;
@@ -278,7 +275,7 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
     if (peer && record->incarnation < peer->record.incarnation)
         return;
     bool newer = peer && record->incarnation > peer->record.incarnation;
-    if (peer && in_view (peer) && peer->record.address.kind && !own && !newer)
+    if (peer && peer->in_view && peer->record.address.kind && !own && !newer)
         return; /* nothing new */
     if (!own && (record->flags & PXI_PEER_LEAVING))
         return;
@@ -307,6 +304,8 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
 static void merge (pxi_core *core, const pxi_message *message)
 {
     uint32_t n_new = NEWCOMERS_MAX;
+    for (uint32_t i = 0; i < message->n_records; i++)
+        pxi_map_prefetch (&core->peers, message->records[i].id);
     for (uint32_t i = 0; i < message->n_records; i++)
         merge_record (core, &message->records[i], i == 0 && message->records[0].id == message->from,
                       &n_new);
@@ -346,11 +345,9 @@ static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *
     uint32_t n = 1, n_draws = core->n_view < SAMPLE_DRAWS ? core->n_view : SAMPLE_DRAWS;
     for (uint32_t i = 0; i < n_draws && n < PXI_RECORDS_MAX; i++) {
         uint32_t at = i + (uint32_t)pxi_prng_below (&core->prng, core->n_view - i);
-        pxi_peer *drawn = core->view[at], *other = core->view[i];
+        pxi_peer *drawn = core->view[at];
+        core->view[at] = core->view[i];
         core->view[i] = drawn;
-        core->view[at] = other;
-        drawn->view_at = i;
-        other->view_at = at;
         if (drawn->record.id != receiver->record.id && counts_as_responsive (drawn) &&
             drawn->heard_ns && may_tell (&drawn->record.address, to))
             records[n++] = drawn->record;
@@ -449,7 +446,7 @@ static bool name_is_taken (pxi_core *core, const pxi_message *hello)
         holder->leaving)
         return false;
     uint64_t silent_ns = core->now_ns - holder->heard_ns;
-    if (!in_view (holder) || !holder->heard_ns || silent_ns > core->config.detect_ns)
+    if (!holder->in_view || !holder->heard_ns || silent_ns > core->config.detect_ns)
         return false;
     SAY (core, "a second %s -> the first is asked", pxi_core_name (holder));
     pxi_message *gossip = pxi_core_send (core, holder, PXI_GOSSIP);
