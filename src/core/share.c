@@ -20,7 +20,9 @@
 
 enum {
     CLAIMANTS_MAX = PXI_JOBS_MAX + PXI_RESERVATIONS_MAX,
-    CHARGE_QUANTA = 4, /* longest time charged at once: a peer that was paused served nobody */
+    CHARGE_QUANTA = 4,  /* longest time charged at once: a peer that was paused served nobody */
+    VAIN_LOOKS = 2,     /* half quanta between the turns of two jobs */
+    LOOK_DOUBLINGS = 3, /* CHARGE_QUANTA from look to look: so nothing goes uncharged */
 };
 #define FULL_OVER_NS PXI_SECOND
 
@@ -337,12 +339,23 @@ static void allow_all (pxi_core *core, claimant *all, uint32_t n, uint32_t n_lef
     }
 }
 
+/* Time alone changes who is due, but not often: while it changes nothing it is looked at ever less. */
+static void look_again (pxi_core *core, bool in_vain)
+{
+    core->n_vain_looks = in_vain ? core->n_vain_looks + 1 : 0;
+    uint32_t beyond = core->n_vain_looks > VAIN_LOOKS ? core->n_vain_looks - VAIN_LOOKS : 0;
+    beyond = beyond < LOOK_DOUBLINGS ? beyond : LOOK_DOUBLINGS;
+    uint64_t at_ns = core->now_ns + (core->config.quantum_ns / 2 << beyond);
+    if (!pxi_timer_is_set (&core->quantum) || core->quantum.node.deadline > at_ns)
+        pxi_timer_set (core, &core->quantum, PXI_TIMER_QUANTUM, core, at_ns);
+}
+
 void pxi_share (pxi_core *core)
 {
     claimant all[CLAIMANTS_MAX];
-    uint32_t n, n_left;
-    bool contended;
-    core->share_pending = false;
+    uint32_t n, n_left, n_actions = core->n_actions;
+    bool contended, timed = core->quantum_due;
+    core->share_pending = core->quantum_due = false;
     charge (core);
     raise_floor (core);
     pxi_lease_lapse (core);
@@ -356,9 +369,8 @@ void pxi_share (pxi_core *core)
         allow_all (core, all, n, n_left);
     note_full (core);
     pxi_worker_volunteer_soon (core, 0); /* also when a job or a lease has just gone */
-    if (contended && n > 1 && !pxi_timer_is_set (&core->quantum))
-        pxi_timer_set (core, &core->quantum, PXI_TIMER_QUANTUM, core,
-                       core->now_ns + core->config.quantum_ns / 2);
+    if (contended && n > 1)
+        look_again (core, timed && core->n_actions == n_actions);
 }
 
 void pxi_share_active (pxi_core *core, const pxi_event *event)

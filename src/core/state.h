@@ -279,7 +279,8 @@ struct pxi_core {
     int32_t busy_share; /* of the peers asked lately, of PXI_SHARE_ONE */
     int32_t full_share; /* of the time that all slots here were taken, of PXI_SHARE_ONE */
     uint64_t full_ns;
-    bool was_full, had_root;
+    bool was_full, had_root, quantum_due;
+    uint32_t n_vain_looks;
     uint32_t volunteer_tries; /* left, until there is new evidence of work */
     uint64_t volunteer_to;    /* peer that is known to have surplus; 0 = none */
     bool host_busy, draining, drained;

@@ -21,7 +21,10 @@ enum {
     JUDGED_MIN = 8, /* extra attempts before their rate of winning counts */
     HURRY_MAX = 16, /* attempts of a job that is about to end: more of them keep everybody busy */
 };
+/* Between two looks: the first, or half the shortest time of a task, up to these. */
 #define WATCH_NS (50 * PXI_MS)
+#define WATCH_HURRY_NS (100 * PXI_MS) /* while somebody is asked out of turn */
+#define WATCH_MAX_NS (400 * PXI_MS)
 #define AGE_MIN_NS (20 * PXI_MS) /* below, a new attempt costs more than it can win */
 
 void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns)
@@ -199,18 +202,38 @@ static void redo_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask)
          why);
 }
 
+static void watch (pxi_core *core, pxi_job *job, uint64_t pause_ns)
+{
+    bool wanted = core->config.speculation || !pxi_list_is_empty (&job->retry);
+    if (wanted && !pxi_timer_is_set (&job->straggler))
+        pxi_timer_set (core, &job->straggler, PXI_TIMER_STRAGGLER, job, core->now_ns + pause_ns);
+}
+
 void pxi_straggler_watch (pxi_core *core, pxi_job *job)
 {
-    bool watch = core->config.speculation || !pxi_list_is_empty (&job->retry);
-    if (watch && !pxi_timer_is_set (&job->straggler))
-        pxi_timer_set (core, &job->straggler, PXI_TIMER_STRAGGLER, job, core->now_ns + WATCH_NS);
+    watch (core, job, WATCH_NS);
+}
+
+/* Nothing is late before twice the usual time, so long tasks need not be looked at as often as short
+ * ones. */
+static uint64_t pause_ns (const pxi_job *job, bool hurried)
+{
+    uint64_t most_ns = hurried ? WATCH_HURRY_NS : WATCH_MAX_NS, shortest_ns = UINT64_MAX;
+    uint32_t n = job->n_samples < SAMPLES_KEPT ? job->n_samples : SAMPLES_KEPT;
+    for (uint32_t i = 0; i < n; i++) {
+        if (job->samples[i].run_ns < shortest_ns)
+            shortest_ns = job->samples[i].run_ns;
+    }
+    if (!n || shortest_ns / 2 < WATCH_NS)
+        return WATCH_NS;
+    return shortest_ns / 2 < most_ns ? shortest_ns / 2 : most_ns;
 }
 
 /* Towards its end a job waits for a few attempts only: whose workers live is worth knowing at once. */
-static void hurry (pxi_core *core, const pxi_job *job)
+static bool hurry (pxi_core *core, const pxi_job *job)
 {
     if (!core->config.speculation || job->n_attempts > HURRY_MAX)
-        return;
+        return false;
     PXI_LIST_EACH (link, &job->subtasks)
     {
         const pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
@@ -221,17 +244,17 @@ static void hurry (pxi_core *core, const pxi_job *job)
         if (only->peer)
             pxi_handshake_hurry (core, only->peer);
     }
+    return true;
 }
 
 void pxi_straggler_timer (pxi_core *core, pxi_job *job)
 {
     pxi_branch_check_retry (core, job);
     bool idle_here = !job->surplus && !job->wanted && pxi_share_free (core) > 0;
-    if (idle_here)
-        hurry (core, job);
+    bool hurried = idle_here && hurry (core, job);
     pxi_subtask *late = idle_here ? pxi_straggler_pick (core, job, NULL) : NULL;
     if (late)
         redo_here (core, job, late);
     if (!pxi_list_is_empty (&job->subtasks))
-        pxi_straggler_watch (core, job);
+        watch (core, job, pause_ns (job, hurried));
 }

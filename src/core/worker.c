@@ -702,7 +702,7 @@ void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind)
 {
     switch (kind) {
     case PXI_TIMER_QUANTUM:
-        core->share_pending = true;
+        core->share_pending = core->quantum_due = true;
         break;
     case PXI_TIMER_VOLUNTEER:
         volunteer (core);
