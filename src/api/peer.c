@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "exec/barrier.h"
 #include "net/transport.h"
 
 enum {
@@ -253,6 +254,10 @@ px_err px_peer_open (const px_peer_options *given, px_peer **peer_p, char why[PX
     px_peer *peer = calloc (1, sizeof *peer);
     if (!peer)
         return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    /* For the pools to come: at once while the program has one thread, 6 to 14 ms (a grace period of the
+     * kernel) in the middle of the first job otherwise. */
+    if (!options.executor)
+        pxi_barrier_register ();
     err = open_agent (&options, &peer->agent, why);
     if (err != PX_OK) {
         free (peer);
