@@ -145,7 +145,9 @@ def views(figures):
     below = figure['below']
     for line in ('views of 6', 'views of 12', 'views of 24'):
         dead = column(below, line, 'dead_percent')
+        asked = column(below, line, 'dead_of_asked_percent')
         assert 35 < dead[0] < 65 and dead[1] < dead[0] and dead[2] < 2, dead
+        assert asked[0] == dead[0] and asked[1] <= dead[1] + 1e-9, asked
     assert column(below, 'views of 12', 'survivors_apart_percent')[2] == 0
 
 
@@ -173,7 +175,7 @@ def drawings(figures):
     if not shutil.which('gnuplot'):
         print('# no gnuplot: nothing is drawn')
         return
-    svg = figures.svg('number --peers 4 --points 1,4 --seeds 1')
+    svg = figures.svg('number --peers 4 --points 1,4,32 --seeds 1')
     assert all(f'>{text}<' in svg for text in ('Makespan by branch number', 'tree by 8', 'default')), svg
     svg = figures.svg('views --peers 30 --view 8 --points 0,5 --seeds 1')
     assert 'Who is known' in svg and 'Half of the cluster' in svg and 'uniform sample' in svg

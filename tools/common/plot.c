@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+enum { POINT_TICS_MAX = 12 };
+
 static void quoted (FILE *to, const char *text)
 {
     fputc ('\'', to);
@@ -16,15 +18,34 @@ static void quoted (FILE *to, const char *text)
     fputc ('\'', to);
 }
 
+static double x_at (const chart_t *chart, uint32_t line, uint32_t point)
+{
+    return chart->xs[chart->own_xs ? line * chart->n_points + point : point];
+}
+
+static bool is_shown (const chart_t *chart, uint32_t line, uint32_t point)
+{
+    double x = x_at (chart, line, point), y = chart->ys[line * chart->n_points + point];
+    return isfinite (x) && isfinite (y) && (y > 0 || !chart->log_y);
+}
+
+static bool has_points (const chart_t *chart, uint32_t line)
+{
+    for (uint32_t i = 0; i < chart->n_points; i++) {
+        if (is_shown (chart, line, i))
+            return true;
+    }
+    return false;
+}
+
 static void write_data (FILE *to, const chart_t *chart, uint32_t number)
 {
     for (uint32_t line = 0; line < chart->n_lines; line++) {
         fprintf (to, "$line%u_%u << END\n", number, line);
         for (uint32_t i = 0; i < chart->n_points; i++) {
-            double y = chart->ys[line * chart->n_points + i];
-            double x = chart->xs[chart->own_xs ? line * chart->n_points + i : i];
-            if (isfinite (x) && isfinite (y) && (y > 0 || !chart->log_y))
-                fprintf (to, "%.6g %.6g\n", x, y);
+            if (is_shown (chart, line, i))
+                fprintf (to, "%.6g %.6g\n", x_at (chart, line, i),
+                         chart->ys[line * chart->n_points + i]);
         }
         fputs ("END\n", to);
     }
@@ -50,9 +71,32 @@ static void write_tics (FILE *to, const char *const *tics)
     fprintf (to, ")\nset xrange [-0.5:%u.5]\n", n - 1);
 }
 
+/* No wider than what is shown. Of few points those of the first line are named: decades alone say little. */
+static void write_log_x (FILE *to, const chart_t *chart)
+{
+    double low = INFINITY, high = 0;
+    for (uint32_t line = 0; line < chart->n_lines; line++) {
+        for (uint32_t i = 0; i < chart->n_points; i++) {
+            low = is_shown (chart, line, i) ? fmin (low, x_at (chart, line, i)) : low;
+            high = is_shown (chart, line, i) ? fmax (high, x_at (chart, line, i)) : high;
+        }
+    }
+    fputs ("set logscale x\n", to);
+    if (high > 0)
+        fprintf (to, "set xrange [%.6g:%.6g]\n", low / 1.1, high * 1.1);
+    const char *before = "set xtics (";
+    for (uint32_t i = 0; i < chart->n_points && chart->n_points <= POINT_TICS_MAX; i++) {
+        double x = x_at (chart, 0, i);
+        if (isfinite (x))
+            fprintf (to, "%s'%.3g' %.6g", before, x, x);
+        before = isfinite (x) ? ", " : before;
+    }
+    fputs (*before == ',' ? ")\n" : "", to);
+}
+
 static void write_axes (FILE *to, const chart_t *chart)
 {
-    fputs ("unset logscale\nunset y2tics\nunset y2label\nset xrange [*:*]\nset xtics autofreq\n"
+    fputs ("unset logscale\nunset y2tics\nunset y2label\nset autoscale xfix\nset xtics autofreq\n"
            "set ytics mirror\nset title ",
            to);
     quoted (to, chart->title);
@@ -61,7 +105,8 @@ static void write_axes (FILE *to, const chart_t *chart)
     fputs ("\nset ylabel ", to);
     quoted (to, chart->y);
     fputs (chart->log_y ? "\nset logscale y\n" : "\n", to);
-    fputs (chart->log_x ? "set logscale x\n" : "", to);
+    if (chart->log_x)
+        write_log_x (to, chart);
     if (chart->tics)
         write_tics (to, chart->tics);
     if (chart->y2)
@@ -87,8 +132,12 @@ static void write_chart (FILE *to, const chart_t *chart, uint32_t number)
     write_marks (to, chart);
     for (uint32_t line = 0; line < chart->n_lines; line++) {
         bool second = line + chart->n_second >= chart->n_lines;
-        fprintf (to, "%s$line%u_%u using 1:2 %swith linespoints%s title ", line ? ", " : "plot ",
-                 number, line, second ? "axes x1y2 " : "", second ? " dashtype 2" : "");
+        fputs (line ? ", " : "plot ", to);
+        if (has_points (chart, line))
+            fprintf (to, "$line%u_%u using 1:2 %s", number, line, second ? "axes x1y2 " : "");
+        else
+            fputs ("NaN ", to); /* only its name is shown */
+        fprintf (to, "with linespoints%s title ", second ? " dashtype 2" : "");
         quoted (to, chart->lines[line]);
     }
     fputc ('\n', to);

@@ -12,6 +12,7 @@
 #include "core/limits.h"
 #include "figure.h"
 
+#define DEFAULT_S 2.5 /* pxi_core_config_default () */
 #define LONG_NS (24 * 3600 * PXI_SECOND)
 #define PLACED_NS (3 * PXI_SECOND) /* every subtask is somewhere by then */
 #define WATCHED_NS (300 * PXI_SECOND)
@@ -129,27 +130,39 @@ static void run_point (const figure_t *figure, uint32_t line, uint32_t point, ui
     free (ear.killed_ns);
 }
 
+/* Where the default stands among what was found; NAN: it is not among the points. */
+static double default_found_s (const figure_t *figure)
+{
+    for (uint32_t i = 0; i < figure->n_points; i++) {
+        if (figure->points[i] == DEFAULT_S)
+            return figure_cell (figure, 0, i, 1)->mean;
+    }
+    return NAN;
+}
+
 int command_detection (const settings_t *settings)
 {
-    static const mark_t chosen = {2.5, "default"};
+    mark_t chosen = {.text = "default"};
     figure_t figure = {.settings = settings,
                        .command = "detection",
                        .title = "A dead peer is found, and a living one is taken for dead",
-                       .x = "limit of silence that is set, s",
-                       .y = "false alarms per relation and hour",
-                       .y2 = "seconds until a killed peer is found",
+                       .x = "seconds until a killed peer is found",
+                       .y = "false alarms per relation and hour (0 is not drawn)",
                        .log_x = true,
+                       .log_y = true,
+                       .x_is_second = true,
                        .n_lines = N_KINDS,
                        .values = {"false_alarms_per_hour", "found_after_s", "found"},
                        .n_values = 3,
-                       .n_seeds = 2,
+                       .n_seeds = 4,
                        .n_peers = peers_of (settings, PEERS),
                        .marks = &chosen,
-                       .n_marks = 1,
                        .run_point = run_point};
     for (uint32_t i = 0; i < N_KINDS; i++)
         figure.lines[i] = kinds[i].name;
     figure_points (&figure, "--points", settings->points, "0.25,0.5,1,2.5,5,10", 0.05, 60);
     figure_run (&figure);
+    chosen.x = default_found_s (&figure);
+    figure.n_marks = isfinite (chosen.x);
     return figure_end (&figure, NULL);
 }

@@ -135,7 +135,7 @@ static uint32_t dead_view (const settings_t *settings, uint32_t line)
 typedef struct census {
     const cluster_t *cluster;
     uint32_t *leaders; /* per peer, of the part that it is in; survivors only */
-    uint64_t n, n_dead;
+    uint64_t n, n_dead, n_asked, n_asked_dead; /* asked: whom it does not know to be silent */
 } census_t;
 
 static uint32_t leader_of (census_t *census, uint32_t peer)
@@ -152,6 +152,8 @@ static void count_link (void *context, uint32_t from, const pxi_peer_look *to)
     bool dead = !pxi_world_core (census->cluster->world, there);
     census->n++;
     census->n_dead += dead;
+    census->n_asked += !to->unresponsive;
+    census->n_asked_dead += dead && !to->unresponsive;
     if (!dead)
         census->leaders[leader_of (census, from)] = leader_of (census, there);
 }
@@ -185,7 +187,8 @@ static void take_census (const cluster_t *cluster, double *values)
         census.leaders[i] = i;
     each_link (&views, &census, count_link);
     values[0] = census.n ? 100.0 * (double)census.n_dead / (double)census.n : NAN;
-    values[1] = apart_percent (&census, views.n_peers);
+    values[1] = census.n_asked ? 100.0 * (double)census.n_asked_dead / (double)census.n_asked : NAN;
+    values[2] = apart_percent (&census, views.n_peers);
     free (census.leaders);
     views_fini (&views);
 }
@@ -226,8 +229,8 @@ int command_views (const settings_t *settings)
                      .x = "seconds after",
                      .y = "% of the links in views",
                      .n_lines = N_SIZES,
-                     .values = {"dead_percent", "survivors_apart_percent"},
-                     .n_values = 2,
+                     .values = {"dead_percent", "dead_of_asked_percent", "survivors_apart_percent"},
+                     .n_values = 3,
                      .n_seeds = 3,
                      .n_peers = peers_of (settings, PEERS),
                      .run_line = dead_links};
