@@ -12,6 +12,7 @@
 enum {
     ACTIONS_MAX = 1 << 20,
     TIMERS_MAX = 1 << 20,  /* one each: peers, 2 jobs, probes, leases: far below */
+    LINE_SIZE = 64,        /* of the processor's caches: a guess, only speed depends on it */
     ENTRIES_MAX = 1 << 18, /* of any map: attempts_max with room for relations */
 };
 
@@ -455,6 +456,13 @@ void pxi_core_step (pxi_core *core, const pxi_event *event, pxi_actions *actions
     dispatch (core, event);
     finish_step (core);
     *actions = (pxi_actions){core->actions, core->n_actions};
+}
+
+void pxi_core_fetch (const pxi_core *core)
+{
+    const char *memory = (const char *)core;
+    for (size_t at = 0; at < offsetof (pxi_core, jobs); at += LINE_SIZE)
+        __builtin_prefetch (memory + at);
 }
 
 uint64_t pxi_core_wake_ns (const pxi_core *core)

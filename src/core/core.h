@@ -44,6 +44,9 @@ void pxi_core_free (pxi_core **core_p);
 
 void pxi_core_step (pxi_core *core, const pxi_event *event, pxi_actions *actions);
 
+/* It steps soon: a driver of many has its memory fetched meanwhile. Changes nothing. */
+void pxi_core_fetch (const pxi_core *core);
+
 /* When the next PXI_EV_TICK is due; UINT64_MAX = never. */
 uint64_t pxi_core_wake_ns (const pxi_core *core);
 

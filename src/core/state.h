@@ -247,57 +247,58 @@ static inline bool pxi_same_job (pxi_job_id a, pxi_job_id b)
     return a.origin == b.origin && a.number == b.number;
 }
 
+/* What nearly every step looks at comes first: a simulator steps so many cores in turn that none of it is
+ * in a cache (pxi_core_fetch). */
 struct pxi_core {
-    pxi_core_config config;
-    pxi_peer_record self;
     uint64_t now_ns, started_ns, resumed_ns;
     uint64_t handshake_ns; /* interval */
-    pxi_prng prng;
     pxi_heap timers;
     uint64_t timer_sequence, next_id;
-
-    pxi_map peers; /* by id */
-    pxi_peer **view;
-    uint32_t n_view, n_responsive, told_responsive, n_gone;
-    struct {
-        pxi_address address;
-    } joins[JOINS_MAX];
-    uint32_t n_joins, join_rounds, n_gossips;
-
-    pxi_map jobs, subtasks, branches, runs, probes, leases_by_id, takes;
-    pxi_map sent_by_key; /* a hash of master and key: of two alike the later one */
-    pxi_list all_peers, all_jobs, all_runs, all_probes, all_takes, leases, sent;
-    uint32_t n_jobs, n_runs, n_subtasks, n_attempts, n_branches, n_probes, n_leases, n_takes,
-        n_sent;
-    pxi_reservation ring[PXI_RESERVATIONS_MAX];
-    uint32_t n_ring;
-    uint32_t slots_leased;
-    uint64_t charged_ns;   /* slot time of jobs is counted up to here */
-    uint64_t had_floor_ns; /* least that a job which wants slots has had; never falls */
-    pxi_former former[FORMER_MAX];
-    uint32_t n_former;
-    int32_t busy_share; /* of the peers asked lately, of PXI_SHARE_ONE */
-    int32_t full_share; /* of the time that all slots here were taken, of PXI_SHARE_ONE */
-    uint64_t full_ns;
-    bool was_full, had_root, quantum_due;
-    uint32_t n_vain_looks;
-    uint32_t volunteer_tries; /* left, until there is new evidence of work */
-    uint64_t volunteer_to;    /* peer that is known to have surplus; 0 = none */
-    bool host_busy, draining, drained;
-    /* Done once at the end of a step, however often a step asks for it. */
-    bool seek_pending, share_pending, close_pending;
-
-    pxi_timer gossip, join, quantum, volunteer, sent_timer, reservation_timer;
-    px_stats stats;
-    uint64_t memory_bytes;
 
     pxi_action *actions; /* of this step */
     uint32_t n_actions, actions_capacity;
     void **scratch; /* arrays of this step's messages */
     uint32_t n_scratch, scratch_capacity;
-
     pxi_trace_sink *trace;
     void *trace_context;
+
+    /* Done once at the end of a step, however often a step asks for it. */
+    bool seek_pending, share_pending, close_pending;
+    bool host_busy, draining, drained;
+    bool was_full, had_root, quantum_due;
+    uint32_t n_vain_looks;
+    uint32_t n_ring;
+    uint32_t slots_leased;
+    uint64_t charged_ns;   /* slot time of jobs is counted up to here */
+    uint64_t had_floor_ns; /* least that a job which wants slots has had; never falls */
+    uint64_t full_ns;
+    int32_t busy_share;       /* of the peers asked lately, of PXI_SHARE_ONE */
+    int32_t full_share;       /* of the time that all slots here were taken, of PXI_SHARE_ONE */
+    uint32_t volunteer_tries; /* left, until there is new evidence of work */
+    uint32_t n_jobs, n_runs, n_subtasks, n_attempts, n_branches, n_probes, n_leases, n_takes,
+        n_sent;
+    uint64_t volunteer_to; /* peer that is known to have surplus; 0 = none */
+    uint64_t memory_bytes;
+
+    pxi_prng prng;
+    pxi_map peers; /* by id */
+    pxi_peer **view;
+    uint32_t n_view, n_responsive, told_responsive, n_gone;
+    uint32_t n_joins, join_rounds, n_gossips;
+    pxi_list all_jobs, all_peers, all_runs, all_probes, all_takes, leases, sent;
+    pxi_timer gossip, quantum, volunteer, reservation_timer, join, sent_timer;
+    px_stats stats;
+
+    pxi_map jobs, subtasks, branches, runs, probes, leases_by_id, takes;
+    pxi_map sent_by_key; /* a hash of master and key: of two alike the later one */
+    pxi_core_config config;
+    pxi_peer_record self;
+    struct {
+        pxi_address address;
+    } joins[JOINS_MAX];
+    pxi_reservation ring[PXI_RESERVATIONS_MAX];
+    pxi_former former[FORMER_MAX];
+    uint32_t n_former;
 };
 
 /* ---- core.c -----------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-/* A heap of all alarms of 100,000 peers is a walk through memory at every one that is set. So only those of
- * the present slice of time are in a heap; those of the next slices stand in a list each, in no order, where
- * setting and clearing is O(1), and the few beyond in a heap of their own. (A calendar queue: Brown, 1988,
- * with slices of fixed length, since what most alarms wait for is a round trip or a handshake.)
+/* A heap of all alarms of 100,000 peers is a walk through memory at every one that is set. So those of the
+ * next slices of time stand in a list each, in no order, where setting and clearing is O(1), and the few
+ * beyond in a heap. When a slice begins its alarms are sorted into an array, so that who comes next is known
+ * ahead; what is set within the slice itself goes into a small heap beside it. (A calendar queue: Brown,
+ * 1988, with slices of fixed length, since what most alarms wait for is a round trip or a handshake.)
  *
- * Invariants: NEAR is before near_ns; SOON in the PXI_ALARM_SLICES slices from there; FAR not before their
- * end. near_ns is the beginning of a slice. The order does not depend on any of this. */
+ * Invariants: DUE and NEAR are before near_ns; SOON in the PXI_ALARM_SLICES slices from there; FAR not before
+ * their end. near_ns is the beginning of a slice. The order does not depend on any of this. */
 #include "sim/alarm.h"
 
 #include <stdlib.h>
@@ -30,7 +31,9 @@ void pxi_time_fini (pxi_time *time)
     pxi_heap_fini (&time->near);
     pxi_heap_fini (&time->far);
     free (time->slices);
+    free (time->due);
     time->slices = NULL;
+    time->due = NULL;
 }
 
 static pxi_list *slice_of (const pxi_time *time, uint64_t at_ns)
@@ -63,6 +66,8 @@ void pxi_alarm_clear (pxi_time *time, pxi_alarm *alarm)
     if (alarm->place == PXI_ALARM_SOON) {
         pxi_list_remove (&alarm->in_slice);
         time->n_soon--;
+    } else if (alarm->place == PXI_ALARM_DUE) {
+        time->due[alarm->at] = NULL;
     } else if (alarm->place != PXI_ALARM_OFF) {
         pxi_heap_remove (alarm->place == PXI_ALARM_NEAR ? &time->near : &time->far, &alarm->node);
     }
@@ -85,6 +90,28 @@ static void place_again (pxi_time *time, pxi_alarm *alarm)
     place (time, alarm, at_ns, sequence);
 }
 
+static bool is_before (const pxi_heap_node *a, const pxi_heap_node *b)
+{
+    return a->deadline != b->deadline ? a->deadline < b->deadline : a->sequence < b->sequence;
+}
+
+static int by_time (const void *a, const void *b)
+{
+    const pxi_alarm *const *x = a, *const *y = b;
+    return is_before (&(*x)->node, &(*y)->node) ? -1 : 1;
+}
+
+static void add_due (pxi_time *time, pxi_alarm *alarm)
+{
+    if (time->n_due == time->due_capacity) {
+        time->due_capacity = time->due_capacity ? 2 * time->due_capacity : 64;
+        time->due = realloc (time->due, time->due_capacity * sizeof *time->due);
+        PXI_ASSERT (time->due);
+    }
+    alarm->place = PXI_ALARM_DUE;
+    time->due[time->n_due++] = alarm;
+}
+
 /* The beginning of the next slice; where nothing is set for those, of the first one with an alarm. */
 static uint64_t next_ns (const pxi_time *time)
 {
@@ -92,21 +119,40 @@ static uint64_t next_ns (const pxi_time *time)
     return time->n_soon ? time->near_ns : first_ns / SLICE_NS * SLICE_NS;
 }
 
+/* Nothing of the slice before is left. */
 static void advance (pxi_time *time, uint64_t begin_ns)
 {
     pxi_list *slice = slice_of (time, begin_ns);
     time->near_ns = begin_ns + SLICE_NS;
-    for (pxi_list *link; (link = pxi_list_first (slice));)
-        place_again (time, PXI_LIST_ENTRY (link, pxi_alarm, in_slice));
+    time->due_at = time->n_due = 0;
+    for (pxi_list *link; (link = pxi_list_first (slice));) {
+        pxi_alarm *alarm = PXI_LIST_ENTRY (link, pxi_alarm, in_slice);
+        pxi_alarm_clear (time, alarm);
+        add_due (time, alarm);
+    }
+    qsort (time->due, time->n_due, sizeof *time->due, by_time);
+    for (uint32_t i = 0; i < time->n_due; i++)
+        time->due[i]->at = i;
     for (pxi_heap_node *far; (far = pxi_heap_first (&time->far)) && far->deadline < far_ns (time);)
         place_again (time, PXI_LIST_ENTRY (far, pxi_alarm, node));
 }
 
+static pxi_alarm *first_near (pxi_time *time)
+{
+    pxi_heap_node *near = pxi_heap_first (&time->near);
+    while (time->due_at < time->n_due && !time->due[time->due_at])
+        time->due_at++;
+    pxi_alarm *due = time->due_at < time->n_due ? time->due[time->due_at] : NULL;
+    if (near && (!due || is_before (near, &due->node)))
+        return PXI_LIST_ENTRY (near, pxi_alarm, node);
+    return due;
+}
+
 pxi_alarm *pxi_alarm_first (pxi_time *time, uint64_t until_ns)
 {
-    while (!pxi_heap_first (&time->near) && (time->n_soon || pxi_heap_first (&time->far)) &&
+    pxi_alarm *first;
+    while (!(first = first_near (time)) && (time->n_soon || pxi_heap_first (&time->far)) &&
            next_ns (time) <= until_ns)
         advance (time, next_ns (time));
-    pxi_heap_node *first = pxi_heap_first (&time->near);
-    return first && first->deadline <= until_ns ? PXI_LIST_ENTRY (first, pxi_alarm, node) : NULL;
+    return first && first->node.deadline <= until_ns ? first : NULL;
 }

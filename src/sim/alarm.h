@@ -20,9 +20,10 @@ typedef enum pxi_alarm_kind {
 
 typedef enum pxi_alarm_place {
     PXI_ALARM_OFF,
-    PXI_ALARM_NEAR,
-    PXI_ALARM_SOON,
-    PXI_ALARM_FAR
+    PXI_ALARM_DUE,  /* of the present slice of time, set before it began */
+    PXI_ALARM_NEAR, /* of the present slice, set in it */
+    PXI_ALARM_SOON, /* of the next slices */
+    PXI_ALARM_FAR,
 } pxi_alarm_place;
 
 typedef struct pxi_alarm { /* zeroed once when its owner is made */
@@ -30,6 +31,7 @@ typedef struct pxi_alarm { /* zeroed once when its owner is made */
     pxi_list in_slice;     /* SOON */
     pxi_alarm_kind kind;
     pxi_alarm_place place;
+    uint32_t at; /* DUE: in the array */
     void *owner;
 } pxi_alarm;
 
@@ -37,7 +39,9 @@ enum { PXI_ALARM_SLICES = 8192 };
 
 typedef struct pxi_time {
     uint64_t now_ns, sequence;
-    uint64_t near_ns; /* end of what is near: the beginning of a slice */
+    uint64_t near_ns; /* end of the present slice */
+    pxi_alarm **due;  /* in order; NULL where one was cleared */
+    uint32_t due_at, n_due, due_capacity;
     pxi_heap near, far;
     uint32_t n_soon;
     pxi_list *slices; /* PXI_ALARM_SLICES of them, from near_ns on, round and round */
@@ -53,6 +57,12 @@ void pxi_alarm_set (pxi_time *time, pxi_alarm *alarm, pxi_alarm_kind kind, void 
 void pxi_alarm_clear (pxi_time *time, pxi_alarm *alarm);
 /* The earliest, if it is due by then; still set. NULL = none. */
 pxi_alarm *pxi_alarm_first (pxi_time *time, uint64_t until_ns);
+
+/* One that probably comes `ahead` after the first, so that its memory can be fetched; NULL = unknown. */
+static inline pxi_alarm *pxi_alarm_ahead (const pxi_time *time, uint32_t ahead)
+{
+    return time->n_due - time->due_at > ahead ? time->due[time->due_at + ahead] : NULL;
+}
 
 static inline bool pxi_alarm_is_set (const pxi_alarm *alarm)
 {

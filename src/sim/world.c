@@ -11,6 +11,11 @@
 #include "sim/state.h"
 
 enum { HELD_MAX = 1 << 28 };
+enum {
+    CORES_AHEAD = 2,
+    PEERS_AHEAD = 4,
+    LINE_SIZE = 64
+}; /* of what is fetched for turns to come */
 #define SWEEP_NS (100 * PXI_MS)
 #define NODES_MAX 1000000
 #define SUBMIT_AGAIN_NS (100 * PXI_MS)
@@ -393,12 +398,41 @@ static void fire (pxi_world *world, pxi_alarm *alarm)
     }
 }
 
+static pxi_sim_peer *peer_of (const pxi_world *world, const pxi_alarm *alarm)
+{
+    switch (alarm->kind) {
+    case PXI_ALARM_WAKE:
+    case PXI_ALARM_RESUME:
+    case PXI_ALARM_NOTICE:
+        return alarm->owner;
+    case PXI_ALARM_MESSAGE:
+        return &world->peers[((const pxi_parcel *)alarm->owner)->to];
+    default:
+        return NULL;
+    }
+}
+
+/* Of many peers each comes out of the memory, not out of a cache: who has his turn soon is fetched while
+ * others have theirs, first the peer, then what it points to. */
+static void fetch_ahead (const pxi_world *world)
+{
+    const pxi_alarm *later = pxi_alarm_ahead (&world->time, PEERS_AHEAD);
+    const pxi_alarm *soon = pxi_alarm_ahead (&world->time, CORES_AHEAD);
+    const char *peer = later ? (const char *)peer_of (world, later) : NULL;
+    for (size_t at = 0; peer && at < offsetof (pxi_sim_peer, leases); at += LINE_SIZE)
+        __builtin_prefetch (peer + at);
+    const pxi_sim_peer *next = soon ? peer_of (world, soon) : NULL;
+    if (next && next->core)
+        pxi_core_fetch (next->core);
+}
+
 static bool run_one (pxi_world *world, uint64_t until_ns)
 {
     pxi_alarm *first = pxi_alarm_first (&world->time, until_ns);
     if (!first)
         return false;
     pxi_alarm_clear (&world->time, first);
+    fetch_ahead (world);
     world->time.now_ns = pxi_alarm_at_ns (first);
     fire (world, first);
     return true;
