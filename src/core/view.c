@@ -19,7 +19,7 @@ enum {
     PICK_DRAWS = 8,          /* random draws before the walk: finds a fit one with 1 - q^8 */
     /* A sample of the view has a bound to its cost, and so has what a full view takes of one message:
      * who is new is worth less than who was measured. */
-    SAMPLE_DRAWS = 64,
+    SAMPLE_DRAWS = 2 * PXI_RECORDS_MAX,
     NEWCOMERS_MAX = 2,
 };
 #define JOIN_RETRY_NS (250 * PXI_MS)
@@ -307,6 +307,8 @@ static void merge (pxi_core *core, const pxi_message *message)
     for (uint32_t i = 0; i < message->n_records; i++)
         pxi_map_prefetch (&core->peers, message->records[i].id);
     for (uint32_t i = 0; i < message->n_records; i++)
+        __builtin_prefetch (pxi_view_find (core, message->records[i].id));
+    for (uint32_t i = 0; i < message->n_records; i++)
         merge_record (core, &message->records[i], i == 0 && message->records[0].id == message->from,
                       &n_new);
 }
@@ -331,8 +333,22 @@ static pxi_peer_record own_record (const pxi_core *core)
     return record;
 }
 
-/* Own record first, then a random sample without the receiver (partial Fisher-Yates on the view), of
- * those that were heard themselves. */
+/* Partial Fisher-Yates on the view; what is drawn is fetched meanwhile. */
+static uint32_t draw_sample (pxi_core *core)
+{
+    uint32_t n = core->n_view < SAMPLE_DRAWS ? core->n_view : SAMPLE_DRAWS;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = i + (uint32_t)pxi_prng_below (&core->prng, core->n_view - i);
+        pxi_peer *drawn = core->view[at];
+        core->view[at] = core->view[i];
+        core->view[i] = drawn;
+        __builtin_prefetch (drawn);
+        __builtin_prefetch (&drawn->record.modules);
+    }
+    return n;
+}
+
+/* Own record first, then a random sample without the receiver, of those that were heard themselves. */
 static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *receiver)
 {
     const pxi_address *to = &receiver->record.address;
@@ -342,12 +358,9 @@ static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *
     records[0] = own_record (core);
     if (!may_tell (&records[0].address, to))
         records[0].address = (pxi_address){0};
-    uint32_t n = 1, n_draws = core->n_view < SAMPLE_DRAWS ? core->n_view : SAMPLE_DRAWS;
-    for (uint32_t i = 0; i < n_draws && n < PXI_RECORDS_MAX; i++) {
-        uint32_t at = i + (uint32_t)pxi_prng_below (&core->prng, core->n_view - i);
-        pxi_peer *drawn = core->view[at];
-        core->view[at] = core->view[i];
-        core->view[i] = drawn;
+    uint32_t n = 1, n_drawn = draw_sample (core);
+    for (uint32_t i = 0; i < n_drawn && n < PXI_RECORDS_MAX; i++) {
+        const pxi_peer *drawn = core->view[i];
         if (drawn->record.id != receiver->record.id && counts_as_responsive (drawn) &&
             drawn->heard_ns && may_tell (&drawn->record.address, to))
             records[n++] = drawn->record;
