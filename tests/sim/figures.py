@@ -1,6 +1,8 @@
 """What peer-figures computes, and not only that it does: each command, small, by its JSON and its drawing.
 
-    figures.py PEER-FIGURES SOURCE_ROOT      writes TAP"""
+    figures.py PEER-FIGURES SOURCE_ROOT      writes TAP
+
+Also: docs/figures has the drawing of every command, and its README the command that makes it, as all.sh runs it."""
 
 import json
 import pathlib
@@ -210,8 +212,28 @@ def refusals(figures):
         assert done.returncode == 2 and wanted in done.stderr and not done.stdout, f'{words}: {done}'
 
 
+def commands(figures):
+    return re.findall(r'^  ([a-z]+) +.*\n(?: {15}.*\n)*? {15}-->', figures.run('--help').stdout, re.M)
+
+
+def documented(figures):
+    """docs/figures shows every figure, with the command that made it"""
+    folder = figures.source / 'docs/figures'
+    readme = (folder / 'README.md').read_text(encoding='utf-8')
+    made = {}
+    for line in (folder / 'all.sh').read_text(encoding='utf-8').splitlines():
+        if re.match('figure [a-z]', line):
+            name, _, options = line[len('figure '):].partition(' ')
+            made[name] = options
+    assert len(commands(figures)) == 13 and sorted(made) == sorted(commands(figures)), made
+    for name, options in made.items():
+        command = f'peer-figures {name} {options}'.strip()
+        assert f'`{command}`' in readme, f'README.md lacks `{command}`'
+        assert f']({name}.svg)' in readme and '<svg' in (folder / f'{name}.svg').read_text(encoding='utf-8')
+
+
 CHECKS = [streams, probes, trees, number, speculation, slow, loss, detection, views, control, again, drawings,
-          refusals]
+          refusals, documented]
 
 
 def main():
