@@ -130,7 +130,8 @@ static void advance (pxi_time *time, uint64_t begin_ns)
         pxi_alarm_clear (time, alarm);
         add_due (time, alarm);
     }
-    qsort (time->due, time->n_due, sizeof *time->due, by_time);
+    if (time->n_due)
+        qsort (time->due, time->n_due, sizeof *time->due, by_time);
     for (uint32_t i = 0; i < time->n_due; i++)
         time->due[i]->at = i;
     for (pxi_heap_node *far; (far = pxi_heap_first (&time->far)) && far->deadline < far_ns (time);)

@@ -108,7 +108,7 @@ int command_speculation (const settings_t *settings)
     figure_points (&figure, "--points", settings->points, "2,5,10,20,100", 1, 100);
     figure_run (&figure);
     uint32_t n_over = count_over (&figure);
-    printf ("in vain over %u %% of the work, in some run: at %u of %u points\n", BUDGET_PERCENT,
+    printf ("in vain over %d %% of the work, in some run: at %u of %u points\n", BUDGET_PERCENT,
             n_over, figure.n_lines * figure.n_points);
     int end = figure_end (&figure, json_pack ("{s:i, s:i}", "budget_percent", BUDGET_PERCENT,
                                               "points_over_budget", (int)n_over));
