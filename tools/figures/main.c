@@ -1,4 +1,5 @@
-/* peer-figures: the schedulers that experts know, and ours, on the same jobs.
+/* peer-figures: the schedulers that experts know, and ours, on the same jobs; and ours in large clusters and
+ * through faults.
  *
  * Each command computes one figure from simulations, prints it, and on demand writes it as JSON and as a
  * plot. Nothing that it prints is stored anywhere but what another simulator said (sparrow.c). */
@@ -32,8 +33,8 @@ static const option_entry entries[] = {
            "of run times, mean 100 ms: exp-jobs (one draw per job), exponential,\n"
            "shifted, pareto, lognormal, uniform, constant (exp-jobs)",
            0, 0),
-    ENTRY ("view", OPTION_NUMBER, view, "N", "peers that each of ours knows at most (512)", 2,
-           PXI_VIEW_MAX),
+    ENTRY ("view", OPTION_NUMBER, view, "N",
+           "peers that each of ours knows at most (delay, messages, probes: 512)", 2, PXI_VIEW_MAX),
     ENTRY ("against", OPTION_TEXT, against, "POLICY", "that ours is compared with (late2)", 0, 0),
     ENTRY ("demand", OPTION_FLAG, demand, NULL,
            "exit 1 when ours is worse than that, or over its budget", 0, 0),
@@ -90,16 +91,16 @@ enum { N_COMMANDS = sizeof commands / sizeof *commands };
 static const option_table table = {
     .program = "peer-figures",
     .usage = "COMMAND [OPTION]...",
-    .purpose = "Simulate the schedulers that experts know, and the core of this project, on the\n"
-               "same jobs.",
+    .purpose =
+        "Simulate the schedulers that experts know and the core of this project on the same\n"
+        "jobs, and what the core does in large clusters and through faults.",
     .entries = entries,
     .n_entries = sizeof entries / sizeof *entries,
     .epilogue =
         "Exit: 0; 1 a figure is outside its band (sparrow: three standard deviations of the\n"
         "difference of the means; probes: 0.02 of the share of full peers; control: 1.25\n"
-        "between the largest and the smallest; delay, messages, speculation: with\n"
-        "--demand), or a file\n"
-        "could not be written; 2 usage.\n",
+        "between the largest and the smallest; with --demand also delay, messages and\n"
+        "speculation), or a file could not be written; 2 usage.\n",
 };
 
 static void print_indented (const char *text)
