@@ -7,11 +7,13 @@ import json
 import os
 import pathlib
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 
 import harness
-from harness import Peerd, Tap
+from harness import Peerd, Tap, marked, wait_for
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 TOOL = BUILD / 'tools/peer-bench'
@@ -57,13 +59,12 @@ COMMANDS = [
                     'from opening its peer': {'first remote result'}},
         'startup-together': {'peerd': {2}}}),
     ('memory', '--local 2 --seconds 1', {
-        'memory-peer': {'peerexec': {'idle peer'}}, 'memory-idle': {'peerexec': {'idle peer'}},
-        'memory-known': {'peerexec': {'known peer'}}, 'memory-waiter': {'peerexec': {'waiting task'}},
-        'memory-subtask': {'peerexec': {'subtask'}}}),
+        'memory': {'peerexec': {'idle peer', 'known peer', 'waiting task', 'waiting subtask'}},
+        'memory-idle': {'peerexec': {'idle peer'}}}),
 ]
 REPEATS = {'tail': 1, 'memory': 1}         # those that take seconds
 ONLY_ONCE = {('tail', 'at best')}          # computed
-ANY_SIGN = {'memory-known', 'tail-extra'}  # a difference; work that there need not be
+ANY_SIGN = {'memory', 'tail-extra'}        # differences; work that there need not be
 COMPARED_WITH = {'call': 'libzmq', 'call-bandwidth': 'libzmq', 'rate': 'libzmq', 'spawn': 'serial',
                 'spawn-cpu': 'serial', 'uts': 'serial', 'queens': 'serial', 'mandelbrot': 'serial',
                 'stencil': 'serial', 'sort': 'serial', 'tail': 'at best'}
@@ -173,6 +174,33 @@ def joined(scratch):
         yield done.returncode == 1 and '--modules' in done.stderr, 'a cluster without the module is told so', done
 
 
+def told_to_stop():
+    """Ctrl-C: what it has started ends with it."""
+    for command in (['tail', '--tasks', 4000], ['call', '--repeats', 101]):
+        run = harness.start(TOOL, *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: len(marked()) >= 3 or run.poll() is not None)  # itself and two others
+            run.send_signal(signal.SIGINT)
+            run.wait(timeout=harness.TIMEOUT_S)
+        finally:
+            run.kill()
+        yield run.wait() == -signal.SIGINT, f'{command[0]} ends when it is told to', run.returncode
+
+
+def on_a_terminal():
+    ours, its = os.openpty()
+    done = harness.start(TOOL, 'spawn', '--fib', 10, '--repeats', 2, stdout=subprocess.DEVNULL, stderr=its)
+    os.close(its)
+    said = b''
+    try:
+        while more := os.read(ours, 4096):
+            said += more
+    except OSError:  # the other side is closed
+        pass
+    os.close(ours)
+    yield done.wait() == 0 and b'fib, px_spawn: 2 of 2' in said, 'progress is told on a terminal', said
+
+
 def text_and_plots(scratch):
     done = bench('spawn', '--fib', 10, '--repeats', 1, '--json', scratch / 'file')
     right = done.returncode == 0 and 'fib, px_spawn' in done.stdout and 'commit' in done.stdout
@@ -198,7 +226,7 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         scratch = pathlib.Path(directory)
         os.environ['TMPDIR'] = harness.ENVIRONMENT['TMPDIR'] = directory
-        tap.run(commands(), refusals(), joined(scratch), text_and_plots(scratch))
+        tap.run(commands(), refusals(), joined(scratch), told_to_stop(), on_a_terminal(), text_and_plots(scratch))
         left = [name for name in os.listdir(scratch) if name.startswith('peerexec-')]
     tap.check(not left, 'no file is left behind', left)
     return tap.end()

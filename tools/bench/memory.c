@@ -19,8 +19,8 @@ enum { SECONDS_USUAL = 3, WAITERS = 1000, SUBTASKS = 100000, LOOK_MS = 5 };
 
 typedef struct memory_run {
     bench_t *bench;
-    double alone_mib[REPEATS_MAX], cpu_percent[REPEATS_MAX], known_kib[REPEATS_MAX];
-    double waiter_kib[REPEATS_MAX], subtask_bytes[REPEATS_MAX];
+    double alone_kib[REPEATS_MAX], known_kib[REPEATS_MAX], waiter_kib[REPEATS_MAX];
+    double subtask_kib[REPEATS_MAX], cpu_percent[REPEATS_MAX];
 } memory_run_t;
 
 /* ---- of a process ----------------------------------------------------------------------------- */
@@ -77,7 +77,7 @@ static bool measure_peerd (memory_run_t *run, uint32_t repeat)
     if (!look_at_peerd (run, 0, &alone, &run->cpu_percent[repeat]) ||
         !look_at_peerd (run, n, &among, &ignored))
         return false;
-    run->alone_mib[repeat] = alone / (1 << 20);
+    run->alone_kib[repeat] = alone / 1024;
     run->known_kib[repeat] = (among - alone) / 1024 / n;
     return true;
 }
@@ -154,18 +154,29 @@ static bool measure_tasks (memory_run_t *run, uint32_t repeat)
         !in_child (run->bench, subtasks_take, &subtasks))
         return false;
     run->waiter_kib[repeat] = waiters / 1024 / WAITERS;
-    run->subtask_bytes[repeat] = subtasks / SUBTASKS;
+    run->subtask_kib[repeat] = subtasks / 1024 / SUBTASKS;
     return true;
 }
 
 /* ---- the run ---------------------------------------------------------------------------------- */
 
-static void report_one (bench_t *bench, const char *name, const char *title, const char *unit,
-                        const char *label, const double *values)
+static void report_memory (memory_run_t *run)
 {
-    table_t *table =
-        report_table (bench, &(table_t){.name = name, .title = title, .x = "what", .unit = unit});
-    report_label (table, "peerexec", label, values, (uint32_t)bench->settings.repeats, NULL);
+    uint32_t n = (uint32_t)run->bench->settings.repeats;
+    table_t *table = report_table (run->bench, &(table_t){.name = "memory",
+                                                          .title = "Resident memory",
+                                                          .x = "of each",
+                                                          .unit = "KiB",
+                                                          .log_y = true});
+    report_label (table, "peerexec", "idle peer", run->alone_kib, n, NULL);
+    report_label (table, "peerexec", "known peer", run->known_kib, n, NULL);
+    report_label (table, "peerexec", "waiting task", run->waiter_kib, n, NULL);
+    report_label (table, "peerexec", "waiting subtask", run->subtask_kib, n, NULL);
+    table = report_table (run->bench, &(table_t){.name = "memory-idle",
+                                                 .title = "An idle peer's share of one processor",
+                                                 .x = "of each",
+                                                 .unit = "%"});
+    report_label (table, "peerexec", "idle peer", run->cpu_percent, n, NULL);
 }
 
 static int memory_main (bench_t *bench)
@@ -180,16 +191,7 @@ static int memory_main (bench_t *bench)
     }
     if (!fine)
         return EXIT_SHORT;
-    report_one (bench, "memory-peer", "An idle peerd that knows nobody: resident memory", "MiB",
-                "idle peer", run.alone_mib);
-    report_one (bench, "memory-idle", "Its share of one processor", "%", "idle peer",
-                run.cpu_percent);
-    report_one (bench, "memory-known", "Memory for each peer that a peer knows", "KiB",
-                "known peer", run.known_kib);
-    report_one (bench, "memory-waiter", "Memory for each task that has begun and waits", "KiB",
-                "waiting task", run.waiter_kib);
-    report_one (bench, "memory-subtask", "Memory for each subtask that waits in a branch", "bytes",
-                "subtask", run.subtask_bytes);
+    report_memory (&run);
     return report_end (bench);
 }
 
@@ -202,13 +204,14 @@ const command_t command_memory = {
     .purpose = "what a peer, a task, a subtask, a known peer take; what an idle peer does",
     .figures =
         "Figures:\n"
-        "  idle peer      resident memory of a peerd alone, with the module loaded, and the share\n"
-        "                 of one processor that it takes at rest\n"
-        "  known peer     what its memory grows by for each of --local others that it knows, with\n"
-        "                 the links to them\n"
-        "  waiting task   of 1,000 that have begun and wait at once: its stack as far as it was\n"
-        "                 touched, and all that is kept of it\n"
-        "  subtask        of 100,000 without input in one branch that have not begun\n",
+        "  idle peer         resident memory of a peerd alone, with the module loaded, and the\n"
+        "                    share of one processor that it takes at rest\n"
+        "  known peer        what its memory grows by for each of --local others that it knows,\n"
+        "                    with the links to them\n"
+        "  waiting task      of 1,000 that have begun and wait at once: its stack as far as it "
+        "was\n"
+        "                    touched, and all that is kept of it\n"
+        "  waiting subtask   of 100,000 without input in one branch that have not begun\n",
     .entries = memory_entries,
     .n_entries = sizeof memory_entries / sizeof *memory_entries,
     .repeats = 3,

@@ -120,7 +120,7 @@ static const char *scratch_directory (void)
     return directory && *directory ? directory : "/tmp";
 }
 
-/* All have been read, or never will be. */
+/* They have been read, or never will be. */
 static void remove_files (struct local_cluster *cluster)
 {
     for (uint32_t i = 0; i < cluster->n; i++) {
@@ -132,17 +132,8 @@ static void remove_files (struct local_cluster *cluster)
     *cluster->directory = 0;
 }
 
-bool local_start (struct local_cluster *cluster, const struct local_plan *plan)
+static bool start_all (struct local_cluster *cluster, const struct local_plan *plan)
 {
-    const char *directory = plan->directory ? plan->directory : scratch_directory ();
-    cluster->n = plan->n;
-    prctl (PR_SET_CHILD_SUBREAPER, 1);
-    snprintf (cluster->directory, PATH_MAX, "%s/peerexec-XXXXXX", directory);
-    if (!mkdtemp (cluster->directory)) {
-        fprintf (stderr, "%s: %s\n", directory, strerror (errno));
-        cluster->directory[0] = 0;
-        return false;
-    }
     int watch = inotify_init1 (IN_CLOEXEC);
     bool started = watch >= 0 && inotify_add_watch (watch, cluster->directory, IN_MOVED_TO) >= 0;
     started = started && spawn (cluster, plan, 0) && wait_ready (&cluster->peers[0], watch);
@@ -152,8 +143,30 @@ bool local_start (struct local_cluster *cluster, const struct local_plan *plan)
         started = wait_ready (&cluster->peers[i], watch);
     if (watch >= 0)
         close (watch);
+    return started;
+}
+
+/* Signals that end this process wait until there is no file that it would leave. */
+bool local_start (struct local_cluster *cluster, const struct local_plan *plan)
+{
+    const char *directory = plan->directory ? plan->directory : scratch_directory ();
+    sigset_t ending, before;
+    sigemptyset (&ending);
+    sigaddset (&ending, SIGINT);
+    sigaddset (&ending, SIGTERM);
+    sigprocmask (SIG_BLOCK, &ending, &before);
+    cluster->n = plan->n;
+    prctl (PR_SET_CHILD_SUBREAPER, 1);
+    snprintf (cluster->directory, PATH_MAX, "%s/peerexec-XXXXXX", directory);
+    bool started = mkdtemp (cluster->directory) != NULL;
+    if (!started) {
+        fprintf (stderr, "%s: %s\n", directory, strerror (errno));
+        cluster->directory[0] = 0;
+    }
+    started = started && start_all (cluster, plan);
     if (started)
-        remove_files (cluster); /* so nothing is left even if this process is killed from now on */
+        remove_files (cluster);
+    sigprocmask (SIG_SETMASK, &before, NULL);
     return started;
 }
 

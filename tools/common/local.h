@@ -17,7 +17,7 @@ struct local_peer {
 };
 
 struct local_cluster {
-    char directory[PATH_MAX]; /* for ready files; gone at the end */
+    char directory[PATH_MAX]; /* for ready files; gone when all are ready */
     uint32_t n;
     struct local_peer peers[LOCAL_MAX];
 };
@@ -34,7 +34,7 @@ struct local_plan {
  * All but the first join it, at the same time. Children of children that die come to this process
  * (subreaper). False: said on standard error; local_end () cleans up. */
 bool local_start (struct local_cluster *cluster, const struct local_plan *plan);
-/* End them, wait for them, remove what they left. Harmless where nothing was started. What else this
+/* End them, and wait for them. Harmless where nothing was started. What else this
  * process has started must have ended: whatever is its child now is waited for. */
 void local_end (struct local_cluster *cluster);
 
