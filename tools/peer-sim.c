@@ -22,7 +22,8 @@
 
 enum { EXIT_FINE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 enum { SHRINK_RUNS_MAX = 1000, KEEP_SIZE = 4096 };
-enum { PEERS_MAX = 1 << 20, KNOWN_MAX = 64, VIEW_LARGE = 128, SMALL_WORLD = 256 };
+enum { PEERS_MAX = 1 << 20, KNOWN_MAX = 64, SMALL_WORLD = 256, LARGE_WORLD = 1 << 15 };
+enum { VIEW_LARGE = 128, VIEW_LARGEST = 64 }; /* what they take of memory is mostly this */
 #define PROGRESS_NS (200 * PXI_MS)
 
 static volatile int interrupted;
@@ -44,26 +45,28 @@ typedef struct options {
 
 static void usage (FILE *to)
 {
-    fputs ("usage: peer-sim [OPTION]...\n"
-           "Run virtual clusters and print what they did.\n"
-           "\n"
-           "  --peers N           peers (4)\n"
-           "  --slots N           slots of each (2)\n"
-           "  --jobs N            jobs at once, from different peers (1)\n"
-           "  --tree SPEC         what a job computes (split:work=8s,leaf=10ms,parts=2)\n" TREE_HELP
-           "  --load P            instead: jobs of four applications that arrive at random, and\n"
-           "                      use P % of all slots: loops and trees, lognormal times\n"
-           "  --for-s N           for so long (3600)\n"
-           "  --mean-ms N         mean time of a task in the largest of them (5000)\n"
-           "  --view N            peers that one knows at most (1024; of more than 256 peers 128)\n"
-           "  --number B          branch number of every branch (65535)\n"
-           "  --rtt-us N          round trip between any two peers (1000)\n"
-           "  --loss-ppm N        messages lost, of a million (0)\n"
-           "  --duplicate-ppm N   messages that come twice (0)\n"
-           "  --reorder-ppm N     messages that may overtake others (0)\n"
-           "  --faults LIST       none, all, or e.g. crash=2,pause,partition (none)\n"
-           "                        ",
-           to);
+    fputs (
+        "usage: peer-sim [OPTION]...\n"
+        "Run virtual clusters and print what they did.\n"
+        "\n"
+        "  --peers N           peers (4)\n"
+        "  --slots N           slots of each (2)\n"
+        "  --jobs N            jobs at once, from different peers (1)\n"
+        "  --tree SPEC         what a job computes (split:work=8s,leaf=10ms,parts=2)\n" TREE_HELP
+        "  --load P            instead: jobs of four applications that arrive at random, and\n"
+        "                      use P % of all slots: loops and trees, lognormal times\n"
+        "  --for-s N           for so long (3600)\n"
+        "  --mean-ms N         mean time of a task in the largest of them (5000)\n"
+        "  --view N            peers that one knows at most (1024; of more than 256 peers 128, of\n"
+        "                      more than 32,768 peers 64)\n"
+        "  --number B          branch number of every branch (65535)\n"
+        "  --rtt-us N          round trip between any two peers (1000)\n"
+        "  --loss-ppm N        messages lost, of a million (0)\n"
+        "  --duplicate-ppm N   messages that come twice (0)\n"
+        "  --reorder-ppm N     messages that may overtake others (0)\n"
+        "  --faults LIST       none, all, or e.g. crash=2,pause,partition (none)\n"
+        "                        ",
+        to);
     for (uint32_t kind = 0; kind < PXI_FAULT_KINDS; kind++)
         fprintf (to, "%s%s", kind ? " " : "", pxi_fault_name ((pxi_fault_kind)kind));
     fputs (
@@ -444,7 +447,7 @@ static void describe (described_t *world, const options_t *options, uint64_t see
                                            .duplicate_ppm = options->duplicate_ppm,
                                            .reorder_ppm = options->reorder_ppm};
     if (options->peers > SMALL_WORLD) {
-        config->core.view_max = VIEW_LARGE;
+        config->core.view_max = options->peers > LARGE_WORLD ? VIEW_LARGEST : VIEW_LARGE;
         config->sweep_ns = PXI_SECOND;
     }
     if (options->view)

@@ -12,6 +12,7 @@
 enum {
     ACTIONS_MAX = 1 << 20,
     TIMERS_MAX = 1 << 20,  /* one each: peers, 2 jobs, probes, leases: far below */
+    FIRST_ITEMS = 4,       /* of an array that grows: most steps ask for no more */
     LINE_SIZE = 64,        /* of the processor's caches: a guess, only speed depends on it */
     ENTRIES_MAX = 1 << 18, /* of any map: attempts_max with room for relations */
 };
@@ -175,7 +176,7 @@ void pxi_core_release (pxi_core *core, void *memory, size_t size)
 
 static bool grow (void **array, uint32_t *capacity, size_t item_size)
 {
-    uint32_t wanted = *capacity ? *capacity * 2 : 16;
+    uint32_t wanted = *capacity ? *capacity * 2 : FIRST_ITEMS;
     void *larger = realloc (*array, wanted * item_size);
     if (!larger)
         return false;
