@@ -479,10 +479,15 @@ static void describe (described_t *world, const options_t *options, uint64_t see
 
 typedef struct figures {
     double makespan_s, ideal_s, efficiency, messages_per_task, events_per_s, bytes_per_peer;
-    double wall_s;
-    uint64_t peak_bytes;            /* of this process, so far */
+    double wall_s, cpu_s;
+    uint64_t peak_bytes;            /* of this process, so far, as is cpu_s */
     uint64_t n_messages, n_control; /* control: all but the membership's */
 } figures_t;
+
+static double seconds_of (struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
 
 static figures_t figures_of (const pxi_world_report *report, uint32_t n_peers, double wall_s)
 {
@@ -503,6 +508,7 @@ static figures_t figures_of (const pxi_world_report *report, uint32_t n_peers, d
     struct rusage usage;
     getrusage (RUSAGE_SELF, &usage);
     figures.peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    figures.cpu_s = seconds_of (usage.ru_utime) + seconds_of (usage.ru_stime);
     return figures;
 }
 
@@ -531,8 +537,8 @@ static void print_text (const pxi_world_report *report, const figures_t *figures
     printf ("%llu events, %.0f per second; %.0f bytes per peer; %u crashes\n",
             (unsigned long long)report->n_events, figures->events_per_s, figures->bytes_per_peer,
             report->n_crashes);
-    printf ("%.1f s of wall time, %.0f MiB of memory\n", figures->wall_s,
-            (double)figures->peak_bytes / (1 << 20));
+    printf ("%.1f s of wall time, %.1f of a processor; %.0f MiB of memory\n", figures->wall_s,
+            figures->cpu_s, (double)figures->peak_bytes / (1 << 20));
     if (!verbose)
         return;
 #define LINE(name, text)                                                                           \
@@ -551,17 +557,19 @@ static void print_json (uint64_t seed, const pxi_world_report *report, const fig
     printf ("{\"seed\":%llu,\"verdict\":\"%s\",\"makespan_s\":%.6f,\"ideal_s\":%.6f,"
             "\"efficiency\":%.4f,\"tasks\":%llu,\"jobs_done\":%u,\"jobs_ended\":%u,"
             "\"messages\":%llu,\"messages_per_task\":%.4f,\"events\":%llu,\"events_per_s\":%.0f,"
-            "\"wall_s\":%.3f,\"peak_bytes\":%llu,\"bytes_per_peer\":%.0f,\"extra_percent\":%.3f,"
+            "\"wall_s\":%.3f,\"cpu_s\":%.3f,\"peak_bytes\":%llu,\"bytes_per_peer\":%.0f,\"extra_"
+            "percent\":%.3f,"
             "\"crashes\":%u,\"calm_took_s\":%.6f,"
             "\"patience_s\":%.6f,\"damaged\":%llu,\"corrupted\":%s,\"trace_hash\":\"%016llx\"",
             (unsigned long long)seed, verdicts[report->verdict], figures->makespan_s,
             figures->ideal_s, figures->efficiency, (unsigned long long)report->n_tasks,
             report->n_jobs_done, report->n_jobs_ended, (unsigned long long)figures->n_messages,
             figures->messages_per_task, (unsigned long long)report->n_events, figures->events_per_s,
-            figures->wall_s, (unsigned long long)figures->peak_bytes, figures->bytes_per_peer,
-            extra_percent (&report->stats), report->n_crashes, (double)report->calm_took_ns / 1e9,
-            (double)report->patience_ns / 1e9, (unsigned long long)report->n_damaged,
-            report->corrupted ? "true" : "false", (unsigned long long)report->trace_hash);
+            figures->wall_s, figures->cpu_s, (unsigned long long)figures->peak_bytes,
+            figures->bytes_per_peer, extra_percent (&report->stats), report->n_crashes,
+            (double)report->calm_took_ns / 1e9, (double)report->patience_ns / 1e9,
+            (unsigned long long)report->n_damaged, report->corrupted ? "true" : "false",
+            (unsigned long long)report->trace_hash);
 #define FIELD(name, text) printf (",\"%s\":%llu", #name, (unsigned long long)report->stats.name);
     PX_STATS (FIELD)
 #undef FIELD

@@ -28,7 +28,7 @@ ok $? "prints figures"
 ok $? "prints JSON"
 "$peer_sim" --peers 3 --tree flat:n=20,leaf=10ms --trace - | grep -q 'surplus -> probe'
 ok $? "prints a trace"
-same='s/"events_per_s":[0-9]*,"wall_s":[0-9.]*,"peak_bytes":[0-9]*//'
+same='s/"events_per_s":[0-9]*,"wall_s":[0-9.]*,"cpu_s":[0-9.]*,"peak_bytes":[0-9]*//'
 one=$("$peer_sim" --swarm --seed 5 --json --trace /dev/null | sed "$same")
 two=$("$peer_sim" --swarm --seed 5 --json --trace /dev/null | sed "$same")
 [ "$one" = "$two" ] && echo "$one" | grep -q '"trace_hash":"[0-9a-f]*[1-9a-f]'
@@ -46,7 +46,7 @@ ok $? "the command that it prints fails in the same way"
 ok $? "only some of the faults"
 load='--peers 300 --load 50 --for-s 3'
 said=$("$peer_sim" $load --unchecked --json)
-for figure in events_per_s wall_s peak_bytes bytes_per_peer; do
+for figure in events_per_s wall_s cpu_s peak_bytes bytes_per_peer; do
     echo "$said" | grep -q "\"$figure\":[0-9.]*[1-9]" || said=no
 done
 echo "$said" | grep -q '"jobs_ended":0,'
