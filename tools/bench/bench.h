@@ -13,7 +13,7 @@
 #include "common/words.h"
 
 enum { EXIT_DONE = 0, EXIT_SHORT = 1, EXIT_USAGE = 2, EXIT_NOBODY = 5 };
-enum { REPEATS_MAX = 101, TABLES_MAX = 8, FIGURES_MAX = 96, LABELS_MAX = 16, MODULES_MAX = 2 };
+enum { REPEATS_MAX = 101, TABLES_MAX = 8, FIGURES_MAX = 256, LABELS_MAX = 16, MODULES_MAX = 2 };
 #define SECOND UINT64_C (1000000000)
 
 typedef struct settings { /* 0 or NULL: the command's own default */

@@ -12,6 +12,7 @@ enum {
     CALLS_USUAL = 1000,
     CALLS_FEW = 5,
     RATE_USUAL = 20000,
+    RATE_SIZE = 64,
     WINDOW = 64,
     WARM = 50
 };
@@ -20,6 +21,18 @@ enum {
 
 static const char SIZES[] = "1,64,1024,16384,262144,4194304,16777216";
 static const char SIZE_WANTED[] = "a size from 1 to 67108864 bytes";
+
+/* As numbers_of (), but whole. */
+static uint32_t whole_numbers (const char *option, const char *text, const char *wanted,
+                               double high, double *numbers, uint32_t max)
+{
+    uint32_t n = numbers_of (option, text, wanted, 1, high, numbers, max);
+    for (uint32_t i = 0; i < n; i++) {
+        if (numbers[i] != (double)(uint64_t)numbers[i])
+            wrong (option, text, wanted);
+    }
+    return n;
+}
 
 /* ---- call: one at a time ---------------------------------------------------------------------- */
 
@@ -33,6 +46,7 @@ typedef struct way { /* by which a call travels */
 } way_t;
 
 enum { OURS, RAW, NET, N_WAYS };
+_Static_assert((int)SIZES_MAX *(int)N_WAYS *(int)N_SHARES <= (int)FIGURES_MAX, "a table holds all");
 
 typedef struct call_run {
     bench_t *bench;
@@ -163,8 +177,8 @@ static int call_main (bench_t *bench)
     run.ways[OURS].name = "peerexec";
     run.ways[RAW].name = "libzmq";
     run.ways[NET].name = "src/net";
-    run.n_sizes = numbers_of ("--sizes", settings->sizes ? settings->sizes : SIZES, SIZE_WANTED, 1,
-                              SIZE_LARGEST, run.sizes, SIZES_MAX);
+    run.n_sizes = whole_numbers ("--sizes", settings->sizes ? settings->sizes : SIZES, SIZE_WANTED,
+                                 SIZE_LARGEST, run.sizes, SIZES_MAX);
     run.table = report_table (bench, &(table_t){.name = "call",
                                                 .title = "Round trip of a call without work, input "
                                                          "and result of that size, one at a time",
@@ -300,17 +314,16 @@ static int rate_main (bench_t *bench)
     static rate_run_t run;
     const settings_t *settings = &bench->settings;
     char one[24];
+    if (settings->workers && settings->join.n)
+        return complain (bench, "--workers", "does not go with --join"), EXIT_USAGE;
     snprintf (one, sizeof one, "%u", (uint32_t)settings->local);
     run.bench = bench;
     run.n_calls = settings->calls ? settings->calls : RATE_USUAL;
-    run.size = settings->size ? settings->size : WINDOW;
+    run.size = settings->size ? settings->size : RATE_SIZE;
+    const char *usual = settings->local ? one : settings->join.n ? "1" : "1,2,4";
     run.n_workers =
-        numbers_of ("--workers",
-                    settings->workers  ? settings->workers
-                    : settings->local  ? one
-                    : settings->join.n ? "1"
-                                       : "1,2,4",
-                    "a number of peers from 1 to 64", 1, LOCAL_MAX, run.workers, WORKERS_MAX);
+        whole_numbers ("--workers", settings->workers ? settings->workers : usual,
+                       "a number of peers from 1 to 64", LOCAL_MAX, run.workers, WORKERS_MAX);
     bool fine = true;
     for (uint32_t i = 0; i < settings->repeats && fine; i++)
         fine = rate_round (&run, i);

@@ -17,6 +17,12 @@ struct end {
     uint64_t n_answers;
 };
 
+static _Noreturn void lost (const char *what)
+{
+    fprintf (stderr, "peer-bench: through src/net: %s\n", what);
+    exit (1);
+}
+
 static void answer (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
 {
     struct end *end = context;
@@ -41,8 +47,7 @@ static void end_open (struct end *end, const char *listen,
                                    .context = end};
     if (pxi_zmq_new (&config, &end->transport, why) == PX_OK)
         return;
-    fprintf (stderr, "peer-bench: %s\n", why);
-    exit (1);
+    lost (why);
 }
 
 static void end_wait (struct end *end)
@@ -70,10 +75,10 @@ static void call (struct end *end, const pxi_address *to, size_t size)
     pxi_bytes *frame = pxi_bytes_new (size);
     uint64_t before = end->n_answers;
     if (!frame)
-        abort ();
+        lost ("out of memory");
     memset (pxi_bytes_data (frame), 0, size);
     if (pxi_zmq_send (end->transport, to, 0, &frame, 1) != PX_OK)
-        abort (); /* the other end is ours, and nothing waits */
+        lost ("a message was not sent");
     while (end->n_answers == before)
         end_wait (end);
 }
@@ -84,7 +89,7 @@ void net_calls (const raw_server_t *server, size_t size, uint64_t n, uint64_t *d
     pxi_address to;
     end_open (&end, "", count);
     if (pxi_address_parse (server->endpoint, &to, NULL) != PX_OK)
-        abort ();
+        lost ("no address");
     call (&end, &to, size); /* connects */
     for (uint64_t i = 0; i < n; i++) {
         uint64_t begin_ns = pxi_clock_ns ();

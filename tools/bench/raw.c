@@ -81,12 +81,19 @@ void raw_server_stop (raw_server_t *server)
 
 /* ---- this end --------------------------------------------------------------------------------- */
 
+enum { PATIENCE_MS = 60000 };
+
 bool raw_open (raw_client_t *client, const raw_server_t *server, size_t size_max)
 {
     client->context = zmq_ctx_new ();
     client->socket = zmq_socket (client->context, ZMQ_DEALER);
     client->bytes = calloc (1, size_max + 1);
-    return client->socket && client->bytes && zmq_connect (client->socket, server->endpoint) == 0;
+    if (!client->socket || !client->bytes)
+        return false;
+    int patience_ms = PATIENCE_MS;
+    zmq_setsockopt (client->socket, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
+    zmq_setsockopt (client->socket, ZMQ_SNDTIMEO, &patience_ms, sizeof patience_ms);
+    return zmq_connect (client->socket, server->endpoint) == 0;
 }
 
 void raw_close (raw_client_t *client)
@@ -102,10 +109,17 @@ void raw_close (raw_client_t *client)
     *client = (raw_client_t){0};
 }
 
+static _Noreturn void lost (void)
+{
+    fprintf (stderr, "peer-bench: libzmq's other end does not answer: %s\n",
+             zmq_strerror (zmq_errno ()));
+    exit (1);
+}
+
 static void send_one (raw_client_t *client, size_t size)
 {
     if (zmq_send (client->socket, client->bytes, size, 0) < 0)
-        abort (); /* the other end is ours, and there */
+        lost ();
 }
 
 static void receive_one (raw_client_t *client)
@@ -113,7 +127,7 @@ static void receive_one (raw_client_t *client)
     zmq_msg_t body;
     zmq_msg_init (&body);
     if (zmq_msg_recv (&body, client->socket, 0) < 0)
-        abort ();
+        lost ();
     zmq_msg_close (&body);
 }
 

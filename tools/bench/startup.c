@@ -1,7 +1,9 @@
 /* startup: from nothing to the first remote result, and to a cluster in which all know all. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +48,7 @@ static bool start_once (startup_run_t *run, const char *address, double ms[N_MOM
     uint64_t began_ns = px_now_ns ();
     pid_t pid = fork ();
     if (pid == 0) {
+        prctl (PR_SET_PDEATHSIG, SIGKILL);
         dup2 (ends[1], STDOUT_FILENO);
         close (ends[0]);
         close (ends[1]);
