@@ -601,6 +601,7 @@ void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes)
         .slots_leased = core->slots_leased,
         .timers = core->timers.n_nodes,
         .memory_bytes = core->memory_bytes,
+        .n_speculative = core->stats.attempts_speculative,
     };
     PXI_LIST_EACH (node, &core->all_jobs)
     {

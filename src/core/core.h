@@ -91,6 +91,7 @@ typedef struct pxi_core_sizes {
     uint32_t runs, subtasks, attempts, branches, leases, reservations, probes, jobs, takes;
     uint32_t slots_used, slots_leased, roots, timers;
     uint64_t memory_bytes;
+    uint64_t n_speculative; /* attempts beside a straggler, so far: a count, no size */
 } pxi_core_sizes;
 
 void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes);

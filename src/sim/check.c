@@ -128,10 +128,7 @@ static void see_leases_lapse (pxi_sim_peer *peer)
 
 void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_check_before *before)
 {
-    px_stats stats;
     pxi_core_sizes_read (peer->core, &before->sizes);
-    pxi_core_stats (peer->core, &stats);
-    before->n_speculative = stats.attempts_speculative;
     before->stale = event->kind == PXI_EV_MESSAGE && is_stale (peer, event->message);
     see_leases_lapse (peer);
     pxi_custody_before_step (peer, event);
@@ -417,7 +414,7 @@ static void check_runs (pxi_sim_peer *peer)
 void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
                            const pxi_check_before *before, const pxi_actions *actions)
 {
-    px_stats stats;
+    pxi_core_sizes after;
     if (before->stale)
         check_former (peer, event, &before->sizes, actions);
     if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_DISPATCH && !before->stale)
@@ -430,8 +427,8 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
     hear_active (peer, event);
     if (count_actions (actions, PXI_DO_SLOTS))
         check_raise (peer, actions);
-    pxi_core_stats (peer->core, &stats);
-    bool more_extra = stats.attempts_speculative > before->n_speculative;
+    pxi_core_sizes_read (peer->core, &after);
+    bool more_extra = after.n_speculative > before->sizes.n_speculative;
     if (more_extra || sends_attempts (actions))
         check_away (peer, more_extra);
 }
