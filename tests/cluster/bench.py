@@ -34,7 +34,8 @@ COMMANDS = [
         'call': {line: {64} for line in CALLS + [f'src/net {share}' for share in PERCENTILES]},
         'call-bandwidth': {line: {64} for line in ('peerexec', 'libzmq', 'src/net')}}),
     ('rate', '--calls 200 --workers 1,2', {
-        'rate': {'libzmq, 64 under way': {1}, 'libzmq, one way': {1}, 'peerexec': {1, 2}}}),
+        'rate': {'libzmq, 64 under way': {1}, 'libzmq, one way': {1}, 'peerexec': {1, 2}},
+        'rate-messages': {'peerexec': {1, 2}}}),
     ('spawn', '--fib 12 --slots 2', {
         'spawn': SPAWN, 'spawn-cpu': SPAWN,
         'spawn-growth': {line: {10, 1000, 100000}

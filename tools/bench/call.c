@@ -233,32 +233,49 @@ const command_t command_call = {
 
 /* ---- rate: many under way --------------------------------------------------------------------- */
 
+typedef struct rate { /* with so many workers */
+    double workers, per_second[REPEATS_MAX], messages[REPEATS_MAX];
+} rate_t;
+
 typedef struct rate_run {
     bench_t *bench;
     raw_server_t echo, sink;
     raw_client_t echo_client, sink_client;
-    double raw[REPEATS_MAX], one_way[REPEATS_MAX], ours[WORKERS_MAX][REPEATS_MAX];
-    double workers[WORKERS_MAX];
+    double raw[REPEATS_MAX], one_way[REPEATS_MAX];
+    rate_t ours[WORKERS_MAX];
     uint32_t n_workers;
     uint64_t n_calls, size;
 } rate_run_t;
 
-static bool our_rate (rate_run_t *run, uint32_t n_workers, double *per_second)
+/* One run of so many calls; *messages: that this process sent about work. */
+static bool many_calls (rate_run_t *run, peers_t *peers, uint64_t n, double *s, double *messages)
+{
+    const calls_input input = {n, run->size};
+    px_stats before = {.size = sizeof before}, after = {.size = sizeof after};
+    uint64_t ns;
+    result_t result;
+    px_peer_stats (peers->peer, &before);
+    if (!run_fixed (peers, "bench.many", &input, sizeof input, &ns, sizeof ns, &result))
+        return false;
+    px_peer_stats (peers->peer, &after);
+    *s = (double)ns * 1e-9;
+    *messages = (double)(after.messages_work - before.messages_work);
+    return result.n_elsewhere >= n ||
+           complain (run->bench, "rate", "calls did not run at other peers");
+}
+
+static bool our_rate (rate_run_t *run, rate_t *rate, uint32_t repeat)
 {
     peers_t peers;
-    result_t result;
-    uint64_t ns = 0;
-    calls_input input = {run->n_calls / 10 + 1, run->size};
+    double s = 1, messages = 0;
     const peers_plan_t plan = {
-        .n_others = n_workers, .slots = 1, .join = run->bench->settings.join.n > 0};
+        .n_others = (uint32_t)rate->workers, .slots = 1, .join = run->bench->settings.join.n > 0};
     bool fine = peers_open (run->bench, &plan, &peers) &&
-                run_fixed (&peers, "bench.many", &input, sizeof input, &ns, sizeof ns, &result);
-    input.n = run->n_calls;
-    fine = fine && run_fixed (&peers, "bench.many", &input, sizeof input, &ns, sizeof ns, &result);
+                many_calls (run, &peers, run->n_calls / 10 + 1, &s, &messages) &&
+                many_calls (run, &peers, run->n_calls, &s, &messages);
     peers_close (&peers);
-    if (fine && result.n_elsewhere < run->n_calls)
-        fine = complain (run->bench, "rate", "calls did not run at other peers");
-    *per_second = (double)run->n_calls * 1e9 / (double)(ns ? ns : 1);
+    rate->per_second[repeat] = (double)run->n_calls / s;
+    rate->messages[repeat] = messages / (double)run->n_calls;
     return fine;
 }
 
@@ -288,8 +305,8 @@ static bool rate_round (rate_run_t *run, uint32_t repeat)
     bool fine = raw_rates (run, repeat);
     for (uint32_t i = 0; i < run->n_workers && fine; i++) {
         progress (settings->quiet, "rate: %u of %u, %.0f workers ", repeat + 1,
-                  (uint32_t)settings->repeats, run->workers[i]);
-        fine = our_rate (run, (uint32_t)run->workers[i], &run->ours[i][repeat]);
+                  (uint32_t)settings->repeats, run->ours[i].workers);
+        fine = our_rate (run, &run->ours[i], repeat);
     }
     return fine;
 }
@@ -302,11 +319,17 @@ static void report_rates (rate_run_t *run)
                                              .title = "Remote calls without work, many under way",
                                              .x = "workers",
                                              .unit = "per second"});
-    const figure_t *raw =
-        report_add (table, "libzmq, 64 under way", run->workers[0], run->raw, n, NULL);
-    report_add (table, "libzmq, one way", run->workers[0], run->one_way, n, NULL);
+    double first = run->ours[0].workers;
+    const figure_t *raw = report_add (table, "libzmq, 64 under way", first, run->raw, n, NULL);
+    report_add (table, "libzmq, one way", first, run->one_way, n, NULL);
     for (uint32_t i = 0; i < run->n_workers; i++)
-        report_add (table, "peerexec", run->workers[i], run->ours[i], n, raw);
+        report_add (table, "peerexec", run->ours[i].workers, run->ours[i].per_second, n, raw);
+    table = report_table (run->bench, &(table_t){.name = "rate-messages",
+                                                 .title = "What the asking process sends for each",
+                                                 .x = "workers",
+                                                 .unit = "messages"});
+    for (uint32_t i = 0; i < run->n_workers; i++)
+        report_add (table, "peerexec", run->ours[i].workers, run->ours[i].messages, n, NULL);
 }
 
 static int rate_main (bench_t *bench)
@@ -314,6 +337,7 @@ static int rate_main (bench_t *bench)
     static rate_run_t run;
     const settings_t *settings = &bench->settings;
     char one[24];
+    double workers[WORKERS_MAX];
     if (settings->workers && settings->join.n)
         return complain (bench, "--workers", "does not go with --join"), EXIT_USAGE;
     snprintf (one, sizeof one, "%u", (uint32_t)settings->local);
@@ -323,7 +347,9 @@ static int rate_main (bench_t *bench)
     const char *usual = settings->local ? one : settings->join.n ? "1" : "1,2,4";
     run.n_workers =
         whole_numbers ("--workers", settings->workers ? settings->workers : usual,
-                       "a number of peers from 1 to 64", LOCAL_MAX, run.workers, WORKERS_MAX);
+                       "a number of peers from 1 to 64", LOCAL_MAX, workers, WORKERS_MAX);
+    for (uint32_t i = 0; i < run.n_workers; i++)
+        run.ours[i].workers = workers[i];
     bool fine = true;
     for (uint32_t i = 0; i < settings->repeats && fine; i++)
         fine = rate_round (&run, i);
@@ -351,6 +377,7 @@ const command_t command_rate = {
         "  peerexec               subtasks per second of one branch that holds all of them, at as\n"
         "                         many peers of one slot; this process's only slot is held, "
         "asleep\n"
+        "  messages               about work, that this process sent for each of them\n"
         "With --join: at the cluster's peers, shown as one worker.\n",
     .entries = rate_entries,
     .n_entries = sizeof rate_entries / sizeof *rate_entries,
