@@ -1,12 +1,18 @@
 /* Executors of jobs: made when a job's first run comes, in this process, or in one of its own where
- * the peer has a program for that and the module lies in a file that it can load. */
+ * the peer has a program for that and the module lies in a file that it can load. When another
+ * peer's job has nothing left here its executor rests a while: threads and stacks are there when the
+ * job's next subtask comes. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/spec.h"
 #include "agent/state.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/error.h"
+
+enum { RESTING_MAX = 4 };
+#define REST_NS (50 * PXI_MS) /* a master that sends one subtask after the other comes back */
 
 static void fill_config (const pxi_execution *execution, const pxi_spec *spec,
                          pxi_executor_config *config)
@@ -78,6 +84,14 @@ static px_err open_executor (pxi_execution *execution, pxi_bytes *bytes, char *w
     return err;
 }
 
+static void tell_slots (pxi_execution *execution)
+{
+    const pxi_agent_job *job = execution->job;
+    pxi_command slots = {.kind = PXI_CMD_SLOTS};
+    slots.count = job->slots_told ? job->slots : execution->agent->config.slots;
+    pxi_execution_submit (execution, &slots);
+}
+
 pxi_execution *pxi_execution_new (pxi_agent *agent, pxi_agent_job *job, char *why)
 {
     pxi_execution *execution = calloc (1, sizeof *execution);
@@ -103,11 +117,71 @@ pxi_execution *pxi_execution_new (pxi_agent *agent, pxi_agent_job *job, char *wh
         return NULL;
     }
     job->execution = execution;
-    if (job->slots_told) {
-        pxi_command slots = {.kind = PXI_CMD_SLOTS, .count = job->slots};
-        pxi_execution_submit (execution, &slots);
-    }
+    tell_slots (execution);
     return execution;
+}
+
+/* ---- resting ----------------------------------------------------------------------------------
+ */
+
+static void rest_ends (pxi_execution *execution)
+{
+    execution->agent->n_resting -= execution->resting;
+    execution->resting = false;
+    pxi_agent_alarm_off (execution->agent, &execution->rest);
+}
+
+void pxi_execution_close (pxi_execution *execution)
+{
+    rest_ends (execution);
+    if (execution->job)
+        execution->job->execution = NULL;
+    execution->job = NULL;
+    pxi_command command = {.kind = PXI_CMD_CLOSE};
+    pxi_execution_submit (execution, &command);
+}
+
+/* A root's job does not come back, and what still ends here is not to be taken for the next run. */
+static bool may_rest (const pxi_execution *execution)
+{
+    const pxi_agent *agent = execution->agent;
+    return execution->job_id.origin != agent->id && !agent->draining && !agent->ending &&
+           agent->n_resting < RESTING_MAX && pxi_list_is_empty (&execution->runs) &&
+           pxi_list_is_empty (&execution->takes) && pxi_list_is_empty (&execution->branches);
+}
+
+void pxi_execution_rest (pxi_execution *execution)
+{
+    pxi_agent *agent = execution->agent;
+    if (!may_rest (execution)) {
+        pxi_execution_close (execution);
+        return;
+    }
+    execution->job->execution = NULL;
+    execution->job = NULL;
+    execution->resting = true;
+    agent->n_resting++;
+    pxi_agent_alarm (agent, &execution->rest, PXI_ALARM_REST, execution, pxi_clock_ns () + REST_NS);
+}
+
+pxi_execution *pxi_execution_resume (pxi_agent *agent, pxi_agent_job *job)
+{
+    PXI_LIST_EACH (link, &agent->all_executions)
+    {
+        pxi_execution *execution = PXI_LIST_ENTRY (link, pxi_execution, in_agent);
+        if (!execution->resting || execution->module != job->module ||
+            execution->job_id.origin != job->id.origin ||
+            execution->job_id.number != job->id.number)
+            continue;
+        rest_ends (execution);
+        execution->job = job;
+        job->execution = execution;
+        /* The run that it resumes for is counted already, and not yet given to it. */
+        execution->runs_before = job->n_runs_begun - 1 - execution->n_runs;
+        tell_slots (execution);
+        return execution;
+    }
+    return NULL;
 }
 
 void pxi_execution_submit (pxi_execution *execution, pxi_command *command)
@@ -121,6 +195,7 @@ void pxi_execution_free (pxi_execution *execution)
     PXI_ASSERT (pxi_list_is_empty (&execution->runs));
     PXI_ASSERT (pxi_list_is_empty (&execution->takes));
     PXI_ASSERT (pxi_list_is_empty (&execution->branches));
+    rest_ends (execution);
     if (execution->job)
         execution->job->execution = NULL;
     if (execution->executor)

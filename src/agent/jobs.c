@@ -3,7 +3,8 @@
  * that handed it out. What concerns an execution that is gone is dropped: it was told to the core
  * when it went.
  *
- * Invariants: an execution has a job until CLOSE_JOB or its death; a run is in `runs` from RUN
+ * Invariants: an execution has a job until CLOSE_JOB or its death, and again when the job comes back
+ * while it rests; a run is in `runs` from RUN
  * until FINISHED was told. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,12 +105,8 @@ void pxi_jobs_close (pxi_agent *agent, const pxi_action *action)
     pxi_agent_job *job = pxi_jobs_find (agent, action->job);
     if (!job)
         return;
-    pxi_execution *execution = job->execution;
-    if (execution) {
-        execution->job = NULL;
-        pxi_command command = {.kind = PXI_CMD_CLOSE};
-        pxi_execution_submit (execution, &command);
-    }
+    if (job->execution)
+        pxi_execution_rest (job->execution);
     job_free (agent, job);
 }
 
@@ -326,6 +323,7 @@ static void begin_run (pxi_agent *agent, pxi_execution *execution, const pxi_act
                     px_err_text (PX_ENOMEM));
         return;
     }
+    execution->n_runs++;
     pxi_command command = {.kind = PXI_CMD_RUN,
                            .run = run->id,
                            .task = action->attempt.task,
@@ -345,7 +343,8 @@ static pxi_execution *execution_for (pxi_agent *agent, pxi_agent_job *job, const
     }
     if (job->execution || !job->spec || agent->ending)
         return job->execution;
-    return pxi_execution_new (agent, job, why);
+    pxi_execution *resting = pxi_execution_resume (agent, job);
+    return resting ? resting : pxi_execution_new (agent, job, why);
 }
 
 void pxi_jobs_run (pxi_agent *agent, const pxi_action *action)
@@ -506,12 +505,8 @@ void pxi_jobs_close_all (pxi_agent *agent)
     PXI_LIST_EACH (link, &agent->all_executions)
     {
         pxi_execution *execution = PXI_LIST_ENTRY (link, pxi_execution, in_agent);
-        if (!execution->job)
-            continue;
-        execution->job->execution = NULL;
-        execution->job = NULL;
-        pxi_command command = {.kind = PXI_CMD_CLOSE};
-        pxi_execution_submit (execution, &command);
+        if (execution->job || execution->resting)
+            pxi_execution_close (execution);
     }
 }
 

@@ -96,6 +96,9 @@ static void ring (pxi_agent *agent, pxi_alarm *alarm)
     case PXI_ALARM_WARM:
         pxi_workers_alarm (agent, alarm->owner);
         break;
+    case PXI_ALARM_REST:
+        pxi_execution_close (alarm->owner);
+        break;
     }
 }
 
@@ -259,6 +262,7 @@ static bool pass (pxi_agent *agent)
     bool more = pxi_workers_pass (agent);
     more |= pxi_zmq_step (agent->transport, MESSAGES_MAX);
     tick_if_due (agent, agent->activity == before && !more);
+    pxi_zmq_flush (agent->transport);
     return agent->activity == before && !more;
 }
 

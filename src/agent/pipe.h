@@ -14,8 +14,8 @@
 #include <peerexec/error.h>
 
 #include "base/bytes.h"
-#include "base/list.h"
 #include "core/limits.h"
+#include "net/channel.h"
 
 enum {
     PXI_PIPE_VERSION = 1,
@@ -56,25 +56,15 @@ typedef struct pxi_open {
     char peer_name[PXI_NAME_SIZE];
 } pxi_open;
 
-typedef enum pxi_pipe_state {
-    PXI_PIPE_DONE,   /* a frame was received; everything was written */
-    PXI_PIPE_WAIT,   /* the socket has no more now; takes no more now */
-    PXI_PIPE_CLOSED, /* the far end is gone, or sends nonsense */
-} pxi_pipe_state;
-
 typedef struct pxi_pipe {
-    int fd;
+    pxi_channel channel;
     uint64_t part_size_max;
-    pxi_list unsent; /* pieces */
-    uint64_t unsent_size;
     /* The frame that is being read. */
     pxi_frame frame;
     uint64_t sizes[PXI_PIPE_PARTS_MAX];
     bool broken;          /* what came did not parse: nothing more is read */
     uint32_t stage, part; /* stage: header, meta, sizes, parts */
     size_t got;           /* bytes of the stage, or of the part */
-    uint8_t *buffer;
-    size_t buffer_begin, buffer_end;
 } pxi_pipe;
 
 /* Takes fd when it succeeds. PX_ENOMEM. */
@@ -86,8 +76,9 @@ void pxi_pipe_fini (pxi_pipe *pipe);
  * frame and is of no use any more. */
 bool pxi_pipe_send (pxi_pipe *pipe, pxi_frame *frame);
 /* Writes what is queued; waits for the socket only where fd is in blocking mode. */
-pxi_pipe_state pxi_pipe_flush (pxi_pipe *pipe);
-/* The next frame, whose meta and parts are the caller's. Never blocks. */
-pxi_pipe_state pxi_pipe_receive (pxi_pipe *pipe, pxi_frame *frame);
+pxi_channel_state pxi_pipe_flush (pxi_pipe *pipe);
+/* The next frame, whose meta and parts are the caller's; closed also when what comes is nonsense.
+ * Never blocks. */
+pxi_channel_state pxi_pipe_receive (pxi_pipe *pipe, pxi_frame *frame);
 
 #endif

@@ -137,7 +137,7 @@ px_err pxi_process_start (const char *program, const pxi_module *module, uint64_
     if (!process)
         return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
     process->module = module;
-    process->pidfd = process->pipe.fd = -1;
+    process->pidfd = process->pipe.channel.fd = -1;
     px_err err = launch (process, program, part_size_max);
     if (err != PX_OK) {
         pxi_fail (err, why, "cannot start the executor %s: %s", program, strerror (errno));
@@ -155,7 +155,7 @@ void pxi_process_free (pxi_process **process_p)
         return;
     *process_p = NULL;
     close_if_open (process->pidfd);
-    if (process->pipe.buffer)
+    if (process->pipe.channel.buffer)
         pxi_pipe_fini (&process->pipe);
     if (process->page)
         munmap (process->page, sizeof *process->page);
@@ -164,7 +164,7 @@ void pxi_process_free (pxi_process **process_p)
 
 int pxi_process_fd (const pxi_process *process)
 {
-    return process->pipe.fd;
+    return process->pipe.channel.fd;
 }
 
 /* ---- ending -----------------------------------------------------------------------------------
@@ -182,14 +182,14 @@ void pxi_process_end (pxi_process *process)
 {
     process->killed = true;
     process->state = process->state == PXI_PROCESS_OPEN ? PXI_PROCESS_OPEN : PXI_PROCESS_ENDING;
-    shutdown (process->pipe.fd, SHUT_WR);
+    shutdown (process->pipe.channel.fd, SHUT_WR);
 }
 
 static void flush (pxi_process *process)
 {
-    pxi_pipe_state state = pxi_pipe_flush (&process->pipe);
-    process->writable_wanted = state == PXI_PIPE_WAIT;
-    /* PXI_PIPE_CLOSED: it is dying; its pidfd will say so. */
+    pxi_channel_state state = pxi_pipe_flush (&process->pipe);
+    process->writable_wanted = state == PXI_CHANNEL_WAIT;
+    /* PXI_CHANNEL_CLOSED: it is dying; its pidfd will say so. */
 }
 
 /* ---- commands ---------------------------------------------------------------------------------
@@ -356,14 +356,14 @@ static bool pass (pxi_process *process, pxi_frame *frame)
     }
 }
 
-static pxi_pipe_state receive (pxi_process *process, uint32_t budget)
+static pxi_channel_state receive (pxi_process *process, uint32_t budget)
 {
-    pxi_pipe_state state = PXI_PIPE_DONE;
-    while (budget-- && state == PXI_PIPE_DONE) {
+    pxi_channel_state state = PXI_CHANNEL_DONE;
+    while (budget-- && state == PXI_CHANNEL_DONE) {
         pxi_frame frame = {0};
         state = pxi_pipe_receive (&process->pipe, &frame);
-        if (state == PXI_PIPE_DONE && !pass (process, &frame))
-            state = PXI_PIPE_CLOSED;
+        if (state == PXI_CHANNEL_DONE && !pass (process, &frame))
+            state = PXI_CHANNEL_CLOSED;
         pxi_frame_fini (&frame);
     }
     return state;
@@ -373,10 +373,10 @@ bool pxi_process_step (pxi_process *process, uint32_t budget)
 {
     if (process->writable_wanted)
         flush (process);
-    pxi_pipe_state state = receive (process, budget);
-    if (state == PXI_PIPE_CLOSED) /* dying, or out of its mind: either way its death is next */
+    pxi_channel_state state = receive (process, budget);
+    if (state == PXI_CHANNEL_CLOSED) /* dying, or out of its mind: either way its death is next */
         kill (process->pid, SIGKILL);
-    return state == PXI_PIPE_DONE;
+    return state == PXI_CHANNEL_DONE;
 }
 
 /* ---- death ------------------------------------------------------------------------------------
@@ -403,7 +403,7 @@ bool pxi_process_reap (pxi_process *process)
     siginfo_t info = {0};
     if (waitid (P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
         return false;
-    while (receive (process, UINT32_MAX) == PXI_PIPE_DONE)
+    while (receive (process, UINT32_MAX) == PXI_CHANNEL_DONE)
         continue;
     if (!process->ready && !process->refused[0] && !process->killed) {
         process->refused_err = PX_ESYSTEM;

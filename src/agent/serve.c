@@ -112,7 +112,7 @@ static bool send_letters (exec_server *server)
         if (closed)
             server->pool->ops->destroy (&server->pool);
     }
-    return sent && pxi_pipe_flush (&server->pipe) == PXI_PIPE_DONE;
+    return sent && pxi_pipe_flush (&server->pipe) == PXI_CHANNEL_DONE;
 }
 
 /* ---- commands ---------------------------------------------------------------------------------
@@ -187,10 +187,10 @@ static bool receive_commands (exec_server *server)
 {
     for (;;) {
         pxi_frame frame = {0};
-        pxi_pipe_state state = pxi_pipe_receive (&server->pipe, &frame);
-        bool obeyed = state == PXI_PIPE_DONE && obey (server, &frame);
+        pxi_channel_state state = pxi_pipe_receive (&server->pipe, &frame);
+        bool obeyed = state == PXI_CHANNEL_DONE && obey (server, &frame);
         pxi_frame_fini (&frame);
-        if (state == PXI_PIPE_WAIT)
+        if (state == PXI_CHANNEL_WAIT)
             return true;
         if (!obeyed)
             return false;
@@ -200,7 +200,7 @@ static bool receive_commands (exec_server *server)
 static void serve (exec_server *server)
 {
     for (;;) {
-        struct pollfd polled[] = {{.fd = server->pipe.fd, .events = POLLIN},
+        struct pollfd polled[] = {{.fd = server->pipe.channel.fd, .events = POLLIN},
                                   {.fd = server->inbox.fd, .events = POLLIN}};
         if (pxi_inbox_sleep (&server->inbox)) {
             poll (polled, 2, -1);
@@ -218,7 +218,8 @@ static bool greet (exec_server *server, pxi_frame_kind kind, const char *text)
 {
     pxi_frame frame = {.header = {.kind = kind, .meta_size = (uint32_t)strlen (text)}};
     frame.meta = frame.header.meta_size ? strdup (text) : NULL;
-    return pxi_pipe_send (&server->pipe, &frame) && pxi_pipe_flush (&server->pipe) == PXI_PIPE_DONE;
+    return pxi_pipe_send (&server->pipe, &frame) &&
+           pxi_pipe_flush (&server->pipe) == PXI_CHANNEL_DONE;
 }
 
 static bool load (exec_server *server, const char *path, uint64_t key)

@@ -31,6 +31,7 @@ typedef enum pxi_alarm_kind {
     PXI_ALARM_TIMEOUT,  /* job: its time is over */
     PXI_ALARM_STOP,     /* run: was stopped and has not ended */
     PXI_ALARM_WARM,     /* worker: has been idle long enough */
+    PXI_ALARM_REST,     /* execution: its job has not come back */
 } pxi_alarm_kind;
 
 typedef struct pxi_alarm {
@@ -52,10 +53,13 @@ typedef struct pxi_execution {
     uint64_t number; /* its ids are number << PXI_ID_BITS + 1, + 2, ... */
     pxi_job_id job_id;
     const pxi_module *module;
-    struct pxi_agent_job *job; /* NULL: closing, the core has nothing of it any more */
+    struct pxi_agent_job *job; /* NULL: resting or closing, the core has nothing of it any more */
+    bool resting;
+    pxi_alarm rest;
     pxi_executor *executor;
     struct pxi_worker *worker; /* NULL: in this process */
-    uint64_t runs_before;      /* runs of the job that earlier executions were given */
+    uint64_t runs_before;      /* runs of the job that earlier executions were given, */
+    uint64_t n_runs;           /* and that this one was; both count on while it rests */
     pxi_list runs, takes, branches;
     pxi_list in_agent;
 } pxi_execution;
@@ -193,7 +197,7 @@ struct pxi_agent {
     pxi_root *traced_late[PXI_TRACED_LATE_MAX]; /* traced and over: what comes late is added */
     uint32_t n_tracing, n_traced_late;
     pxi_list all_jobs, all_executions, all_workers, all_seen, graves;
-    uint32_t n_jobs, n_roots;
+    uint32_t n_jobs, n_roots, n_resting;
     uint64_t last_execution, last_job;
 
     uint64_t activity;             /* counts what came in: a pass without any may sleep */
@@ -330,6 +334,11 @@ void pxi_workers_end_all (pxi_agent *agent);
 /* NULL with `why`: no executor can be had. */
 pxi_execution *pxi_execution_new (pxi_agent *agent, pxi_agent_job *job, char *why);
 void pxi_execution_submit (pxi_execution *execution, pxi_command *command);
+/* Its job has nothing left here: it is kept a while, or closed at once. */
+void pxi_execution_rest (pxi_execution *execution);
+/* The one that rests for this job, in use again; NULL = none. */
+pxi_execution *pxi_execution_resume (pxi_agent *agent, pxi_agent_job *job);
+void pxi_execution_close (pxi_execution *execution);
 /* Its executor has said its last word. */
 void pxi_execution_free (pxi_execution *execution);
 

@@ -120,3 +120,16 @@ void pxi_address_print (const pxi_address *address, char text[64])
         snprintf (text, 64, "no address");
     }
 }
+
+/* One to one for IPv4. Two IPv6 addresses may meet: whoever uses it compares the addresses. */
+uint64_t pxi_address_key (const pxi_address *address)
+{
+    uint64_t high = 0, low = 0;
+    memcpy (&high, address->ip, 8);
+    memcpy (&low, address->ip + 8, 8);
+    if (address->kind == 4)
+        return (high << 16 | high >> 48) ^ ((uint64_t)address->port << 48);
+    high = (high ^ UINT64_C (0x9e3779b97f4a7c15)) * UINT64_C (0xbf58476d1ce4e5b9);
+    low = (low ^ high >> 29) * UINT64_C (0x94d049bb133111eb);
+    return low ^ low >> 31 ^ ((uint64_t)address->port << 13);
+}

@@ -16,5 +16,7 @@ px_err pxi_endpoint_split (const char *text, pxi_endpoint *endpoint, char *why);
 bool pxi_endpoint_port (const char *text, uint16_t *port);
 /* Fills kind and ip. May ask the resolver, which may block. PX_EADDRESS. */
 px_err pxi_endpoint_resolve (const pxi_endpoint *endpoint, pxi_address *address, char *why);
+/* For maps. Two addresses may have one. */
+uint64_t pxi_address_key (const pxi_address *address);
 
 #endif

@@ -26,9 +26,10 @@ typedef struct pxi_transport_events {
 } pxi_transport_events;
 
 typedef struct pxi_transport_config {
-    const char *listen;      /* "tcp://127.0.0.1:*"; "" = do not listen */
+    const char *listen;        /* "tcp://127.0.0.1:*"; "" = do not listen */
     uint64_t message_size_max; /* bytes of one frame */
-    uint32_t links_max;      /* outgoing links kept; the longest unused is closed first. 0 = 512 */
+    bool tcp_only;             /* also to peers of this host */
+    uint32_t links_max; /* outgoing links kept; the longest unused is closed first. 0 = 512 */
     pxi_transport_events events;
     void *context;
 } pxi_transport_config;
@@ -51,6 +52,9 @@ const char *pxi_zmq_endpoint (const pxi_transport *transport);
  * PX_ENOMEM. PX_OK = on its way, or waiting for the link for a bounded time. */
 px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_link link,
                      pxi_bytes **frames, uint32_t n_frames);
+
+/* Whatever was sent since the last step or flush leaves: call it before sleeping. */
+void pxi_zmq_flush (pxi_transport *transport);
 
 /* Where a link of ours leads. False: not known, or the other side opened it. */
 bool pxi_zmq_link_address (const pxi_transport *transport, pxi_link link, pxi_address *address);

@@ -11,6 +11,9 @@
  * holds is lost without a word when the connection goes. A link whose connection goes is closed and
  * reported.
  *
+ * A peer of this host is reached without ZeroMQ and its thread where that works (near.c): it is
+ * tried when a link is to be opened, and a message that came that way is answered that way.
+ *
  * Waking up. A socket's ZMQ_FD is edge-triggered in effect: any call on the socket may swallow the
  * edge. So a socket is `ready` from its edge on until a receive has said EAGAIN, which leaves the
  * descriptor armed, and after each send its events are looked at. All descriptors lie in one epoll
@@ -38,14 +41,17 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "net/endpoint.h"
 #include "net/frames.h"
 #include "net/listen.h"
+#include "net/near.h"
 #include "net/outbox.h"
 
 enum {
     LINKS_MAX_DEFAULT = 512,
-    LINK_DESCRIPTORS = 2,   /* a DEALER's signaler and its connection */
-    SPARE_DESCRIPTORS = 64, /* this transport's own, and some for the program */
+    CONNECTIONS_MAX = 1 << 20, /* descriptors end before */
+    LINK_DESCRIPTORS = 2,      /* a DEALER's signaler and its connection */
+    SPARE_DESCRIPTORS = 64,    /* this transport's own, and some for the program */
     DEALER_HWM = 64,   /* lost without a word with the connection: no more than keeps it busy */
     ROUTER_HWM = 1024, /* answers of one quantum to one master; there is no outbox behind it */
     HEARTBEAT_IVL_MS =
@@ -65,7 +71,7 @@ enum {
 #define INBOUND (UINT64_C (1) << 63)
 
 /* What an event of the epoll set is about; outgoing links count from FIRST_LINK. */
-enum { ID_ROUTER = 1, ID_KICK, ID_TIMER, ID_MONITOR, FIRST_LINK = 16 };
+enum { ID_ROUTER = 1, ID_KICK, ID_TIMER, ID_MONITOR, ID_NEAR, FIRST_LINK = 16 };
 
 struct source { /* a socket that is read */
     pxi_list in_ready;
@@ -93,9 +99,12 @@ struct pxi_transport {
     char endpoint[PXI_ENDPOINT_SIZE];
     void *context, *monitor;
     struct source router;
+    pxi_near *near; /* NULL: TCP only */
+    bool near_ready;
     int epoll, kick, timer;
     bool kicked, ticking;
     pxi_map by_id, by_address;
+    pxi_map known; /* descriptors of connections whose handshake is done */
     pxi_list ready, recent,
         waiting; /* sources; links, longest unused first; links with an outbox */
     uint64_t next_id;
@@ -156,37 +165,37 @@ static int socket_events (void *socket)
 }
 
 /* The report is made at the end of a step: the caller of a send is no place for callbacks. */
-static void report_unreachable (pxi_transport *transport, const struct link *link)
+static void report (pxi_transport *transport, const pxi_address *address, pxi_link link)
 {
     if (transport->n_reports < REPORTS_MAX)
-        transport->reports[transport->n_reports++] =
-            (struct report){link->address, link->source.id};
+        transport->reports[transport->n_reports++] = (struct report){*address, link};
     set_kick (transport, true);
 }
 
-/* ---- links ----------------------------------------------------------------------------------- */
-
-/* One to one for IPv4. Two IPv6 addresses may meet: then the later link replaces the earlier one.
- */
-static uint64_t address_key (const pxi_address *address)
+static void report_unreachable (pxi_transport *transport, const struct link *link)
 {
-    uint64_t high = 0, low = 0;
-    memcpy (&high, address->ip, 8);
-    memcpy (&low, address->ip + 8, 8);
-    if (address->kind == 4)
-        return (high << 16 | high >> 48) ^ ((uint64_t)address->port << 48);
-    high = (high ^ UINT64_C (0x9e3779b97f4a7c15)) * UINT64_C (0xbf58476d1ce4e5b9);
-    low = (low ^ high >> 29) * UINT64_C (0x94d049bb133111eb);
-    return low ^ low >> 31 ^ ((uint64_t)address->port << 13);
+    report (transport, &link->address, link->source.id);
 }
+
+/* ---- links ----------------------------------------------------------------------------------- */
 
 static void set_int (void *socket, int option, int value)
 {
     PXI_ASSERT (zmq_setsockopt (socket, option, &value, sizeof value) == 0);
 }
 
+/* With a domain, and nobody who answers for it, libzmq lets in whom it would let in anyway, but for
+ * those who speak ZMTP 1 and 2. No peer does, and bytes that look like it, in a connection whose
+ * socket is being closed, end the process: an assertion in zmtp_engine.cpp (4.3.4). */
+static void refuse_old_versions (void *socket)
+{
+    static const char domain[] = "peerexec";
+    PXI_ASSERT (zmq_setsockopt (socket, ZMQ_ZAP_DOMAIN, domain, sizeof domain - 1) == 0);
+}
+
 static void set_options (const pxi_transport *transport, void *socket, int hwm)
 {
+    refuse_old_versions (socket);
     int64_t size_max = (int64_t)transport->config.message_size_max;
     PXI_ASSERT (zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max) == 0);
     set_int (socket, ZMQ_SNDHWM, hwm);
@@ -257,7 +266,7 @@ static void make_room (pxi_transport *transport, uint64_t key)
 
 static struct link *link_open (pxi_transport *transport, const pxi_address *address)
 {
-    uint64_t key = address_key (address);
+    uint64_t key = pxi_address_key (address);
     make_room (transport, key);
     struct link *link = calloc (1, sizeof *link);
     if (!link)
@@ -281,7 +290,7 @@ static struct link *link_open (pxi_transport *transport, const pxi_address *addr
 
 static struct link *link_find (const pxi_transport *transport, const pxi_address *address)
 {
-    struct link *link = pxi_map_pointer (&transport->by_address, address_key (address));
+    struct link *link = pxi_map_pointer (&transport->by_address, pxi_address_key (address));
     return link && pxi_address_same (&link->address, address) ? link : NULL;
 }
 
@@ -369,6 +378,38 @@ static bool is_too_big (const pxi_transport *transport, pxi_bytes *const *frames
     return n_frames > PXI_FRAMES_MAX;
 }
 
+/* As answer (): PX_ENOPEER leaves the references with the caller. */
+static px_err send_near (pxi_transport *transport, pxi_link to, pxi_bytes **frames,
+                         uint32_t n_frames)
+{
+    uint64_t size = size_of (frames, n_frames);
+    px_err err = to ? pxi_near_send (transport->near, to, frames, n_frames) : PX_ENOPEER;
+    if (err == PX_OK) {
+        transport->stats.messages_sent++;
+        transport->stats.bytes_sent += size;
+    }
+    return err;
+}
+
+/* By a link that there is: to the address, or the one that the peer came by. */
+static px_err send_near_known (pxi_transport *transport, const pxi_address *address, pxi_link to,
+                               pxi_bytes **frames, uint32_t n_frames)
+{
+    pxi_link link = address ? pxi_near_find (transport->near, address) : 0;
+    px_err err = send_near (transport, link, frames, n_frames);
+    if (err == PX_ENOPEER && (to & PXI_LINK_NEAR) && !(to & INBOUND))
+        err = send_near (transport, to, frames, n_frames);
+    return err;
+}
+
+static px_err send_near_opened (pxi_transport *transport, const pxi_address *address,
+                                pxi_bytes **frames, uint32_t n_frames)
+{
+    pxi_link link = pxi_near_open (transport->near, address);
+    transport->stats.links += link != 0;
+    return send_near (transport, link, frames, n_frames);
+}
+
 /* The connection that the peer came by serves as long as there is no better: a peer may state an
  * address that does not lead to it. */
 static bool by_answer (const struct link *link, pxi_link to)
@@ -388,11 +429,15 @@ px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_l
         release_frames (frames, n_frames);
         return PX_ETOOBIG;
     }
-    if (by_answer (link, to)) {
-        px_err err = answer (transport, to, frames, n_frames);
-        if (err != PX_ENOPEER)
-            return err;
-    }
+    px_err err = PX_ENOPEER;
+    if (transport->near)
+        err = send_near_known (transport, addressed ? address : NULL, to, frames, n_frames);
+    if (err == PX_ENOPEER && by_answer (link, to))
+        err = answer (transport, to, frames, n_frames);
+    if (err == PX_ENOPEER && transport->near && !link && addressed)
+        err = send_near_opened (transport, address, frames, n_frames);
+    if (err != PX_ENOPEER)
+        return err;
     if (!link && addressed)
         link = link_open (transport, address);
     if (link)
@@ -403,6 +448,8 @@ px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_l
 
 bool pxi_zmq_link_address (const pxi_transport *transport, pxi_link to, pxi_address *address)
 {
+    if (transport->near && pxi_near_address (transport->near, to, address))
+        return true;
     const struct link *link = to & INBOUND ? NULL : pxi_map_pointer (&transport->by_id, to);
     if (link)
         *address = link->address;
@@ -436,21 +483,34 @@ static void notify_stranger (pxi_transport *transport, const char *what)
     notify (transport, PX_LOG_WARNING, text);
 }
 
+/* Of the ways in which a handshake fails libzmq reports some only: whoever goes without having
+ * completed one is a stranger. */
+static void note_connection (pxi_transport *transport, uint16_t event, uint32_t fd)
+{
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        pxi_map_put (&transport->known, fd, 1);
+        return;
+    }
+    if (event != ZMQ_EVENT_DISCONNECTED || pxi_map_remove (&transport->known, fd, NULL))
+        return;
+    transport->stats.refused++;
+    notify_stranger (transport, "somebody connected and did not shake hands as peers do: not a "
+                                "peer, or one that went away");
+}
+
 static void read_monitor (pxi_transport *transport)
 {
     pxi_bytes *frames[PXI_FRAMES_MAX];
     uint32_t n_frames = 0;
     while (pxi_frames_receive (transport->monitor, NULL, frames, &n_frames) == 0) {
         uint16_t event = 0;
-        if (pxi_bytes_size (frames[0]) >= sizeof event)
+        uint32_t fd = 0;
+        if (pxi_bytes_size (frames[0]) == sizeof event + sizeof fd) {
             memcpy (&event, pxi_bytes_data (frames[0]), sizeof event);
+            memcpy (&fd, (uint8_t *)pxi_bytes_data (frames[0]) + sizeof event, sizeof fd);
+            note_connection (transport, event, fd);
+        }
         release_frames (frames, n_frames);
-        transport->stats.refused++;
-        notify_stranger (transport,
-                         event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
-                             ? "a connection broke off while shaking hands: not a peer, or one "
-                               "that went away"
-                             : "somebody connected who does not speak ZeroMQ: not a peer");
     }
 }
 
@@ -496,12 +556,24 @@ static void expire (pxi_transport *transport, uint64_t now_ns)
     }
 }
 
+static bool near_waits (const pxi_transport *transport)
+{
+    return transport->near && pxi_near_waits (transport->near);
+}
+
+static void expire_all (pxi_transport *transport, uint64_t now_ns)
+{
+    expire (transport, now_ns);
+    if (near_waits (transport))
+        pxi_near_expire (transport->near, now_ns);
+}
+
 static void tick (pxi_transport *transport)
 {
     uint64_t count;
     if (read (transport->timer, &count, sizeof count) == sizeof count)
-        expire (transport, pxi_clock_ns ());
-    if (pxi_list_is_empty (&transport->waiting))
+        expire_all (transport, pxi_clock_ns ());
+    if (pxi_list_is_empty (&transport->waiting) && !near_waits (transport))
         set_ticking (transport, false);
 }
 
@@ -569,6 +641,52 @@ static void serve (pxi_transport *transport, struct source *source)
         notify_stranger (transport, "a message that no peer sends: not a peer");
 }
 
+/* ---- step: links on this host ------------------------------------------------------------------
+ */
+
+static void near_received (void *context, pxi_link from, pxi_bytes **frames, uint32_t n_frames)
+{
+    deliver (context, from, frames, n_frames);
+}
+
+static void near_gone (void *context, const pxi_address *address, pxi_link link, bool nonsense)
+{
+    pxi_transport *transport = context;
+    transport->stats.links -= address->kind != 0;
+    if (nonsense) {
+        transport->stats.refused++;
+        notify_stranger (transport, "a message that no peer sends: not a peer");
+    }
+    report (transport, address, link);
+}
+
+static void near_dropped (void *context, const pxi_address *address, pxi_link link)
+{
+    report (context, address, link);
+}
+
+static px_err system_error (char *why, const char *what)
+{
+    if (why)
+        snprintf (why, PX_WHY_SIZE, "%s: %s", what, zmq_strerror (errno));
+    return PX_ESYSTEM;
+}
+
+static px_err open_near (pxi_transport *transport, char *why)
+{
+    const pxi_near_config config = {.endpoint = transport->endpoint,
+                                    .message_size_max = transport->config.message_size_max,
+                                    .links_max = transport->config.links_max,
+                                    .received = near_received,
+                                    .gone = near_gone,
+                                    .dropped = near_dropped,
+                                    .context = transport};
+    px_err err = pxi_near_new (&config, &transport->near);
+    if (err == PX_OK && !watch (transport, pxi_near_fd (transport->near), ID_NEAR))
+        err = PX_ESYSTEM;
+    return err == PX_ESYSTEM ? system_error (why, "descriptors") : err;
+}
+
 /* ---- step ------------------------------------------------------------------------------------ */
 
 static void gather (pxi_transport *transport)
@@ -586,6 +704,8 @@ static void gather (pxi_transport *transport)
             tick (transport);
         else if (id == ID_MONITOR)
             read_monitor (transport);
+        else if (id == ID_NEAR)
+            transport->near_ready = true;
     }
 }
 
@@ -602,24 +722,31 @@ static void tell_reports (pxi_transport *transport)
 
 bool pxi_zmq_step (pxi_transport *transport, uint32_t budget)
 {
+    uint32_t messages = budget;
     gather (transport);
     for (pxi_list *first; budget > 0 && (first = pxi_list_first (&transport->ready)); budget--)
         serve (transport, PXI_LIST_ENTRY (first, struct source, in_ready));
+    if (transport->near_ready)
+        transport->near_ready = pxi_near_step (transport->near, messages);
+    pxi_zmq_flush (transport);
     tell_reports (transport);
-    bool more = !pxi_list_is_empty (&transport->ready) || transport->n_reports > 0;
+    bool more =
+        !pxi_list_is_empty (&transport->ready) || transport->n_reports > 0 || transport->near_ready;
     set_kick (transport, more);
     return more;
 }
 
+void pxi_zmq_flush (pxi_transport *transport)
+{
+    if (!transport->near)
+        return;
+    pxi_near_flush (transport->near);
+    if (pxi_near_waits (transport->near))
+        set_ticking (transport, true);
+}
+
 /* ---- making and ending -------------------------------------------------------------------------
  */
-
-static px_err system_error (char *why, const char *what)
-{
-    if (why)
-        snprintf (why, PX_WHY_SIZE, "%s: %s", what, zmq_strerror (errno));
-    return PX_ESYSTEM;
-}
 
 /* Half of the descriptors at most: the other half is for those who connect, and the program. */
 static uint32_t links_max (uint32_t wanted)
@@ -657,17 +784,19 @@ static px_err make_context (pxi_transport *transport, char *why)
     return PX_OK;
 }
 
-/* The monitor tells of strangers only. */
+/* The monitor tells who strangers are. */
 static bool make_monitor (pxi_transport *transport)
 {
     static const char endpoint[] = "inproc://router-monitor";
     if (zmq_socket_monitor (transport->router.socket, endpoint,
-                            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                                ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) != 0)
+                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
         return false;
     transport->monitor = zmq_socket (transport->context, ZMQ_PAIR);
-    return transport->monitor && zmq_connect (transport->monitor, endpoint) == 0 &&
-           watch (transport, socket_fd (transport->monitor), ID_MONITOR);
+    if (!transport->monitor || zmq_connect (transport->monitor, endpoint) != 0 ||
+        !watch (transport, socket_fd (transport->monitor), ID_MONITOR))
+        return false;
+    read_monitor (transport); /* only who has found nothing to read is woken */
+    return true;
 }
 
 static void warn_open (pxi_transport *transport)
@@ -712,6 +841,7 @@ px_err pxi_zmq_new (const pxi_transport_config *config, pxi_transport **transpor
     uint64_t seed = pxi_system_seed ();
     pxi_map_init (&transport->by_id, transport->config.links_max, seed);
     pxi_map_init (&transport->by_address, transport->config.links_max, seed);
+    pxi_map_init (&transport->known, CONNECTIONS_MAX, seed);
     pxi_list_init (&transport->ready);
     pxi_list_init (&transport->recent);
     pxi_list_init (&transport->waiting);
@@ -721,6 +851,8 @@ px_err pxi_zmq_new (const pxi_transport_config *config, pxi_transport **transpor
         err = make_context (transport, why);
     if (err == PX_OK && config->listen && config->listen[0])
         err = make_router (transport, config->listen, why);
+    if (err == PX_OK && !config->tcp_only)
+        err = open_near (transport, why);
     if (err == PX_OK)
         *transport_p = transport;
     else
@@ -746,6 +878,7 @@ void pxi_zmq_free (pxi_transport **transport_p)
     *transport_p = NULL;
     if (!transport)
         return;
+    pxi_near_free (&transport->near);
     for (pxi_list *first; (first = pxi_list_first (&transport->recent));)
         link_close (transport, PXI_LIST_ENTRY (first, struct link, in_recent));
     if (transport->router.socket)
@@ -759,6 +892,7 @@ void pxi_zmq_free (pxi_transport **transport_p)
     close_descriptor (transport->timer);
     pxi_map_fini (&transport->by_id);
     pxi_map_fini (&transport->by_address);
+    pxi_map_fini (&transport->known);
     free (transport);
 }
 

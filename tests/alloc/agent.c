@@ -96,8 +96,8 @@ static void pass_frame (pxi_pipe *from, pxi_pipe *to)
     frame.meta = strdup ("me");
     if (!pxi_pipe_send (from, &frame))
         return;
-    cr_assert_eq (pxi_pipe_flush (from), PXI_PIPE_DONE);
-    if (pxi_pipe_receive (to, &frame) == PXI_PIPE_DONE)
+    cr_assert_eq (pxi_pipe_flush (from), PXI_CHANNEL_DONE);
+    if (pxi_pipe_receive (to, &frame) == PXI_CHANNEL_DONE)
         cr_assert_eq (memcmp (pxi_bytes_data (frame.parts[0]), "part", 4), 0);
     pxi_frame_fini (&frame);
 }

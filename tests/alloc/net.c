@@ -22,6 +22,7 @@ static px_err open_one (const char *listen, int *n_received, pxi_transport **tra
     char why[PX_WHY_SIZE];
     pxi_transport_config config = {.listen = listen,
                                    .message_size_max = 1000,
+                                   .tcp_only = TCP_ONLY,
                                    .events = {.received = received},
                                    .context = n_received};
     return pxi_zmq_new (&config, transport, why);
@@ -30,6 +31,8 @@ static px_err open_one (const char *listen, int *n_received, pxi_transport **tra
 static void pump (pxi_transport *a, pxi_transport *b)
 {
     struct pollfd fds[2] = {{pxi_zmq_fd (a), POLLIN, 0}, {pxi_zmq_fd (b), POLLIN, 0}};
+    pxi_zmq_flush (a);
+    pxi_zmq_flush (b);
     poll (fds, 2, 100);
     pxi_zmq_step (a, 16);
     pxi_zmq_step (b, 16);

@@ -91,6 +91,7 @@ static px_err node_open (struct node *node, const char *listen, uint32_t links_m
 {
     pxi_transport_config config = {.listen = listen,
                                    .message_size_max = size_max,
+                                   .tcp_only = TCP_ONLY,
                                    .links_max = links_max,
                                    .events = {received, unreachable, notice},
                                    .context = node};
@@ -140,6 +141,8 @@ static uint64_t refused_by (const struct node *node)
 static bool pump (struct node **nodes, size_t n_nodes, int timeout_ms)
 {
     struct pollfd fds[NODES_MAX];
+    for (size_t i = 0; i < n_nodes; i++)
+        pxi_zmq_flush (nodes[i]->transport);
     for (size_t i = 0; i < n_nodes; i++)
         fds[i] = (struct pollfd){.fd = pxi_zmq_fd (nodes[i]->transport), .events = POLLIN};
     if (poll (fds, n_nodes, timeout_ms) <= 0)

@@ -255,20 +255,20 @@ Test (pipe, carries_small_and_large_frames_through_a_full_socket)
     }
     for (uint64_t i = 0; i < N;) {
         pxi_frame frame = {0};
-        cr_assert_neq (pxi_pipe_flush (&pipes[0]), PXI_PIPE_CLOSED);
-        pxi_pipe_state state = pxi_pipe_receive (&pipes[1], &frame);
-        cr_assert_neq (state, PXI_PIPE_CLOSED);
-        if (state == PXI_PIPE_DONE) {
+        cr_assert_neq (pxi_pipe_flush (&pipes[0]), PXI_CHANNEL_CLOSED);
+        pxi_channel_state state = pxi_pipe_receive (&pipes[1], &frame);
+        cr_assert_neq (state, PXI_CHANNEL_CLOSED);
+        if (state == PXI_CHANNEL_DONE) {
             check_frame (&frame, i, sizes[i][0], sizes[i][1]);
             i++;
         }
         pxi_frame_fini (&frame);
     }
-    cr_assert_eq (pxi_pipe_flush (&pipes[0]), PXI_PIPE_DONE);
-    cr_assert_eq (pipes[0].unsent_size, 0);
+    cr_assert_eq (pxi_pipe_flush (&pipes[0]), PXI_CHANNEL_DONE);
+    cr_assert_eq (pipes[0].channel.unsent_size, 0);
     pxi_pipe_fini (&pipes[0]);
     pxi_frame none = {0};
-    cr_assert_eq (pxi_pipe_receive (&pipes[1], &none), PXI_PIPE_CLOSED, "the far end is gone");
+    cr_assert_eq (pxi_pipe_receive (&pipes[1], &none), PXI_CHANNEL_CLOSED, "the far end is gone");
     pxi_pipe_fini (&pipes[1]);
     TEST_NO_LEAKS ();
 }
@@ -288,10 +288,10 @@ Test (pipe, is_closed_by_what_does_not_parse)
         uint64_t part_size = 1001;
         open_pipes (pipes, 1000);
         const pxi_frame_header *header = i < 4 ? &cases[i] : &good;
-        cr_assert_eq (write (pipes[0].fd, header, sizeof *header), (ssize_t)sizeof *header);
-        cr_assert_eq (write (pipes[0].fd, &part_size, 8), 8); /* case 4: over the limit */
+        cr_assert_eq (write (pipes[0].channel.fd, header, sizeof *header), (ssize_t)sizeof *header);
+        cr_assert_eq (write (pipes[0].channel.fd, &part_size, 8), 8); /* case 4: over the limit */
         for (int again = 0; again < 2; again++)
-            cr_assert_eq (pxi_pipe_receive (&pipes[1], &frame), PXI_PIPE_CLOSED, "case %d", i);
+            cr_assert_eq (pxi_pipe_receive (&pipes[1], &frame), PXI_CHANNEL_CLOSED, "case %d", i);
         pxi_pipe_fini (&pipes[0]);
         pxi_pipe_fini (&pipes[1]);
     }

@@ -53,6 +53,7 @@ static void end_open (struct end *end, const char *listen,
 static void end_wait (struct end *end)
 {
     struct pollfd fd = {.fd = pxi_zmq_fd (end->transport), .events = POLLIN};
+    pxi_zmq_flush (end->transport);
     poll (&fd, 1, -1);
     while (pxi_zmq_step (end->transport, 64))
         continue;
