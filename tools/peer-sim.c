@@ -489,7 +489,8 @@ static double seconds_of (struct timeval time)
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
-static figures_t figures_of (const pxi_world_report *report, uint32_t n_peers, double wall_s)
+static figures_t figures_of (const pxi_world_report *report, const pxi_world_config *config,
+                             double wall_s)
 {
     figures_t figures = {.makespan_s = (double)report->makespan_ns / 1e9, .wall_s = wall_s};
     for (uint32_t kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++) {
@@ -500,11 +501,13 @@ static figures_t figures_of (const pxi_world_report *report, uint32_t n_peers, d
     double parallel_s = (double)report->work_ns / 1e9 / (speed > 0 ? speed : 1);
     double chain_s = (double)report->critical_ns / 1e9;
     figures.ideal_s = parallel_s > chain_s ? parallel_s : chain_s;
-    figures.efficiency = figures.makespan_s > 0 ? figures.ideal_s / figures.makespan_s : 0;
+    bool all_over = report->n_jobs_done + report->n_jobs_ended == config->n_jobs;
+    figures.efficiency =
+        all_over && figures.makespan_s > 0 ? figures.ideal_s / figures.makespan_s : 0;
     figures.messages_per_task =
         report->n_tasks ? (double)figures.n_control / (double)report->n_tasks : 0;
     figures.events_per_s = wall_s > 0 ? (double)report->n_events / wall_s : 0;
-    figures.bytes_per_peer = (double)report->memory_bytes / n_peers;
+    figures.bytes_per_peer = (double)report->memory_bytes / config->n_peers;
     struct rusage usage;
     getrusage (RUSAGE_SELF, &usage);
     figures.peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
@@ -534,9 +537,10 @@ static void print_text (const pxi_world_report *report, const figures_t *figures
         (unsigned long long)stats->probes_busy, (unsigned long long)stats->probes_lost,
         (unsigned long long)stats->subtasks_sent, (unsigned long long)stats->attempts_redone,
         (unsigned long long)stats->attempts_speculative, extra_percent (stats));
-    printf ("%llu events, %.0f per second; %.0f bytes per peer; %u crashes\n",
-            (unsigned long long)report->n_events, figures->events_per_s, figures->bytes_per_peer,
-            report->n_crashes);
+    printf ("%llu events in %.1f s of virtual time, %.0f per second; %.0f bytes per peer; "
+            "%u crashes\n",
+            (unsigned long long)report->n_events, (double)report->now_ns / 1e9,
+            figures->events_per_s, figures->bytes_per_peer, report->n_crashes);
     printf ("%.1f s of wall time, %.1f of a processor; %.0f MiB of memory\n", figures->wall_s,
             figures->cpu_s, (double)figures->peak_bytes / (1 << 20));
     if (!verbose)
@@ -556,7 +560,8 @@ static void print_json (uint64_t seed, const pxi_world_report *report, const fig
     static const char *const verdicts[] = {"fine", "broken", "stuck"};
     printf ("{\"seed\":%llu,\"verdict\":\"%s\",\"makespan_s\":%.6f,\"ideal_s\":%.6f,"
             "\"efficiency\":%.4f,\"tasks\":%llu,\"jobs_done\":%u,\"jobs_ended\":%u,"
-            "\"messages\":%llu,\"messages_per_task\":%.4f,\"events\":%llu,\"events_per_s\":%.0f,"
+            "\"messages\":%llu,\"messages_per_task\":%.4f,\"virtual_s\":%.6f,\"events\":%llu,"
+            "\"events_per_s\":%.0f,"
             "\"wall_s\":%.3f,\"cpu_s\":%.3f,\"peak_bytes\":%llu,\"bytes_per_peer\":%.0f,\"extra_"
             "percent\":%.3f,"
             "\"crashes\":%u,\"calm_took_s\":%.6f,"
@@ -564,12 +569,12 @@ static void print_json (uint64_t seed, const pxi_world_report *report, const fig
             (unsigned long long)seed, verdicts[report->verdict], figures->makespan_s,
             figures->ideal_s, figures->efficiency, (unsigned long long)report->n_tasks,
             report->n_jobs_done, report->n_jobs_ended, (unsigned long long)figures->n_messages,
-            figures->messages_per_task, (unsigned long long)report->n_events, figures->events_per_s,
-            figures->wall_s, figures->cpu_s, (unsigned long long)figures->peak_bytes,
-            figures->bytes_per_peer, extra_percent (&report->stats), report->n_crashes,
-            (double)report->calm_took_ns / 1e9, (double)report->patience_ns / 1e9,
-            (unsigned long long)report->n_damaged, report->corrupted ? "true" : "false",
-            (unsigned long long)report->trace_hash);
+            figures->messages_per_task, (double)report->now_ns / 1e9,
+            (unsigned long long)report->n_events, figures->events_per_s, figures->wall_s,
+            figures->cpu_s, (unsigned long long)figures->peak_bytes, figures->bytes_per_peer,
+            extra_percent (&report->stats), report->n_crashes, (double)report->calm_took_ns / 1e9,
+            (double)report->patience_ns / 1e9, (unsigned long long)report->n_damaged,
+            report->corrupted ? "true" : "false", (unsigned long long)report->trace_hash);
 #define FIELD(name, text) printf (",\"%s\":%llu", #name, (unsigned long long)report->stats.name);
     PX_STATS (FIELD)
 #undef FIELD
@@ -779,8 +784,7 @@ static bool play (const options_t *options, uint64_t seed, FILE *trace, char **a
     uint64_t from_ns = pxi_clock_ns ();
     pxi_world_report report;
     run (options, *config, trace, &report);
-    figures_t figures =
-        figures_of (&report, config->n_peers, (double)(pxi_clock_ns () - from_ns) / 1e9);
+    figures_t figures = figures_of (&report, config, (double)(pxi_clock_ns () - from_ns) / 1e9);
     bool fine = report.verdict == PXI_VERDICT_FINE;
     if (options->json)
         print_json (seed, &report, &figures);
