@@ -207,6 +207,7 @@ static void on_taken (pxi_agent *agent, pxi_execution *execution, pxi_notice *no
                        .job = execution->job_id,
                        .token = notice->token,
                        .taken = notice->taken,
+                       .count = notice->count,
                        .n_taken = n};
     pxi_agent_step (agent, &event);
 }

@@ -21,7 +21,7 @@ enum {
     STACK_SIZE_MIN = 16 << 10, /* less does not hold printf () */
     SIZE_MAX_DEFAULT = 64 << 20,
     JOINS_MAX = 64, /* of one call: as many as the core asks at once */
-    BRANCH_NUMBER = 16,
+    BRANCH_NUMBER = 64,
 };
 #define STACK_SIZE_MAX ((size_t)1 << 30)
 #define PAYLOAD_SIZE_MAX ((size_t)1 << 30) /* what one frame may hold, with room in 32 bits */

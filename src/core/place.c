@@ -27,6 +27,7 @@ enum {
     FEW_FULL = PXI_SHARE_ONE / 6, /* of the time */
     BUSY_SHARE_HIGH = 256, /* from here on a second question is rather asked without the subtask */
     BACKOFF_STEPS = 10,
+    BATCH_TRIPS = 4, /* what a batch takes: the trip that brings the next is a fifth of the time */
 };
 #define BACKOFF_MIN_NS (1 * PXI_MS)
 #define BACKOFF_MAX_NS (250 * PXI_MS)
@@ -233,9 +234,9 @@ static uint32_t slots_wanted (const pxi_core *core, const pxi_job *job)
     return at_most (job->nests ? waiting : 1 + waiting / (questions + 1), PXI_DISPATCH_MAX);
 }
 
-/* `inlined` may be NULL: only the question. */
+/* n_inlined 0: only the question. */
 static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
-                        const pxi_attempt_state *inlined)
+                        pxi_attempt_state *const *inlined, uint32_t n_inlined)
 {
     pxi_probe *probe = pxi_core_alloc (core, sizeof *probe);
     uint64_t id = pxi_core_new_id (core);
@@ -259,28 +260,41 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
     message->module = job->module;
     message->n_slots = slots_wanted (core, job);
     message->reserve = probe->reserve = may_reserve (core, job, peer);
-    pxi_attempt *spec = inlined ? pxi_core_scratch (core, sizeof *spec) : NULL;
-    if (spec) {
+    pxi_attempt *specs = n_inlined ? pxi_core_scratch (core, n_inlined * sizeof *specs) : NULL;
+    if (specs) {
         job->n_riding++;
-        *spec = inlined->subtask->spec;
-        probe->inlined = spec->key;
+        for (uint32_t i = 0; i < n_inlined; i++) {
+            specs[i] = inlined[i]->subtask->spec;
+            probe->inlined[i] = specs[i].key;
+        }
+        probe->n_inlined = n_inlined;
         message->has_inline = true;
-        message->attempts = spec;
-        message->n_attempts = 1;
+        message->attempts = specs;
+        message->n_attempts = n_inlined;
     }
     SAY (core, "surplus -> probe p%llu to %s%s", (unsigned long long)id, pxi_core_name (peer),
-         spec ? " with a subtask" : "");
+         !specs          ? ""
+         : n_inlined > 1 ? " with subtasks"
+                         : " with a subtask");
 }
 
-static void probe_inline (pxi_core *core, pxi_job *job, pxi_peer *peer, pxi_subtask *subtask)
+static void probe_inline (pxi_core *core, pxi_job *job, pxi_peer *peer,
+                          pxi_subtask *const *subtasks, uint32_t n_subtasks)
 {
-    pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, peer, false);
-    if (!attempt) {
-        pxi_branch_put_back (core, subtask);
-        return;
+    pxi_attempt_state *attempts[PXI_BATCH_MAX];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_subtasks; i++) {
+        bool room = !pxi_branch_full (subtasks[i]->branch); /* each of them is a worker */
+        attempts[n] = room ? pxi_branch_attempt (core, subtasks[i], peer, false) : NULL;
+        if (!attempts[n]) {
+            pxi_branch_put_back (core, subtasks[i]);
+            continue;
+        }
+        subtasks[i]->state = SUBTASK_PLACING;
+        n++;
     }
-    subtask->state = SUBTASK_PLACING;
-    send_probe (core, job, peer, attempt);
+    if (n)
+        send_probe (core, job, peer, attempts, n);
 }
 
 static bool fits_probe (const pxi_core *core, const pxi_subtask *subtask)
@@ -307,16 +321,28 @@ static uint64_t crashed_at (const pxi_job *job)
     return first ? PXI_LIST_ENTRY (first, pxi_subtask, in_retry)->crashed_at : 0;
 }
 
+/* How many subtasks of a loop go together: as many as take no longer than BATCH_TRIPS round trips, where they are
+ * known to be alike, and no more than leave something for the others. */
+static uint32_t batch_for (const pxi_core *core, const pxi_job *job, const pxi_peer *peer)
+{
+    uint64_t run_ns = job->nests ? 0 : pxi_straggler_alike_ns (job);
+    if (!run_ns)
+        return 1;
+    uint64_t fit = BATCH_TRIPS * peer->rtt_ns / run_ns;
+    uint64_t share = job->surplus / (2 * (core->n_responsive + 1));
+    return 1 + at_most (fit < share ? fit : share, PXI_BATCH_MAX - 1);
+}
+
 static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
 {
     pxi_subtask *again = retry_for (job, peer);
     if (again && fits_probe (core, again)) {
         pxi_list_remove (&again->in_retry);
-        probe_inline (core, job, peer, again);
+        probe_inline (core, job, peer, &again, 1);
     } else if (again || !rides (core, job)) {
-        send_probe (core, job, peer, NULL);
+        send_probe (core, job, peer, NULL, 0);
     } else {
-        take_begin (core, job, peer, 0, 1);
+        take_begin (core, job, peer, 0, batch_for (core, job, peer));
     }
 }
 
@@ -337,7 +363,7 @@ static void hedge (pxi_core *core, pxi_job *job)
         pxi_peer *peer = pxi_view_pick (core, job, 0);
         if (!peer)
             return;
-        send_probe (core, job, peer, NULL);
+        send_probe (core, job, peer, NULL, 0);
     }
 }
 
@@ -444,22 +470,31 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
     message->n_attempts = dispatch.n_attempts;
 }
 
+/* False: it was too large for a probe, or has gone back. */
+static bool may_ride (pxi_core *core, pxi_job *job, const pxi_take *take, pxi_subtask *subtask)
+{
+    bool fits = fits_probe (core, subtask);
+    if (still_there (take) && !pxi_branch_full (subtask->branch) && fits)
+        return true;
+    job->large |= !fits;
+    pxi_branch_give_back (core, subtask);
+    return false;
+}
+
 static void probe_taken (pxi_core *core, pxi_job *job, const pxi_take *take, const pxi_event *event)
 {
-    if (!event->n_taken)
-        return;
-    pxi_subtask *subtask = pxi_branch_subtask (core, job, &event->taken[0]);
-    if (!subtask)
-        return;
-    if (!still_there (take) || pxi_branch_full (subtask->branch)) {
-        pxi_branch_give_back (core, subtask);
-    } else if (!fits_probe (core, subtask)) {
-        job->large = true;
-        pxi_branch_give_back (core, subtask);
-        send_probe (core, job, take->peer, NULL);
-    } else {
-        probe_inline (core, job, take->peer, subtask);
+    pxi_subtask *riding[PXI_BATCH_MAX];
+    uint32_t n = 0;
+    bool was_large = job->large;
+    for (uint32_t i = 0; i < event->n_taken; i++) {
+        pxi_subtask *subtask = pxi_branch_subtask (core, job, &event->taken[i]);
+        if (subtask && may_ride (core, job, take, subtask))
+            riding[n++] = subtask;
     }
+    if (n)
+        probe_inline (core, job, take->peer, riding, n);
+    else if (job->large && !was_large && still_there (take))
+        send_probe (core, job, take->peer, NULL, 0);
 }
 
 /* The job ended while its executor was handing over. */
@@ -486,6 +521,8 @@ void pxi_place_taken (pxi_core *core, const pxi_event *event)
         job->n_taking -= job->n_taking > 0;
         if (event->n_taken < take->n_slots)
             job->surplus = 0;
+        else if (event->count)
+            job->surplus = event->count;
         else
             job->surplus -= job->surplus > event->n_taken ? event->n_taken : 0;
         if (take->lease)
@@ -541,8 +578,8 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
         decline (core, from, offer->job, offer->lease, 0);
         return;
     }
-    uint32_t n = offer->n_slots < PXI_DISPATCH_MAX ? offer->n_slots : PXI_DISPATCH_MAX;
-    take_begin (core, job, from, offer->lease, n);
+    uint64_t n = (uint64_t)offer->n_slots * batch_for (core, job, from);
+    take_begin (core, job, from, offer->lease, at_most (n, PXI_DISPATCH_MAX));
 }
 
 /* A moving average over about the last 32 answers. */
@@ -554,14 +591,48 @@ static void heard_busy (pxi_core *core, bool busy)
 
 static void inline_refused (pxi_core *core, const pxi_probe *probe)
 {
-    pxi_attempt_state *attempt =
-        probe->inlined.attempt ? pxi_branch_find (core, probe->peer, probe->inlined) : NULL;
-    if (!attempt)
+    for (uint32_t i = 0; i < probe->n_inlined; i++) {
+        pxi_attempt_state *attempt = pxi_branch_find (core, probe->peer, probe->inlined[i]);
+        if (!attempt)
+            continue;
+        pxi_subtask *subtask = attempt->subtask;
+        pxi_branch_attempt_free (core, attempt);
+        if (pxi_list_is_empty (&subtask->attempts))
+            pxi_branch_put_back (core, subtask);
+    }
+}
+
+static void inline_accepted (pxi_core *core, const pxi_probe *probe)
+{
+    for (uint32_t i = 0; i < probe->n_inlined; i++) {
+        pxi_attempt_state *attempt = pxi_branch_find (core, probe->peer, probe->inlined[i]);
+        if (!attempt)
+            continue;
+        attempt->confirmed = true;
+        attempt->subtask->state = SUBTASK_AWAY;
+        SAY (core, "%s free -> s%llu.%u runs there", pxi_core_name (probe->peer),
+             (unsigned long long)attempt->subtask->id, attempt->number);
+    }
+}
+
+/* What may have begun there although no answer came is told to stop. */
+static void inline_lost (pxi_core *core, const pxi_probe *probe)
+{
+    pxi_key *keys = pxi_core_scratch (core, PXI_BATCH_MAX * sizeof *keys);
+    uint32_t n_keys = 0;
+    for (uint32_t i = 0; i < probe->n_inlined; i++) {
+        pxi_attempt_state *attempt = pxi_branch_find (core, probe->peer, probe->inlined[i]);
+        if (!attempt || attempt->confirmed)
+            continue;
+        if (keys)
+            keys[n_keys++] = probe->inlined[i];
+        pxi_branch_lost (core, attempt);
+    }
+    if (!n_keys)
         return;
-    pxi_subtask *subtask = attempt->subtask;
-    pxi_branch_attempt_free (core, attempt);
-    if (pxi_list_is_empty (&subtask->attempts))
-        pxi_branch_put_back (core, subtask);
+    pxi_message *cancel = pxi_core_send (core, probe->peer, PXI_CANCEL);
+    cancel->keys = keys;
+    cancel->n_keys = n_keys;
 }
 
 static void probe_free (pxi_core *core, pxi_probe *probe)
@@ -571,7 +642,7 @@ static void probe_free (pxi_core *core, pxi_probe *probe)
     core->n_probes--;
     pxi_list_remove (&probe->in_core);
     pxi_job *job = pxi_worker_find_job (core, probe->job);
-    if (job && probe->inlined.attempt)
+    if (job && probe->n_inlined)
         job->n_riding -= job->n_riding > 0;
     question_end (core, probe->job, probe->peer);
     pxi_core_release (core, probe, sizeof *probe);
@@ -594,15 +665,10 @@ static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const px
     if (probe) {
         core->stats.probes_free++;
         heard_busy (core, false);
-        pxi_attempt_state *attempt = pxi_branch_find (core, from, probe->inlined);
-        if (attempt && message->accepted) {
-            attempt->confirmed = true;
-            attempt->subtask->state = SUBTASK_AWAY;
-            SAY (core, "%s free -> s%llu.%u runs there", pxi_core_name (from),
-                 (unsigned long long)attempt->subtask->id, attempt->number);
-        } else {
+        if (message->accepted)
+            inline_accepted (core, probe);
+        else
             inline_refused (core, probe);
-        }
         probe_free (core, probe);
     }
     if (message->lease)
@@ -675,18 +741,7 @@ void pxi_place_probe_lost (pxi_core *core, pxi_probe *probe)
          pxi_core_name (peer));
     if (peer->heard_ns <= probe->sent_ns && core->resumed_ns <= probe->sent_ns)
         pxi_view_unresponsive (core, peer);
-    pxi_attempt_state *attempt =
-        probe->inlined.attempt ? pxi_branch_find (core, peer, probe->inlined) : NULL;
-    if (attempt && !attempt->confirmed) {
-        pxi_key *key = pxi_core_scratch (core, sizeof *key);
-        if (key) {
-            *key = probe->inlined;
-            pxi_message *cancel = pxi_core_send (core, peer, PXI_CANCEL);
-            cancel->keys = key;
-            cancel->n_keys = 1;
-        }
-        pxi_branch_lost (core, attempt);
-    }
+    inline_lost (core, probe);
     probe_free (core, probe);
     core->seek_pending = true;
     pxi_view_unref (core, peer);

@@ -85,7 +85,8 @@ uint32_t pxi_share_free (const pxi_core *core)
 
 uint32_t pxi_share_free_soon (const pxi_core *core, const pxi_job *job)
 {
-    if (core->n_ring || core->draining || core->host_busy || job->surplus)
+    bool others_wait = busy_of (job) > job->active; /* runs that came with it */
+    if (core->n_ring || core->draining || core->host_busy || job->surplus || others_wait)
         return 0;
     PXI_LIST_EACH (link, &core->all_jobs)
     {

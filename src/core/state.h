@@ -169,7 +169,8 @@ typedef struct pxi_probe {
     uint64_t id;
     pxi_job_id job;
     pxi_peer *peer;
-    pxi_key inlined; /* the attempt that rides in it; attempt 0 = none */
+    pxi_key inlined[PXI_BATCH_MAX]; /* the attempts that ride in it */
+    uint32_t n_inlined;
     uint64_t sent_ns;
     bool reserve; /* asks for a reservation where all is busy */
     pxi_timer timer;
@@ -412,6 +413,8 @@ void pxi_straggler_timer (pxi_core *core, pxi_job *job);
 /* A subtask of the job worth another attempt at `peer` (NULL: here) now; NULL = none. */
 pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer);
 uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task); /* 0 = not known */
+/* Median run time of the job's last subtasks; 0 = too few are known, or their sizes differ widely. */
+uint64_t pxi_straggler_alike_ns (const pxi_job *job);
 
 /* ---- worker.c: serving ------------------------------------------------------------------------
  */

@@ -23,6 +23,7 @@ enum {
 };
 /* Between two looks: the first, or half the shortest time of a task, up to these. */
 #define WATCH_NS (50 * PXI_MS)
+#define NOISE_NS (50 * PXI_MS / 1000) /* run times below are alike, whatever they are */
 #define WATCH_HURRY_NS (100 * PXI_MS) /* while somebody is asked out of turn */
 #define WATCH_MAX_NS (400 * PXI_MS)
 #define AGE_MIN_NS (20 * PXI_MS) /* below, a new attempt costs more than it can win */
@@ -57,6 +58,20 @@ uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task)
     uint64_t sorted[SAMPLES_KEPT];
     uint32_t n = samples_of (job, task, sorted);
     return n ? sorted[n / 2] : 0;
+}
+
+uint64_t pxi_straggler_alike_ns (const pxi_job *job)
+{
+    uint64_t sorted[SAMPLES_KEPT];
+    uint32_t n = job->n_samples < SAMPLES_KEPT ? job->n_samples : SAMPLES_KEPT;
+    if (n < SAMPLES_MIN)
+        return 0;
+    for (uint32_t i = 0; i < n; i++)
+        sorted[i] = job->samples[i].run_ns;
+    qsort (sorted, n, sizeof *sorted, by_size);
+    uint64_t median_ns = sorted[n / 2] ? sorted[n / 2] : 1;
+    uint64_t alike_ns = ALIKE * median_ns > NOISE_NS ? ALIKE * median_ns : NOISE_NS;
+    return sorted[(n * 95 + 99) / 100 - 1] <= alike_ns ? median_ns : 0;
 }
 
 static uint64_t multiple (const pxi_job *job)

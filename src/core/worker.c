@@ -504,14 +504,41 @@ static void answer_free (pxi_core *core, pxi_peer *from, const pxi_message *prob
          accepted ? "its subtask runs" : "free", message->n_slots);
 }
 
+static void hand_back (pxi_core *core, const pxi_peer *master, const pxi_attempt *spec,
+                       pxi_result result)
+{
+    SAY (core, "s%llu.%u cannot start -> handed back to %s", (unsigned long long)spec->key.subtask,
+         spec->key.attempt, pxi_core_name (master));
+    send_result (core, master, spec->key, result, 0, 0, 0);
+    pxi_core_forget (core, spec->blob);
+}
+
+/* Of subtasks that come together the first has the slot, the others wait for it; what there is no room for goes back
+ * as what cannot start. */
+static bool start_all (pxi_core *core, pxi_peer *from, const pxi_message *probe)
+{
+    if (!probe->has_inline || !start (core, from, &probe->attempts[0]))
+        return false;
+    for (uint32_t i = 1; i < probe->n_attempts; i++) {
+        if (!start (core, from, &probe->attempts[i]))
+            hand_back (core, from, &probe->attempts[i], PXI_RESULT_RETURNED);
+    }
+    return true;
+}
+
+static bool came_before (pxi_core *core, const pxi_peer *from, const pxi_message *probe)
+{
+    if (!probe->has_inline || PXI_MUTANT (PROBE_TWICE))
+        return false;
+    pxi_key key = probe->attempts[0].key;
+    return in_hand (from, key) || sent_find (core, from, key);
+}
+
 static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     core->stats.probes_received++;
-    const pxi_attempt *inlined = message->has_inline ? &message->attempts[0] : NULL;
-    if (inlined && !PXI_MUTANT (PROBE_TWICE) &&
-        (in_hand (from, inlined->key) ||
-         sent_find (core, from, inlined->key))) { /* the probe came twice */
-        pxi_core_forget (core, inlined->blob);
+    if (came_before (core, from, message)) {
+        drop_payloads (core, message);
         return;
     }
     bool accepted = false;
@@ -525,24 +552,16 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
         bool reserved = message->reserve && pxi_lease_reserve (core, from, message);
         answer_busy (core, from, message, reserved, core->config.quantum_ns);
     } else {
-        accepted = inlined && start (core, from, inlined);
+        accepted = start_all (core, from, message);
         answer_free (core, from, message, accepted);
     }
     core->share_pending = true;
-    if (inlined && !accepted)
-        pxi_core_forget (core, inlined->blob);
+    if (!accepted)
+        drop_payloads (core, message);
 }
 
-static void hand_back (pxi_core *core, const pxi_peer *master, const pxi_attempt *spec,
-                       pxi_result result)
-{
-    SAY (core, "s%llu.%u cannot start -> handed back to %s", (unsigned long long)spec->key.subtask,
-         spec->key.attempt, pxi_core_name (master));
-    send_result (core, master, spec->key, result, 0, 0, 0);
-    pxi_core_forget (core, spec->blob);
-}
-
-/* Nothing starts under a lapsed lease: its slots may be somebody else's by now. */
+/* Nothing starts under a lapsed lease: its slots may be somebody else's by now. What comes beyond its slots waits for
+ * them: its master knows it to be short. */
 static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     pxi_lease *lease = pxi_lease_find (core, from, message->lease);
@@ -556,7 +575,8 @@ static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *mess
             pxi_core_forget (core, spec->blob); /* the dispatch came twice */
         else if (!pxi_worker_can (core, spec->module))
             hand_back (core, from, spec, PXI_RESULT_CANNOT);
-        else if ((i >= n_slots && !PXI_MUTANT (LEASE_LAPSED)) || !start (core, from, spec))
+        else if ((i >= n_slots * PXI_BATCH_MAX && !PXI_MUTANT (LEASE_LAPSED)) ||
+                 !start (core, from, spec))
             hand_back (core, from, spec, PXI_RESULT_RETURNED);
     }
     core->share_pending = true;

@@ -1075,6 +1075,7 @@ static void take (pxi_pool *pool, uint64_t token, uint32_t count)
         take_deques (pool, &notice, count);
     }
     bool fewer = notice.n_taken < count;
+    notice.count = fewer ? 0 : waiting_in_deques (pool);
     pxi_pool_notify (pool, &notice);
     if (!fewer)
         return;

@@ -46,7 +46,8 @@ typedef struct pxi_command {
 typedef enum pxi_notice_kind {
     PXI_NOTE_SURPLUS,  /* count subtasks wait in the deques. Sent when it becomes non-zero, again
                           when threads look for work in vain (0), not for every change */
-    PXI_NOTE_TAKEN,    /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs).
+    PXI_NOTE_TAKEN,    /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs),
+                          count of those that still wait, about.
                           Fewer than asked for counts as SURPLUS 0 told */
     PXI_NOTE_ACTIVE,   /* count threads execute now, wanted more could, runs taken up so far.
                           Sent when count or wanted changed, coalesced */

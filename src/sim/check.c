@@ -252,7 +252,7 @@ static void check_lease (pxi_sim_peer *peer, const pxi_message *message, const p
 {
     uint32_t n_runs = count_actions (actions, PXI_DO_RUN);
     uint32_t n_slots = lease_used (peer, message->lease);
-    if (n_runs > n_slots)
+    if (n_runs > n_slots * PXI_BATCH_MAX)
         pxi_check_broken (peer->world, peer, "lease: %u runs start under a lease for %u", n_runs,
                           n_slots);
 }

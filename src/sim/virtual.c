@@ -655,8 +655,11 @@ void pxi_virtual_take (pxi_virtual *executor, uint64_t token, uint32_t count)
     }
     if (n < count)
         executor->told_surplus = false;
-    notice (executor,
-            (pxi_event){.kind = PXI_EV_TAKEN, .token = token, .taken = taken, .n_taken = n});
+    notice (executor, (pxi_event){.kind = PXI_EV_TAKEN,
+                                  .token = token,
+                                  .taken = taken,
+                                  .n_taken = n,
+                                  .count = executor->n_takeable});
     settle (executor, false);
 }
 

@@ -57,7 +57,7 @@ enum {
     F_DURATION = 1 << 6,
     F_ERR = 1 << 7,
     F_RESERVE = 1 << 8,
-    F_INLINE = 1 << 9, /* has_inline, and then one attempt */
+    F_INLINE = 1 << 9, /* has_inline, and then attempts, up to PXI_BATCH_MAX */
     F_ACCEPTED = 1 << 10,
     F_KEY = 1 << 11,
     F_RESULT = 1 << 12, /* result, run_ns, size_bytes */
@@ -432,9 +432,10 @@ static px_err check_kind (const pxi_message *message, char *why)
     if (message->kind == PXI_DECLINE)
         CHECK (message->lease != 0 || message->probe != 0, "declines nothing");
     if (message->kind == PXI_PROBE)
-        CHECK (message->n_attempts == (message->has_inline ? 1 : 0),
-               "a probe with has_inline %d carries %u attempts", message->has_inline,
-               message->n_attempts);
+        CHECK (message->has_inline == (message->n_attempts > 0) &&
+                   message->n_attempts <= PXI_BATCH_MAX,
+               "a probe with has_inline %d carries %u attempts, of at most %d", message->has_inline,
+               message->n_attempts, PXI_BATCH_MAX);
     return PX_OK;
 }
 
