@@ -156,6 +156,7 @@ static void carry_out (rig_t *rig, const pxi_action *action)
         taken->event.token = action->token;
         taken->event.n_taken = action->count < rig->n_waiting ? action->count : rig->n_waiting;
         rig->n_waiting -= taken->event.n_taken;
+        taken->event.count = rig->n_waiting;
         break;
     }
     case PXI_DO_COMPLETE:

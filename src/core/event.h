@@ -17,8 +17,9 @@ typedef enum pxi_event_kind {
     /* The executor's side. A job "opens" at a peer with its first attempt or root there. */
     PXI_EV_SUBMIT, /* a root task: attempt.job, module, task, blob, size. job.origin is this peer */
     PXI_EV_SURPLUS, /* job, count: subtasks waiting in its deques; 0 = none left */
-    PXI_EV_TAKEN, /* answer to PXI_DO_TAKE: token, taken, count of those that still wait. Fewer than asked for counts as SURPLUS 0:
-                      the next one that becomes takeable is told by SURPLUS again */
+    PXI_EV_TAKEN, /* answer to PXI_DO_TAKE: token, taken, count of those that still wait. Fewer than
+                     asked for counts as SURPLUS 0: the next one that becomes takeable is told by
+                     SURPLUS again */
     PXI_EV_ACTIVE,   /* job, count threads executing, runs: how many PXI_DO_RUN threads have taken
                       up so far, wanted: threads more it could use now */
     PXI_EV_FINISHED, /* a run (run id) ended: result, run_ns, size, blob */
