@@ -274,10 +274,23 @@ static bool granted (const claimant *all, uint32_t n, pxi_job_id id)
     return false;
 }
 
+/* Slots that nobody holds or has been promised. Runs that have waited longer count as taken to those who only ask;
+ * who is due has them while they wait. */
+static uint32_t free_for_due (const pxi_core *core)
+{
+    uint32_t held = core->slots_leased;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        const pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        held += job->active + promised (core, job);
+    }
+    return held < core->self.slots ? core->self.slots - held : 0;
+}
+
 /* A slot came free and somebody waits for it: the oldest reservation whose job is due. */
 static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
 {
-    uint32_t n_slots = pxi_share_free (core);
+    uint32_t n_slots = free_for_due (core);
     if (!n_slots || core->draining || core->host_busy)
         return false;
     for (uint32_t i = 0; i < core->n_ring; i++) {
