@@ -17,6 +17,9 @@ enum {
     SAMPLES_KEPT = 32,
     SAMPLES_MIN = 5,
     MULTIPLE = 2,
+    BUDGET_PART = 20,
+    FIRST_PART = 2,
+    DONE_PART = 3,  /* for each attempt under way so many are done */
     ALIKE = 4,      /* 95th percentile over median, up to which tasks are of one size */
     JUDGED_MIN = 8, /* extra attempts before their rate of winning counts */
     HURRY_MAX = 16, /* attempts of a job that is about to end: more of them keep everybody busy */
@@ -136,12 +139,13 @@ static bool slots_in_budget (const pxi_core *core, const pxi_job *job)
     return job->n_extra < (at_once ? at_once : 1) || PXI_MUTANT (BUDGET_IGNORED);
 }
 
-/* The first is always allowed; after it, what was wasted and what is at stake stays within a twentieth
- * of the work done. */
+/* What was wasted and what is at stake stays within a twentieth of the work done; within a half for the first, so
+ * that small jobs have one; the first at a silent worker is always allowed. */
 static bool work_in_budget (const pxi_job *job, uint64_t at_stake_ns)
 {
     uint64_t extra_ns = job->extra_ns + at_stake_ns;
-    return job->extra_started == 0 || extra_ns <= job->work_ns / 20 || PXI_MUTANT (BUDGET_IGNORED);
+    uint32_t part = job->extra_started ? BUDGET_PART : FIRST_PART;
+    return extra_ns <= job->work_ns / part || PXI_MUTANT (BUDGET_IGNORED);
 }
 
 /* An attempt that has subtasks of its own is as large as they are: while they get done it is at work,
@@ -151,6 +155,12 @@ static bool gets_on (const pxi_core *core, const pxi_attempt_state *attempt)
 {
     return attempt->subtask->job->nests &&
            core->now_ns - attempt->progressed_ns < 3 * core->handshake_ns;
+}
+
+/* Before, those that are done are the short ones, and most of the others look late beside them. */
+static bool mostly_done (const pxi_job *job)
+{
+    return job->n_samples >= (uint64_t)DONE_PART * job->n_attempts;
 }
 
 static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi_peer *target,
@@ -166,11 +176,17 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
         return false;
     if (pxi_handshake_silent (only->peer))
         return true;
-    if (core->now_ns - only->sent_ns <= AGE_MIN_NS)
+    if (core->now_ns - only->sent_ns <= AGE_MIN_NS || !mostly_done (subtask->job))
         return false;
     uint64_t limit_ns = late_ns_of (subtask->job, subtask->spec.task, last);
     return limit_ns != UINT64_MAX && !gets_on (core, only) &&
            core->now_ns - only->sent_ns > limit_ns + 2 * only->peer->rtt_ns;
+}
+
+static bool silent (const pxi_subtask *subtask)
+{
+    return pxi_handshake_silent (
+        PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask)->peer);
 }
 
 /* The oldest first: it is what everybody waits for. */
@@ -189,7 +205,8 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
             continue;
         if (at_stake_ns == UINT64_MAX)
             at_stake_ns = at_stake_now_ns (core, job);
-        if (work_in_budget (job, at_stake_ns + lost_ns (core, subtask)))
+        bool first = !job->extra_started && silent (subtask);
+        if (first || work_in_budget (job, at_stake_ns + lost_ns (core, subtask)))
             return subtask;
     }
     return NULL;
@@ -200,9 +217,7 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
 
 static void redo_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask)
 {
-    const pxi_attempt_state *first =
-        PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
-    const char *why = pxi_handshake_silent (first->peer) ? "at a silent worker" : "late";
+    const char *why = silent (subtask) ? "at a silent worker" : "late";
     pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, NULL, true);
     if (!attempt)
         return;
