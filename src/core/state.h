@@ -47,11 +47,12 @@ typedef struct pxi_timer {
 typedef struct pxi_peer {
     /* First, what is looked at of many to choose one. */
     bool in_view, unresponsive, leaving;
-    bool gone;         /* evicted, kept so that hearsay does not bring it back */
-    bool joined;       /* it has welcomed us at the address that we joined */
-    uint32_t missed;   /* gossip rounds without an answer */
-    uint64_t heard_ns; /* last message from it; 0 = only hearsay */
-    uint64_t asked_ns; /* last gossip to it */
+    bool gone;          /* evicted, kept so that hearsay does not bring it back */
+    bool joined;        /* it has welcomed us at the address that we joined */
+    uint32_t missed;    /* gossip rounds without an answer */
+    uint64_t heard_ns;  /* last message from it; 0 = only hearsay */
+    uint64_t asked_ns;  /* last gossip to it */
+    uint64_t viewed_ns; /* when it came into the view */
     uint64_t busy_until_ns;
     pxi_peer_record record;
     uint64_t lost_ns;            /* when it became unresponsive, or gone */

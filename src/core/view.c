@@ -20,8 +20,9 @@ enum {
     /* A sample of the view has a bound to its cost, and so has what a full view takes of one message:
      * who is new is worth less than who was measured. */
     SAMPLE_DRAWS = 2 * PXI_RECORDS_MAX,
-    NEWCOMERS_MAX = 2,
+    NEWCOMERS_MAX = 4,
 };
+#define TOLD_FOR_NS (20 * PXI_SECOND) /* since it was heard: later it may be dead */
 #define JOIN_RETRY_NS (250 * PXI_MS)
 /* Rounds at this pace, as long as somebody may wait for the answer; then ever fewer: a host that is
  * down stays so. */
@@ -84,6 +85,7 @@ static void view_add (pxi_core *core, pxi_peer *peer)
     PXI_ASSERT (core->n_view < core->config.view_max);
     PXI_ASSERT (!peer->in_view);
     peer->in_view = true;
+    peer->viewed_ns = core->now_ns;
     core->view[core->n_view++] = peer;
     core->n_responsive += counts_as_responsive (peer);
     set_gone (core, peer, false);
@@ -211,22 +213,44 @@ static void forget_silent (pxi_core *core, pxi_peer *peer)
     pxi_view_unref (core, peer);
 }
 
-/* A full view takes a newcomer in place of a random one that nothing is shared with, so that it
- * stays a sample. */
-static bool view_make_room (pxi_core *core)
+static bool is_full (const pxi_core *core)
 {
-    if (core->n_view < core->config.view_max)
+    return core->n_view == core->config.view_max;
+}
+
+static uint64_t heard_of_ns (const pxi_core *core, uint32_t at)
+{
+    const pxi_peer *peer = core->view[at];
+    return peer->heard_ns > peer->viewed_ns ? peer->heard_ns : peer->viewed_ns;
+}
+
+/* A full view takes a newcomer in place of one that nothing is shared with: of a few at random one
+ * that is silent, else the one that was heard, or heard of, longest ago, so that the dead go first
+ * (as in Cyclon: Voulgaris and others, 2005) and the rest stays a sample. Those that may live give
+ * way to `n_new` newcomers of one message only: counted down. */
+static bool view_make_room (pxi_core *core, uint32_t *n_new)
+{
+    uint32_t other = UINT32_MAX;
+    if (!is_full (core))
         return true;
     for (uint32_t draw = 0; draw < PICK_DRAWS; draw++) {
         uint32_t at = (uint32_t)pxi_prng_below (&core->prng, core->n_view);
-        pxi_peer *victim = core->view[at];
-        if (has_relations (victim))
+        if (has_relations (core->view[at]))
             continue;
-        view_remove (core, at);
-        pxi_view_unref (core, victim);
-        return true;
+        if (core->view[at]->unresponsive) {
+            forget_silent (core, core->view[at]);
+            return true;
+        }
+        if (other == UINT32_MAX || heard_of_ns (core, at) < heard_of_ns (core, other))
+            other = at;
     }
-    return false;
+    if (other == UINT32_MAX || !*n_new)
+        return false;
+    pxi_peer *victim = core->view[other];
+    --*n_new;
+    view_remove (core, other);
+    pxi_view_unref (core, victim);
+    return true;
 }
 
 /* Another process has our name: it must go when it is new, see join. */
@@ -248,23 +272,20 @@ static void record_update (pxi_peer *peer, const pxi_peer_record *record)
     peer->record.flags &= (uint16_t)~PXI_PEER_LEAVING;
 }
 
-static bool is_full (const pxi_core *core)
+/* None is taken now but in the place of silent ones. */
+static bool is_closed (const pxi_core *core, uint32_t n_new)
 {
-    return core->n_view == core->config.view_max;
+    return is_full (core) && !n_new && core->n_responsive == core->n_view;
 }
 
 static void enter_view (pxi_core *core, pxi_peer *peer, uint32_t *n_new)
 {
-    bool full = is_full (core);
-    if (peer->in_view || !peer->record.address.kind || peer->leaving || (full && !*n_new))
-        return;
-    if (!view_make_room (core))
-        return;
-    view_add (core, peer);
-    *n_new -= full;
+    bool wanted = !peer->in_view && peer->record.address.kind && !peer->leaving;
+    if (wanted && !is_closed (core, *n_new) && view_make_room (core, n_new))
+        view_add (core, peer);
 }
 
-/* `own`: from the peer itself, not hearsay. `n_new` goes into a full view at most: counted down. */
+/* `own`: from the peer itself, not hearsay. */
 static void merge_record (pxi_core *core, const pxi_peer_record *record, bool own, uint32_t *n_new)
 {
     if (record->id == core->self.id) {
@@ -282,8 +303,8 @@ static void merge_record (pxi_core *core, const pxi_peer_record *record, bool ow
     bool sure = peer && peer->gone && core->now_ns - peer->lost_ns < GONE_FOR_NS;
     if (sure && !own && !newer)
         return;
-    bool no_room = is_full (core) && !*n_new;
-    if (!peer && (no_room || !(peer = peer_new (core, record->id, record->incarnation))))
+    if (!peer &&
+        (is_closed (core, *n_new) || !(peer = peer_new (core, record->id, record->incarnation))))
         return;
     peer->pins++;
     if (newer)
@@ -362,7 +383,8 @@ static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *
     for (uint32_t i = 0; i < n_drawn && n < PXI_RECORDS_MAX; i++) {
         const pxi_peer *drawn = core->view[i];
         if (drawn->record.id != receiver->record.id && counts_as_responsive (drawn) &&
-            drawn->heard_ns && may_tell (&drawn->record.address, to))
+            drawn->heard_ns && core->now_ns - drawn->heard_ns < TOLD_FOR_NS &&
+            may_tell (&drawn->record.address, to))
             records[n++] = drawn->record;
     }
     message->records = records;
