@@ -36,9 +36,35 @@ void pxi_time_fini (pxi_time *time)
     time->due = NULL;
 }
 
+static uint32_t slice_at (uint64_t at_ns)
+{
+    return (uint32_t)(at_ns / SLICE_NS % PXI_ALARM_SLICES);
+}
+
 static pxi_list *slice_of (const pxi_time *time, uint64_t at_ns)
 {
-    return &time->slices[at_ns / SLICE_NS % PXI_ALARM_SLICES];
+    return &time->slices[slice_at (at_ns)];
+}
+
+/* One bit per slice, so that a world where little happens is not a walk over empty ones. */
+static void mark (pxi_time *time, uint64_t at_ns, bool used)
+{
+    uint64_t bit = UINT64_C (1) << slice_at (at_ns) % 64;
+    uint64_t *word = &time->used[slice_at (at_ns) / 64];
+    *word = used ? *word | bit : *word & ~bit;
+}
+
+/* Slices from near_ns to the first one with an alarm; there is one. */
+static uint64_t to_next_used (const pxi_time *time)
+{
+    uint32_t from = slice_at (time->near_ns), word = from / 64;
+    uint64_t bits = time->used[word] & (UINT64_MAX << from % 64);
+    while (!bits) {
+        word = (word + 1) % (PXI_ALARM_SLICES / 64);
+        bits = time->used[word];
+    }
+    uint32_t found = word * 64 + (uint32_t)__builtin_ctzll (bits);
+    return (found - from) % PXI_ALARM_SLICES;
 }
 
 static uint64_t far_ns (const pxi_time *time)
@@ -52,6 +78,7 @@ static void place (pxi_time *time, pxi_alarm *alarm, uint64_t at_ns, uint64_t se
         alarm->node = (pxi_heap_node){.deadline = at_ns, .sequence = sequence};
         alarm->place = PXI_ALARM_SOON;
         pxi_list_add_last (slice_of (time, at_ns), &alarm->in_slice);
+        mark (time, at_ns, true);
         time->n_soon++;
         return;
     }
@@ -65,6 +92,8 @@ void pxi_alarm_clear (pxi_time *time, pxi_alarm *alarm)
 {
     if (alarm->place == PXI_ALARM_SOON) {
         pxi_list_remove (&alarm->in_slice);
+        if (pxi_list_is_empty (slice_of (time, alarm->node.deadline)))
+            mark (time, alarm->node.deadline, false);
         time->n_soon--;
     } else if (alarm->place == PXI_ALARM_DUE) {
         time->due[alarm->at] = NULL;
@@ -112,11 +141,12 @@ static void add_due (pxi_time *time, pxi_alarm *alarm)
     time->due[time->n_due++] = alarm;
 }
 
-/* The beginning of the next slice; where nothing is set for those, of the first one with an alarm. */
+/* The beginning of the next slice with an alarm. */
 static uint64_t next_ns (const pxi_time *time)
 {
     uint64_t first_ns = pxi_heap_deadline (&time->far);
-    return time->n_soon ? time->near_ns : first_ns / SLICE_NS * SLICE_NS;
+    return time->n_soon ? time->near_ns + to_next_used (time) * SLICE_NS
+                        : first_ns / SLICE_NS * SLICE_NS;
 }
 
 /* Nothing of the slice before is left. */

@@ -45,6 +45,7 @@ typedef struct pxi_time {
     pxi_heap near, far;
     uint32_t n_soon;
     pxi_list *slices; /* PXI_ALARM_SLICES of them, from near_ns on, round and round */
+    uint64_t used[PXI_ALARM_SLICES / 64]; /* slices that are not empty, a bit each */
 } pxi_time;
 
 /* False: out of memory. */
