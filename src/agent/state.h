@@ -200,8 +200,7 @@ struct pxi_agent {
     uint32_t n_jobs, n_roots, n_resting;
     uint64_t last_execution, last_job;
 
-    uint64_t activity;             /* counts what came in: a pass without any may sleep */
-    uint64_t active_ns, before_ns; /* of the last activity, and of the one before it */
+    uint64_t activity; /* counts what came in: a pass without any may sleep */
     bool host_busy, draining, ending;
     double load_own; /* of this process and its executors, averaged as the host's load is */
     uint64_t cpu_ns, load_ns;
