@@ -13,6 +13,8 @@
 #include "net/near.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +68,7 @@ typedef struct near_link {
 struct pxi_near {
     pxi_near_config config;
     int epoll, listener;
+    int spare; /* a descriptor to turn somebody away with */
     uint64_t next_id;
     pxi_map by_id, by_address;
     pxi_list links; /* longest unused first */
@@ -95,20 +98,31 @@ static bool is_wildcard (const pxi_address *address)
     return memcmp (address->ip, zero, address->kind == 6 ? 16 : 4) == 0;
 }
 
-/* Who listens at every address has one name for all, which must not be taken for another host's. */
+static bool is_ip (const struct sockaddr *of, const pxi_address *address)
+{
+    if (address->kind == 4 && of->sa_family == AF_INET)
+        return memcmp (&((const struct sockaddr_in *)(const void *)of)->sin_addr, address->ip, 4) ==
+               0;
+    return address->kind == 6 && of->sa_family == AF_INET6 &&
+           memcmp (&((const struct sockaddr_in6 *)(const void *)of)->sin6_addr, address->ip, 16) ==
+               0;
+}
+
+/* Who listens at every address has one name for all, which must not be taken for another host's. That an
+ * address can be bound shows nothing: hosts which take over others' addresses let all be bound. */
 static bool is_of_this_host (const pxi_address *address)
 {
-    struct sockaddr_in four = {.sin_family = AF_INET};
-    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
-    memcpy (&four.sin_addr, address->ip, sizeof four.sin_addr);
-    memcpy (&six.sin6_addr, address->ip, sizeof six.sin6_addr);
-    int fd = socket (address->kind == 6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    struct ifaddrs *all = NULL;
+    if (is_wildcard (address) || (address->kind == 4 && address->ip[0] == 127))
+        return true;
+    if (getifaddrs (&all) != 0)
         return false;
-    int result = address->kind == 6 ? bind (fd, (struct sockaddr *)&six, sizeof six)
-                                    : bind (fd, (struct sockaddr *)&four, sizeof four);
-    close (fd);
-    return result == 0;
+    const struct ifaddrs *one = all;
+    while (one && !(one->ifa_addr && is_ip (one->ifa_addr, address)))
+        one = one->ifa_next;
+    bool found = one != NULL;
+    freeifaddrs (all);
+    return found;
 }
 
 static bool is_own_user (int fd)
@@ -468,13 +482,46 @@ static void serve (pxi_near *near, near_link *link)
     }
 }
 
-static void accept_all (pxi_near *near)
+static int accept_one (const pxi_near *near)
 {
-    for (int fd; (fd = accept4 (near->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
-        if (is_own_user (fd))
+    return accept4 (near->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static void close_descriptor (int fd)
+{
+    if (fd >= 0)
+        close (fd);
+}
+
+static void set_spare (pxi_near *near)
+{
+    if (near->spare < 0)
+        near->spare = fcntl (near->epoll, F_DUPFD_CLOEXEC, 0);
+}
+
+/* There are no descriptors left: whoever waits to be accepted is turned away by means of the spare one, since the
+ * listener would wake the loop as long as they wait. */
+static void turn_away (pxi_near *near)
+{
+    close_descriptor (near->spare);
+    near->spare = -1;
+    close_descriptor (accept_one (near));
+    set_spare (near);
+}
+
+/* Who still waits after these is for the next step. */
+static void accept_some (pxi_near *near)
+{
+    for (uint32_t i = 0; i < BACKLOG; i++) {
+        int fd = accept_one (near);
+        if (fd >= 0 && is_own_user (fd))
             link_new (near, fd, &(pxi_address){0});
-        else
+        else if (fd >= 0)
             close (fd);
+        else if (errno == EMFILE || errno == ENFILE)
+            turn_away (near);
+        else
+            return;
     }
 }
 
@@ -485,7 +532,7 @@ static void gather (pxi_near *near)
     for (int i = 0; i < n; i++) {
         near_link *link = pxi_map_pointer (&near->by_id, events[i].data.u64);
         if (events[i].data.u64 == LISTENER)
-            accept_all (near);
+            accept_some (near);
         if (link && (events[i].events & EPOLLOUT))
             flush (near, link);
         if (link && (events[i].events & ~(uint32_t)EPOLLOUT))
@@ -527,7 +574,7 @@ px_err pxi_near_new (const pxi_near_config *config, pxi_near **near_p)
     if (!near)
         return PX_ENOMEM;
     near->config = *config;
-    near->listener = -1;
+    near->listener = near->spare = -1;
     near->epoll = epoll_create1 (EPOLL_CLOEXEC);
     if (near->epoll < 0) {
         free (near);
@@ -543,6 +590,7 @@ px_err pxi_near_new (const pxi_near_config *config, pxi_near **near_p)
     pxi_address address;
     if (config->endpoint[0] && pxi_address_parse (config->endpoint, &address, NULL) == PX_OK)
         listen_at (near, &address);
+    set_spare (near);
     near->config.endpoint = NULL; /* the caller's */
     *near_p = near;
     return PX_OK;
@@ -557,8 +605,8 @@ void pxi_near_free (pxi_near **near_p)
     pxi_near_flush (near);
     for (pxi_list *at; (at = pxi_list_first (&near->links));)
         link_free (near, PXI_LIST_ENTRY (at, near_link, in_near));
-    if (near->listener >= 0)
-        close (near->listener);
+    close_descriptor (near->listener);
+    close_descriptor (near->spare);
     close (near->epoll);
     pxi_map_fini (&near->by_id);
     pxi_map_fini (&near->by_address);

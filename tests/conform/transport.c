@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "base/prng.h"
 #include "leak.h"
 #include "net/transport.h"
 
@@ -700,6 +703,249 @@ Test (transport, what_is_over_the_limit_is_not_sent)
     node_close (&a);
     TEST_NO_LEAKS ();
 }
+
+/* ---- links of this host -------------------------------------------------------------------------
+ */
+
+#if !TCP_ONLY
+
+enum { NEAR_VERSION = 1 };
+
+/* As src/net/near.c names its listener. */
+static void near_connect (int fd, const char *host, uint16_t port)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int n = snprintf (name.sun_path + 1, sizeof name.sun_path - 1, "peerexec-%d/%s:%u",
+                      NEAR_VERSION, host, port);
+    socklen_t size = (socklen_t)(offsetof (struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    cr_assert_eq (connect (fd, (struct sockaddr *)&name, size), 0, "%s", strerror (errno));
+}
+
+static int near_stranger (const struct node *node)
+{
+    int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    cr_assert_geq (fd, 0);
+    near_connect (fd, "127.0.0.1", node->address.port);
+    return fd;
+}
+
+static bool is_closed (int fd)
+{
+    char byte;
+    ssize_t n = recv (fd, &byte, 1, MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+static bool came_near (const struct node *node)
+{
+    return node->link >> 62 == 1;
+}
+
+/* version, n_frames, sizes, bytes: `frame_size` is what is announced for each frame. */
+static size_t near_message (uint8_t *at, uint32_t version, uint32_t n_frames, uint64_t frame_size,
+                            size_t n_bytes)
+{
+    uint8_t *begin = at;
+    memcpy (at, &version, sizeof version);
+    memcpy (at + 4, &n_frames, sizeof n_frames);
+    at += 8;
+    for (uint32_t i = 0; i < n_frames && i < PXI_FRAMES_MAX; i++, at += sizeof frame_size)
+        memcpy (at, &frame_size, sizeof frame_size);
+    memset (at, 'n', n_bytes);
+    return (size_t)(at - begin) + n_bytes;
+}
+
+Test (transport, nonsense_on_a_link_of_this_host_closes_that_link_only)
+{
+    enum { SIZE_MAX_HERE = 1000 };
+    static const struct {
+        uint32_t version, n_frames;
+        uint64_t frame_size;
+    } table[] = {{NEAR_VERSION + 1, 1, 4},
+                 {0, 1, 4},
+                 {NEAR_VERSION, 0, 4},
+                 {NEAR_VERSION, PXI_FRAMES_MAX + 1, 4},
+                 {NEAR_VERSION, UINT32_MAX, 4},
+                 {NEAR_VERSION, 1, SIZE_MAX_HERE + 1},
+                 {NEAR_VERSION, 2, UINT64_MAX},
+                 {NEAR_VERSION, PXI_FRAMES_MAX, INT64_MAX},
+                 {NEAR_VERSION, 1, UINT64_MAX - 7}};
+    struct node a, b;
+    cr_assert_eq (node_open (&a, "tcp://127.0.0.1:*", 0, SIZE_MAX_HERE), PX_OK);
+    node_start (&b, "");
+    for (uint64_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        uint8_t bytes[2048];
+        int fd = near_stranger (&a);
+        size_t size =
+            near_message (bytes, table[i].version, table[i].n_frames, table[i].frame_size, 4);
+        cr_assert_eq (send (fd, bytes, size, MSG_NOSIGNAL), (ssize_t)size);
+        PUMP_UNTIL (is_closed (fd), &a);
+        close (fd);
+        cr_expect_eq (refused_by (&a), i + 1, "line %d", (int)i);
+        cr_assert_eq (node_send (&b, &a.address, 0, "peer", 4), PX_OK);
+        PUMP_UNTIL (a.n_received == i + 1, &a, &b);
+        cr_expect (came_near (&a));
+    }
+    cr_expect (strstr (a.notice, "not a peer"), "%s", a.notice);
+    node_close (&a);
+    node_close (&b);
+    TEST_NO_LEAKS ();
+}
+
+Test (transport, a_message_of_this_host_may_come_in_pieces_or_not_to_its_end)
+{
+    struct node a;
+    uint8_t bytes[2048];
+    node_start (&a, "tcp://127.0.0.1:*");
+    size_t size = near_message (bytes, NEAR_VERSION, 3, 5, 15);
+    int fd = near_stranger (&a);
+    struct node *one[] = {&a};
+    for (size_t i = 0; i < size; i++) {
+        cr_assert_eq (a.n_received, 0);
+        cr_assert_eq (send (fd, bytes + i, 1, MSG_NOSIGNAL), 1);
+        pump (one, 1, 100);
+    }
+    PUMP_UNTIL (a.n_received == 1, &a);
+    cr_expect_eq (a.n_frames, 3);
+    cr_expect (pxi_bytes_size (a.last) == 5 && memcmp (pxi_bytes_data (a.last), "nnnnn", 5) == 0);
+    close (fd);
+    for (size_t cut = 0; cut < size; cut++) { /* who goes in the middle is nobody's fault */
+        fd = near_stranger (&a);
+        cr_assert_eq (send (fd, bytes, cut, MSG_NOSIGNAL), (ssize_t)cut);
+        pump (one, 1, 100);
+        close (fd);
+        pump (one, 1, 100);
+    }
+    cr_expect_eq (a.n_received, 1);
+    cr_expect_eq (refused_by (&a), 0);
+    node_close (&a);
+    TEST_NO_LEAKS ();
+}
+
+/* By seed: streams of messages, cut and changed anywhere. What is announced is small, so that most of them stay in
+ * step for a while. */
+Test (transport, whatever_comes_on_a_link_of_this_host_harms_nobody, .timeout = 60)
+{
+    enum { STREAMS = 2000, STREAM_SIZE_MAX = 8192 };
+    static uint8_t bytes[STREAM_SIZE_MAX + 2048];
+    struct node a, b;
+    struct node *one[] = {&a};
+    pxi_prng prng;
+    pxi_prng_init (&prng, 7);
+    cr_assert_eq (node_open (&a, "tcp://127.0.0.1:*", 0, 256), PX_OK);
+    node_start (&b, "");
+    for (uint32_t stream = 0; stream < STREAMS; stream++) {
+        size_t size = 0;
+        while (size < pxi_prng_below (&prng, STREAM_SIZE_MAX)) {
+            uint32_t n_frames = (uint32_t)pxi_prng_between (&prng, 1, 5);
+            uint64_t frame_size = pxi_prng_below (&prng, 100);
+            size += near_message (bytes + size, NEAR_VERSION, n_frames, frame_size,
+                                  n_frames * frame_size);
+        }
+        for (uint64_t n = pxi_prng_below (&prng, 4); n && size; n--)
+            bytes[pxi_prng_below (&prng, size)] ^= (uint8_t)(1 + pxi_prng_below (&prng, 255));
+        int fd = near_stranger (&a);
+        for (size_t at = 0; at < size;) {
+            size_t most = 1 + pxi_prng_below (&prng, size), left = size - at;
+            ssize_t n = send (fd, bytes + at, most < left ? most : left, MSG_NOSIGNAL);
+            if (n < 0)
+                break;
+            at += (size_t)n;
+            pump (one, 1, 0);
+        }
+        close (fd);
+        pump (one, 1, 0);
+    }
+    cr_expect_gt (a.n_received, STREAMS);
+    cr_expect_gt (refused_by (&a), STREAMS / 10);
+    uint64_t before = a.n_received;
+    cr_assert_eq (node_send (&b, &a.address, 0, "peer", 4), PX_OK);
+    PUMP_UNTIL (a.n_received > before && pxi_bytes_size (a.last) == 4 &&
+                    memcmp (pxi_bytes_data (a.last), "peer", 4) == 0,
+                &a, &b);
+    node_close (&a);
+    node_close (&b);
+    TEST_NO_LEAKS ();
+}
+
+Test (transport, who_listens_everywhere_is_near_under_every_address_of_the_host)
+{
+    struct node a, b;
+    node_start (&a, "tcp://0.0.0.0:*");
+    for (uint8_t host = 1; host <= 3; host++) {
+        pxi_address address = {.kind = 4, .port = a.address.port, .ip = {127, 0, 0, host}};
+        node_start (&b, "");
+        cr_assert_eq (node_send (&b, &address, 0, "x", 1), PX_OK);
+        PUMP_UNTIL (a.n_received == host, &a, &b);
+        cr_expect (came_near (&a));
+        node_close (&b);
+    }
+    /* An address of a documentation network is no host's, so the name for all of this host's does not hold. */
+    pxi_address elsewhere = {.kind = 4, .port = a.address.port, .ip = {192, 0, 2, 1}};
+    struct node *both[] = {&a, &b};
+    node_start (&b, "");
+    cr_assert_eq (node_send (&b, &elsewhere, 0, "x", 1), PX_OK);
+    for (int i = 0; i < 10; i++)
+        pump (both, 2, 0);
+    cr_expect_eq (a.n_received, 3);
+    node_close (&b);
+    node_close (&a);
+    TEST_NO_LEAKS ();
+}
+
+Test (transport, one_port_at_two_addresses_of_this_host_is_two_peers)
+{
+    struct node a, b, client;
+    char endpoint[64];
+    node_start (&a, "tcp://127.0.0.1:*");
+    snprintf (endpoint, sizeof endpoint, "tcp://127.0.0.2:%u", a.address.port);
+    node_start (&b, endpoint);
+    node_start (&client, "");
+    cr_assert_eq (node_send (&client, &a.address, 0, "a", 1), PX_OK);
+    cr_assert_eq (node_send (&client, &b.address, 0, "bb", 2), PX_OK);
+    PUMP_UNTIL (a.n_received == 1 && b.n_received == 1, &a, &b, &client);
+    cr_expect (came_near (&a) && came_near (&b));
+    cr_expect_eq (pxi_bytes_size (a.last), 1);
+    cr_expect_eq (pxi_bytes_size (b.last), 2);
+    node_close (&a);
+    node_close (&b);
+    node_close (&client);
+    TEST_NO_LEAKS ();
+}
+
+/* The listener must not keep the loop awake meanwhile. */
+Test (transport, without_descriptors_who_comes_on_this_host_is_turned_away)
+{
+    struct node a;
+    int taken[300], n = 0;
+    node_start (&a, "tcp://127.0.0.1:*");
+    int early = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct rlimit limit, low;
+    cr_assert_eq (getrlimit (RLIMIT_NOFILE, &limit), 0);
+    low = (struct rlimit){256, limit.rlim_max};
+    cr_assert_eq (setrlimit (RLIMIT_NOFILE, &low), 0);
+    while (n < 300 && (taken[n] = dup (0)) >= 0)
+        n++;
+    near_connect (early, "127.0.0.1", a.address.port);
+    PUMP_UNTIL (is_closed (early), &a);
+    struct pollfd fd = {.fd = pxi_zmq_fd (a.transport), .events = POLLIN};
+    for (int i = 0; i < 3; i++)
+        pxi_zmq_step (a.transport, 64);
+    cr_expect_eq (poll (&fd, 1, 0), 0, "nothing is left to do");
+    while (n > 0)
+        close (taken[--n]);
+    close (early);
+    uint8_t bytes[64];
+    size_t size = near_message (bytes, NEAR_VERSION, 1, 4, 4);
+    int late = near_stranger (&a);
+    cr_assert_eq (send (late, bytes, size, MSG_NOSIGNAL), (ssize_t)size);
+    PUMP_UNTIL (a.n_received == 1, &a);
+    close (late);
+    node_close (&a);
+    TEST_NO_LEAKS ();
+}
+
+#endif
 
 /* ---- bounds and ends ----------------------------------------------------------------------------
  */
