@@ -513,25 +513,32 @@ static void hand_back (pxi_core *core, const pxi_peer *master, const pxi_attempt
     pxi_core_forget (core, spec->blob);
 }
 
+static bool has_come (pxi_core *core, const pxi_peer *from, pxi_key key)
+{
+    return in_hand (from, key) || sent_find (core, from, key);
+}
+
 /* Of subtasks that come together the first has the slot, the others wait for it; what there is no room for goes back
- * as what cannot start. */
+ * as what cannot start. One that is here already is not started beside itself: of the first nothing may be known any
+ * more when the probe comes again. */
 static bool start_all (pxi_core *core, pxi_peer *from, const pxi_message *probe)
 {
     if (!probe->has_inline || !start (core, from, &probe->attempts[0]))
         return false;
     for (uint32_t i = 1; i < probe->n_attempts; i++) {
-        if (!start (core, from, &probe->attempts[i]))
-            hand_back (core, from, &probe->attempts[i], PXI_RESULT_RETURNED);
+        const pxi_attempt *spec = &probe->attempts[i];
+        if (has_come (core, from, spec->key))
+            pxi_core_forget (core, spec->blob);
+        else if (!start (core, from, spec))
+            hand_back (core, from, spec, PXI_RESULT_RETURNED);
     }
     return true;
 }
 
 static bool came_before (pxi_core *core, const pxi_peer *from, const pxi_message *probe)
 {
-    if (!probe->has_inline || PXI_MUTANT (PROBE_TWICE))
-        return false;
-    pxi_key key = probe->attempts[0].key;
-    return in_hand (from, key) || sent_find (core, from, key);
+    return probe->has_inline && !PXI_MUTANT (PROBE_TWICE) &&
+           has_come (core, from, probe->attempts[0].key);
 }
 
 static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message)
@@ -570,8 +577,7 @@ static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *mess
         pxi_lease_end (core, lease);
     for (uint32_t i = 0; i < message->n_attempts; i++) {
         const pxi_attempt *spec = &message->attempts[i];
-        if (!PXI_MUTANT (DISPATCH_TWICE) &&
-            (in_hand (from, spec->key) || sent_find (core, from, spec->key)))
+        if (!PXI_MUTANT (DISPATCH_TWICE) && has_come (core, from, spec->key))
             pxi_core_forget (core, spec->blob); /* the dispatch came twice */
         else if (!pxi_worker_can (core, spec->module))
             hand_back (core, from, spec, PXI_RESULT_CANNOT);

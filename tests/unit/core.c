@@ -12,6 +12,8 @@ struct rig {
     pxi_core *core;
     uint64_t now_ns;
     pxi_actions last;
+    uint64_t token; /* of the last PXI_DO_TAKE, */
+    uint32_t count; /* and how many it asked for */
 };
 
 static struct rig rig_new (uint32_t slots)
@@ -39,6 +41,12 @@ static void step (struct rig *rig, pxi_event event)
 {
     event.now_ns = rig->now_ns;
     pxi_core_step (rig->core, &event, &rig->last);
+    for (uint32_t i = 0; i < rig->last.n; i++) {
+        if (rig->last.items[i].kind != PXI_DO_TAKE)
+            continue;
+        rig->token = rig->last.items[i].token;
+        rig->count = rig->last.items[i].count;
+    }
 }
 
 static void advance (struct rig *rig, uint64_t duration_ns)
@@ -382,6 +390,36 @@ Test (core, a_run_that_has_come_goes_before_a_reservation)
     rig_free (&rig);
 }
 
+/* Two runs of one job, of which the second waits behind the first; somebody else's job has a
+ * reservation. The first ends after the duration: is the slot offered to the other? */
+static bool offered_behind_a_waiting_run (uint64_t duration_ns)
+{
+    struct rig rig = rig_new (1);
+    pxi_attempt both[2] = {attempt_of (3, 1), attempt_of (4, 1)};
+    pxi_message probe = probe_from (11, 7, both, 1);
+    probe.n_attempts = 2;
+    meet (&rig, 11);
+    meet (&rig, 12);
+    hear (&rig, probe);
+    uint64_t run = did (&rig, PXI_DO_RUN)->run;
+    active (&rig, THEM, 1, 1, 0, 1);
+    hear (&rig, probe_from (12, 8, NULL, 2));
+    cr_assert (sent (&rig, PXI_BUSY)->reserve);
+    advance (&rig, duration_ns);
+    step (&rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK});
+    active (&rig, THEM, 1, 0, 0, 1);
+    const pxi_message *offer = sent (&rig, PXI_OFFER);
+    bool offered = offer && offer->to == 12 && offer->n_slots == 1;
+    rig_free (&rig);
+    return offered;
+}
+
+Test (core, a_slot_goes_to_who_is_due_although_a_run_waits_behind_others_of_its_job)
+{
+    cr_assert (offered_behind_a_waiting_run (200 * PXI_MS));
+    cr_assert_not (offered_behind_a_waiting_run (PXI_MS), "it has just come");
+}
+
 Test (core, a_host_that_says_not_now_is_busy_without_reservation)
 {
     struct rig rig = rig_new (2);
@@ -570,6 +608,453 @@ Test (core, a_subtask_that_crashes_thrice_has_that_for_its_outcome)
     cr_assert_eq (complete->blob, 82);
     cr_assert_neq (tried[0], tried[1]);
     cr_assert_neq (tried[1], tried[2]);
+    rig_free (&rig);
+}
+
+/* ---- batches ----------------------------------------------------------------------------------
+ */
+
+enum { TRIP_US = 1000 };
+
+typedef struct batch {
+    pxi_message probe;
+    pxi_attempt riding[PXI_BATCH_MAX];
+} batch;
+
+static bool asked (const struct rig *rig, batch *asked)
+{
+    const pxi_message *probe = sent (rig, PXI_PROBE);
+    if (!probe)
+        return false;
+    cr_assert_leq (probe->n_attempts, PXI_BATCH_MAX);
+    asked->probe = *probe;
+    memcpy (asked->riding, probe->attempts, probe->n_attempts * sizeof *asked->riding);
+    return true;
+}
+
+/* Whatever was asked for, as subtasks first, first + 1, ... */
+static void hand_over_all (struct rig *rig, uint64_t first, uint32_t n, uint32_t number,
+                           uint32_t left)
+{
+    pxi_taken taken[PXI_DISPATCH_MAX];
+    cr_assert_leq (n, rig->count);
+    for (uint32_t i = 0; i < n; i++)
+        taken[i] = (pxi_taken){.subtask = first + i,
+                               .branch = 900,
+                               .number = number,
+                               .attempt = {.key = {first + i, 0},
+                                           .job = {ME, 1},
+                                           .module = MODULE,
+                                           .size_bytes = 8,
+                                           .blob = first + i}};
+    step (rig, (pxi_event){.kind = PXI_EV_TAKEN,
+                           .job = {ME, 1},
+                           .token = rig->token,
+                           .taken = taken,
+                           .n_taken = n,
+                           .count = left});
+}
+
+static void accepted (struct rig *rig, const batch *which)
+{
+    pxi_message offer = from (which->probe.to, PXI_OFFER);
+    offer.probe = which->probe.probe;
+    offer.accepted = true;
+    hear (rig, offer);
+}
+
+static void ended (struct rig *rig, const batch *which, uint32_t i, uint64_t run_ns)
+{
+    pxi_message result = from (which->probe.to, PXI_RESULT);
+    result.key = which->riding[i].key;
+    result.run_ns = run_ns;
+    hear (rig, result);
+}
+
+/* A loop of which some subtasks have ended, a round trip away; the run times are given in turn. Another one or more are
+ * asked for. */
+static void learn (struct rig *rig, const uint64_t run_ns[2])
+{
+    batch one;
+    meet (rig, 11);
+    submit_with_surplus (rig, 200);
+    for (uint32_t i = 0; i < 8; i++) {
+        hand_over_all (rig, 70 + i, 1, 64, 200);
+        cr_assert (asked (rig, &one));
+        rig->now_ns += TRIP_US * (PXI_MS / 1000);
+        accepted (rig, &one);
+        ended (rig, &one, 0, run_ns[i % 2]);
+        step (rig, (pxi_event){.kind = PXI_EV_SURPLUS, .job = {ME, 1}, .count = 200});
+    }
+}
+
+static uint32_t n_away (const struct rig *rig)
+{
+    pxi_away_look looks[64];
+    return pxi_core_away (rig->core, looks, 64);
+}
+
+static const uint64_t SHORT_NS[2] = {PXI_MS / 10, PXI_MS / 10};
+
+Test (core, short_subtasks_of_a_loop_go_together_and_are_accepted_as_a_whole)
+{
+    struct rig rig = rig_new (1);
+    batch all;
+    learn (&rig, SHORT_NS);
+    cr_assert_eq (rig.count, PXI_BATCH_MAX);
+    hand_over_all (&rig, 100, PXI_BATCH_MAX, 64, 100);
+    cr_assert (asked (&rig, &all));
+    cr_assert_eq (all.probe.n_attempts, PXI_BATCH_MAX);
+    accepted (&rig, &all);
+    cr_assert_eq (n_away (&rig), PXI_BATCH_MAX);
+    for (uint32_t i = PXI_BATCH_MAX; i-- > 0;) { /* whatever comes first */
+        ended (&rig, &all, i, PXI_MS / 10);
+        cr_assert_eq (did (&rig, PXI_DO_COMPLETE)->subtask, 100 + i);
+    }
+    rig_free (&rig);
+}
+
+Test (core, what_takes_about_a_trip_goes_by_few)
+{
+    struct rig rig = rig_new (1);
+    learn (&rig, (const uint64_t[2]){18 * PXI_MS / 10, 18 * PXI_MS / 10});
+    cr_assert_eq (rig.count, 3, "%u", rig.count); /* one, and two in four trips of 1 ms */
+    rig_free (&rig);
+}
+
+Test (core, subtasks_whose_times_vary_widely_go_one_by_one)
+{
+    struct rig rig = rig_new (1);
+    learn (&rig, (const uint64_t[2]){PXI_MS / 10, 5 * PXI_MS});
+    cr_assert_eq (rig.count, 1);
+    rig_free (&rig);
+}
+
+Test (core, subtasks_of_a_tree_go_one_by_one)
+{
+    struct rig rig = rig_new (1);
+    batch one;
+    learn (&rig, SHORT_NS);
+    hand_over_all (&rig, 100, 1, 64, 200);
+    cr_assert (asked (&rig, &one));
+    accepted (&rig, &one);
+    pxi_report report = {one.riding[0].key, PXI_MS, 3}; /* subtasks below it */
+    pxi_message ack = from (11, PXI_HANDSHAKE_ACK);
+    ack.sequence = 1;
+    ack.reports = &report;
+    ack.n_reports = 1;
+    while (!sent (&rig, PXI_HANDSHAKE)) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+    }
+    ack.sequence = sent (&rig, PXI_HANDSHAKE)->sequence;
+    hear (&rig, ack);
+    ended (&rig, &one, 0, PXI_MS / 10);
+    step (&rig, (pxi_event){.kind = PXI_EV_SURPLUS, .job = {ME, 1}, .count = 200});
+    cr_assert_eq (rig.count, 1);
+    rig_free (&rig);
+}
+
+Test (core, a_batch_that_is_refused_goes_back_in_order)
+{
+    struct rig rig = rig_new (1);
+    batch all;
+    learn (&rig, SHORT_NS);
+    hand_over_all (&rig, 100, PXI_BATCH_MAX, 64, 100);
+    cr_assert (asked (&rig, &all));
+    pxi_message busy = from (11, PXI_BUSY);
+    busy.probe = all.probe.probe;
+    hear (&rig, busy);
+    uint64_t next = 100;
+    for (uint32_t i = 0; i < rig.last.n; i++) {
+        if (rig.last.items[i].kind == PXI_DO_GIVE_BACK)
+            cr_assert_eq (rig.last.items[i].subtask, next++);
+    }
+    cr_assert_eq (next, 100 + PXI_BATCH_MAX);
+    cr_assert_eq (n_away (&rig), 0);
+    hear (&rig, busy);
+    cr_assert_null (did (&rig, PXI_DO_GIVE_BACK), "the second time there is nothing");
+    rig_free (&rig);
+}
+
+Test (core, a_batch_whose_answer_is_lost_is_cancelled_whole)
+{
+    struct rig rig = rig_new (1);
+    batch all;
+    learn (&rig, SHORT_NS);
+    hand_over_all (&rig, 100, PXI_BATCH_MAX, 64, 100);
+    cr_assert (asked (&rig, &all));
+    uint64_t until_ns = rig.now_ns + 10 * PXI_SECOND;
+    while (!sent (&rig, PXI_CANCEL) && rig.now_ns < until_ns) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+    }
+    const pxi_message *cancel = sent (&rig, PXI_CANCEL);
+    cr_assert_not_null (cancel);
+    cr_assert_eq (cancel->n_keys, PXI_BATCH_MAX);
+    for (uint32_t i = 0; i < cancel->n_keys; i++) {
+        cr_assert_eq (cancel->keys[i].subtask, 100 + i);
+        cr_assert_eq (cancel->keys[i].attempt, all.riding[i].key.attempt);
+    }
+    cr_assert_eq (n_away (&rig), 0);
+    accepted (&rig, &all); /* after all: too late */
+    cr_assert_eq (n_away (&rig), 0);
+    rig_free (&rig);
+}
+
+Test (core, a_batch_stays_within_the_branch_number)
+{
+    struct rig rig = rig_new (1);
+    batch all;
+    learn (&rig, SHORT_NS);
+    hand_over_all (&rig, 100, PXI_BATCH_MAX, 5, 100);
+    cr_assert (asked (&rig, &all));
+    cr_assert_eq (all.probe.n_attempts, 5);
+    cr_assert_eq (n_away (&rig), 5);
+    cr_assert (did (&rig, PXI_DO_CAP)->flag);
+    uint32_t n_back = 0;
+    for (uint32_t i = 0; i < rig.last.n; i++)
+        n_back += rig.last.items[i].kind == PXI_DO_GIVE_BACK;
+    cr_assert_eq (n_back, PXI_BATCH_MAX - 5);
+    rig_free (&rig);
+}
+
+/* What is in a lease goes together too, and never more than one message holds. */
+Test (core, a_lease_takes_a_batch_for_each_slot)
+{
+    struct rig rig = rig_new (1);
+    learn (&rig, SHORT_NS);
+    pxi_message offer = from (11, PXI_OFFER);
+    offer.lease = 33;
+    offer.n_slots = 1000;
+    offer.duration_ns = PXI_SECOND;
+    offer.job = (pxi_job_id){ME, 1};
+    hear (&rig, offer);
+    cr_assert_eq (rig.count, PXI_DISPATCH_MAX);
+    hand_over_all (&rig, 100, PXI_DISPATCH_MAX, 64, 100);
+    const pxi_message *dispatch = sent (&rig, PXI_DISPATCH);
+    cr_assert_eq (dispatch->lease, 33);
+    cr_assert_eq (dispatch->n_attempts, PXI_DISPATCH_MAX);
+    rig_free (&rig);
+}
+
+/* ---- out of turn ------------------------------------------------------------------------------
+ */
+
+/* One subtask is away, nothing else waits, and a slot is free here. */
+static void one_away (struct rig *rig)
+{
+    batch one;
+    meet (rig, 11);
+    submit_with_surplus (rig, 1);
+    hand_over_all (rig, 70, 1, 4, 0);
+    cr_assert (asked (rig, &one));
+    accepted (rig, &one);
+    nothing_left (rig);
+}
+
+/* When a run began here; 0 = not within the duration. `answers`: the worker does, but never ends. */
+static uint64_t redone_at_ns (struct rig *rig, uint64_t duration_ns, bool answers)
+{
+    uint64_t until_ns = rig->now_ns + duration_ns;
+    while (rig->now_ns < until_ns) {
+        rig->now_ns = pxi_core_wake_ns (rig->core);
+        step (rig, (pxi_event){.kind = PXI_EV_TICK});
+        if (did (rig, PXI_DO_RUN))
+            return rig->now_ns;
+        pxi_report report = {{70, 1}, PXI_SECOND, 0};
+        pxi_message ack = from (11, PXI_HANDSHAKE_ACK);
+        if (!sent (rig, PXI_HANDSHAKE) || !answers)
+            continue;
+        ack.sequence = sent (rig, PXI_HANDSHAKE)->sequence;
+        ack.reports = &report;
+        ack.n_reports = 1;
+        hear (rig, ack);
+    }
+    return 0;
+}
+
+Test (core, what_a_silent_worker_has_is_done_here_long_before_it_is_taken_for_dead)
+{
+    struct rig rig = rig_new (2);
+    pxi_peer_look look;
+    one_away (&rig);
+    uint64_t began_ns = rig.now_ns, redone_ns = redone_at_ns (&rig, 5 * PXI_SECOND, false);
+    cr_assert_neq (redone_ns, 0);
+    cr_assert_geq (redone_ns - began_ns, 300 * PXI_MS, "four questions were not answered");
+    cr_assert_leq (redone_ns - began_ns, 600 * PXI_MS);
+    cr_assert_eq (did (&rig, PXI_DO_RUN)->attempt.key.subtask, 70);
+    uint64_t run = did (&rig, PXI_DO_RUN)->run;
+    cr_assert_eq (pxi_core_peers (rig.core, rig.now_ns, &look, 1), 1);
+    cr_assert_not (look.unresponsive, "a suspicion is no verdict");
+    step (&rig,
+          (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 90});
+    cr_assert_eq (did (&rig, PXI_DO_COMPLETE)->blob, 90);
+    cr_assert_eq (sent (&rig, PXI_CANCEL)->keys[0].subtask, 70);
+    pxi_message result = from (11, PXI_RESULT);
+    result.key = (pxi_key){70, 1};
+    result.blob = 91;
+    hear (&rig, result);
+    cr_assert_null (did (&rig, PXI_DO_COMPLETE), "the first worker's comes too late");
+    cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 91);
+    rig_free (&rig);
+}
+
+Test (core, the_first_worker_may_still_be_first)
+{
+    struct rig rig = rig_new (2);
+    one_away (&rig);
+    cr_assert_neq (redone_at_ns (&rig, 5 * PXI_SECOND, false), 0);
+    uint64_t run = did (&rig, PXI_DO_RUN)->run;
+    pxi_message result = from (11, PXI_RESULT);
+    result.key = (pxi_key){70, 1};
+    result.blob = 91;
+    hear (&rig, result);
+    cr_assert_eq (did (&rig, PXI_DO_COMPLETE)->blob, 91);
+    cr_assert_eq (did (&rig, PXI_DO_STOP)->run, run);
+    step (&rig,
+          (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 90});
+    cr_assert_null (did (&rig, PXI_DO_COMPLETE));
+    rig_free (&rig);
+}
+
+Test (core, what_a_worker_has_that_answers_is_not_redone)
+{
+    struct rig rig = rig_new (2);
+    one_away (&rig);
+    cr_assert_eq (redone_at_ns (&rig, 5 * PXI_SECOND, true), 0);
+    rig_free (&rig);
+}
+
+/* Who still has something to do asks nobody out of turn. */
+Test (core, a_master_that_is_busy_waits_for_the_detection_time)
+{
+    struct rig rig = rig_new (1);
+    one_away (&rig);
+    cr_assert_eq (redone_at_ns (&rig, PXI_SECOND, false), 0);
+    rig_free (&rig);
+}
+
+/* ---- batches, served ---- */
+
+static pxi_message probe_of (const pxi_attempt *riding, uint32_t n)
+{
+    pxi_message probe = probe_from (11, 7, riding, 1);
+    probe.n_attempts = n;
+    return probe;
+}
+
+static uint32_t n_did (const struct rig *rig, pxi_action_kind kind)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < rig->last.n; i++)
+        n += rig->last.items[i].kind == kind;
+    return n;
+}
+
+static uint32_t n_runs (const struct rig *rig)
+{
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (rig->core, &sizes);
+    return sizes.runs;
+}
+
+Test (core, a_batch_is_started_whole_once)
+{
+    struct rig rig = rig_new (1);
+    pxi_attempt riding[3] = {attempt_of (3, 1), attempt_of (4, 1), attempt_of (5, 1)};
+    meet (&rig, 11);
+    hear (&rig, probe_of (riding, 3));
+    cr_assert (sent (&rig, PXI_OFFER)->accepted);
+    cr_assert_eq (n_did (&rig, PXI_DO_RUN), 3);
+    uint64_t first = did (&rig, PXI_DO_RUN)->run;
+    hear (&rig, probe_of (riding, 3));
+    cr_assert_eq (rig.last.n, n_did (&rig, PXI_DO_FORGET), "nothing but dropping");
+    cr_assert_eq (n_did (&rig, PXI_DO_FORGET), 3);
+    active (&rig, THEM, 1, 1, 0, 1);
+    step (&rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = first, .result = PXI_RESULT_OK});
+    hear (&rig, probe_of (riding, 3));
+    cr_assert_eq (n_did (&rig, PXI_DO_RUN), 0, "its first has ended");
+    cr_assert_eq (n_runs (&rig), 2);
+    rig_free (&rig);
+}
+
+Test (core, what_a_batch_holds_twice_starts_once)
+{
+    struct rig rig = rig_new (1);
+    pxi_attempt riding[3] = {attempt_of (3, 1), attempt_of (3, 1), attempt_of (4, 1)};
+    meet (&rig, 11);
+    hear (&rig, probe_of (riding, 3));
+    cr_assert_eq (n_did (&rig, PXI_DO_RUN), 2);
+    cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 3);
+    rig_free (&rig);
+}
+
+Test (core, what_a_batch_has_no_room_for_goes_back)
+{
+    pxi_core_config config = pxi_core_config_default ();
+    config.self = record_of (ME);
+    config.self.incarnation = 5;
+    config.attempts_max = 2;
+    struct rig rig = {.core = pxi_core_new (&config)};
+    pxi_attempt riding[3] = {attempt_of (3, 1), attempt_of (4, 1), attempt_of (5, 1)};
+    meet (&rig, 11);
+    hear (&rig, probe_of (riding, 3));
+    cr_assert (sent (&rig, PXI_OFFER)->accepted);
+    cr_assert_eq (n_did (&rig, PXI_DO_RUN), 2);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->result, PXI_RESULT_RETURNED);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->key.subtask, 5);
+    cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 5);
+    rig_free (&rig);
+}
+
+Test (core, a_busy_peer_drops_the_whole_batch)
+{
+    struct rig rig = rig_new (1);
+    pxi_attempt riding[3] = {attempt_of (3, 1), attempt_of (4, 1), attempt_of (5, 1)};
+    submit_with_surplus (&rig, 0);
+    meet (&rig, 11);
+    hear (&rig, probe_of (riding, 3));
+    cr_assert_not_null (sent (&rig, PXI_BUSY));
+    cr_assert_eq (n_did (&rig, PXI_DO_FORGET), 3);
+    cr_assert_eq (n_runs (&rig), 1);
+    rig_free (&rig);
+}
+
+Test (core, a_cancelled_batch_stops_whole)
+{
+    struct rig rig = rig_new (1);
+    pxi_attempt riding[3] = {attempt_of (3, 1), attempt_of (4, 1), attempt_of (5, 1)};
+    pxi_key keys[3] = {riding[0].key, riding[1].key, riding[2].key};
+    meet (&rig, 11);
+    hear (&rig, probe_of (riding, 3));
+    pxi_message cancel = from (11, PXI_CANCEL);
+    cancel.keys = keys;
+    cancel.n_keys = 3;
+    hear (&rig, cancel);
+    cr_assert_eq (n_did (&rig, PXI_DO_STOP), 3);
+    rig_free (&rig);
+}
+
+/* A lease is for slots; what comes beyond a batch for each goes back, from whomever. */
+Test (core, under_a_lease_start_as_many_as_may_wait_for_its_slots)
+{
+    struct rig rig = rig_new (1);
+    pxi_attempt all[PXI_DISPATCH_MAX];
+    meet (&rig, 11);
+    hear (&rig, probe_from (11, 7, NULL, 1));
+    pxi_message dispatch = from (11, PXI_DISPATCH);
+    dispatch.lease = sent (&rig, PXI_OFFER)->lease;
+    for (uint32_t i = 0; i < PXI_DISPATCH_MAX; i++)
+        all[i] = attempt_of (3 + i, 1);
+    dispatch.attempts = all;
+    dispatch.n_attempts = PXI_DISPATCH_MAX;
+    hear (&rig, dispatch);
+    cr_assert_eq (n_did (&rig, PXI_DO_RUN), PXI_BATCH_MAX);
+    cr_assert_eq (n_did (&rig, PXI_DO_FORGET), PXI_DISPATCH_MAX - PXI_BATCH_MAX);
+    hear (&rig, dispatch); /* again: nothing starts, those that went back go back again */
+    cr_assert_eq (n_did (&rig, PXI_DO_RUN), 0);
+    cr_assert_eq (n_runs (&rig), PXI_BATCH_MAX);
     rig_free (&rig);
 }
 
