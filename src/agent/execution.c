@@ -164,14 +164,20 @@ void pxi_execution_rest (pxi_execution *execution)
     pxi_agent_alarm (agent, &execution->rest, PXI_ALARM_REST, execution, pxi_clock_ns () + REST_NS);
 }
 
+/* One whose process has died rests until that is told: a run given to it would be taken for the cause. */
+static bool is_for (const pxi_execution *execution, const pxi_agent_job *job)
+{
+    bool dead = execution->worker && execution->worker->dead;
+    return !dead && execution->module == job->module &&
+           execution->job_id.origin == job->id.origin && execution->job_id.number == job->id.number;
+}
+
 pxi_execution *pxi_execution_resume (pxi_agent *agent, pxi_agent_job *job)
 {
     PXI_LIST_EACH (link, &agent->all_executions)
     {
         pxi_execution *execution = PXI_LIST_ENTRY (link, pxi_execution, in_agent);
-        if (!execution->resting || execution->module != job->module ||
-            execution->job_id.origin != job->id.origin ||
-            execution->job_id.number != job->id.number)
+        if (!execution->resting || !is_for (execution, job))
             continue;
         rest_ends (execution);
         execution->job = job;

@@ -228,3 +228,17 @@ Test (executors, may_be_killed_by_anybody)
     px_job_free (&job);
     cluster_end (&cluster);
 }
+
+/* While they rest for the job that has just ended, or are kept for the next one. */
+Test (executors, may_be_killed_between_jobs)
+{
+    test_cluster cluster;
+    work_tree tree = {3, 4, MILLISECONDS (1)};
+    cluster_begin (&cluster, 2, APART);
+    for (int i = 0; i < 10; i++) {
+        cr_assert_eq (cluster_number (cluster.peers[i % 2], "work.tree", &tree, sizeof tree),
+                      cluster_tree_size (3, 4));
+        cluster_kill_children ();
+    }
+    cluster_end (&cluster);
+}

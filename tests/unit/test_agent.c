@@ -12,7 +12,9 @@
 #include "agent/pipe.h"
 #include "agent/root.h"
 #include "agent/spec.h"
+#include "agent/state.h"
 #include "agent/timeline.h"
+#include "base/clock.h"
 #include "leak.h"
 
 /* ---- inbox ------------------------------------------------------------------------------------
@@ -115,6 +117,204 @@ Test (blob, gives_back_each_reference_once)
     cr_assert_eq (pxi_blobs_count (&blobs), 1);
     pxi_blobs_fini (&blobs); /* releases what is left */
     TEST_NO_LEAKS ();
+}
+
+/* ---- executors that rest ----------------------------------------------------------------------
+ */
+
+typedef struct fake_executor {
+    pxi_executor executor;
+    uint32_t n_closed, slots;
+} fake_executor;
+
+static void fake_submit (pxi_executor *executor, pxi_command *command)
+{
+    fake_executor *fake = (fake_executor *)executor;
+    fake->n_closed += command->kind == PXI_CMD_CLOSE;
+    if (command->kind == PXI_CMD_SLOTS)
+        fake->slots = command->count;
+}
+
+static void fake_destroy (pxi_executor **executor)
+{
+    free (*executor);
+    *executor = NULL;
+}
+
+static const pxi_executor_ops fake_ops = {fake_submit, fake_destroy};
+
+static pxi_agent *resting_agent (void)
+{
+    pxi_agent *agent = calloc (1, sizeof *agent);
+    agent->id = 1;
+    agent->config.slots = 3;
+    pxi_heap_init (&agent->alarms, 100);
+    pxi_map_init (&agent->executions, 100, 1);
+    pxi_list_init (&agent->all_executions);
+    return agent;
+}
+
+static void resting_agent_free (pxi_agent *agent)
+{
+    for (pxi_list *link; (link = pxi_list_first (&agent->all_executions));)
+        pxi_execution_free (PXI_LIST_ENTRY (link, pxi_execution, in_agent));
+    cr_assert_eq (agent->n_resting, 0);
+    cr_assert_eq (pxi_heap_deadline (&agent->alarms), UINT64_MAX);
+    pxi_heap_fini (&agent->alarms);
+    pxi_map_fini (&agent->executions);
+    free (agent);
+    TEST_NO_LEAKS ();
+}
+
+static pxi_execution *executes (pxi_agent *agent, pxi_agent_job *job)
+{
+    pxi_execution *execution = calloc (1, sizeof *execution);
+    fake_executor *fake = calloc (1, sizeof *fake);
+    fake->executor.ops = &fake_ops;
+    *execution = (pxi_execution){.agent = agent,
+                                 .number = ++agent->last_execution,
+                                 .job_id = job->id,
+                                 .job = job,
+                                 .module = job->module,
+                                 .executor = &fake->executor};
+    pxi_list_init (&execution->runs);
+    pxi_list_init (&execution->takes);
+    pxi_list_init (&execution->branches);
+    pxi_list_init (&execution->in_agent);
+    pxi_list_add_last (&agent->all_executions, &execution->in_agent);
+    cr_assert (pxi_map_put_pointer (&agent->executions, execution->number, execution));
+    job->execution = execution;
+    return execution;
+}
+
+static bool is_closing (const pxi_execution *execution)
+{
+    const fake_executor *fake = (const fake_executor *)execution->executor;
+    cr_assert_leq (fake->n_closed, 1);
+    return fake->n_closed == 1;
+}
+
+static uint32_t slots_of (const pxi_execution *execution)
+{
+    return ((const fake_executor *)execution->executor)->slots;
+}
+
+static const pxi_module some_module, other_module;
+
+static pxi_agent_job job_of (uint64_t origin, uint64_t number)
+{
+    return (pxi_agent_job){.id = {origin, number}, .module = &some_module};
+}
+
+Test (rest, is_over_when_the_job_comes_back)
+{
+    pxi_agent *agent = resting_agent ();
+    pxi_agent_job job = job_of (2, 1), again = job_of (2, 1);
+    pxi_execution *execution = executes (agent, &job);
+    execution->n_runs = 5; /* of the job's time before */
+    uint64_t before_ns = pxi_clock_ns ();
+    pxi_execution_rest (execution);
+    cr_assert_null (job.execution);
+    cr_assert_eq (agent->n_resting, 1);
+    uint64_t until_ns = pxi_heap_deadline (&agent->alarms);
+    cr_assert_geq (until_ns - before_ns, 50 * PXI_MS);
+    cr_assert_leq (until_ns, pxi_clock_ns () + 50 * PXI_MS);
+    again.n_runs_begun = 1;
+    cr_assert_eq (pxi_execution_resume (agent, &again), execution);
+    cr_assert_eq (again.execution, execution);
+    cr_assert_eq (slots_of (execution), 3, "what it may use is told anew");
+    cr_assert_eq (execution->runs_before + 6, 1, "its sixth run is the job's first");
+    cr_assert_eq (agent->n_resting, 0);
+    cr_assert_eq (pxi_heap_deadline (&agent->alarms), UINT64_MAX);
+    cr_assert_not (is_closing (execution));
+    cr_assert_null (pxi_execution_resume (agent, &again), "only once");
+    resting_agent_free (agent);
+}
+
+Test (rest, is_not_over_for_another_job_or_module)
+{
+    pxi_agent *agent = resting_agent ();
+    pxi_agent_job job = job_of (2, 1), other = job_of (2, 2), of_other = job_of (3, 1);
+    pxi_agent_job same_id = job_of (2, 1);
+    same_id.module = &other_module;
+    pxi_execution_rest (executes (agent, &job));
+    cr_assert_null (pxi_execution_resume (agent, &other));
+    cr_assert_null (pxi_execution_resume (agent, &of_other));
+    cr_assert_null (pxi_execution_resume (agent, &same_id));
+    cr_assert_eq (agent->n_resting, 1);
+    resting_agent_free (agent);
+}
+
+Test (rest, is_not_for_roots_nor_for_who_goes_nor_for_what_still_ends)
+{
+    pxi_agent *agent = resting_agent ();
+    pxi_agent_job job = job_of (1, 1);
+    pxi_execution *root = executes (agent, &job);
+    pxi_execution_rest (root);
+    cr_assert (is_closing (root), "a root's job does not come back");
+    job = job_of (2, 1);
+    for (int i = 0; i < 3; i++) {
+        pxi_agent_run run;
+        pxi_list_init (&run.in_execution);
+        pxi_execution *execution = executes (agent, &job);
+        agent->draining = i == 0;
+        agent->ending = i == 1;
+        if (i == 2)
+            pxi_list_add_last (&execution->runs, &run.in_execution);
+        pxi_execution_rest (execution);
+        cr_assert (is_closing (execution), "%d", i);
+        cr_assert_null (job.execution);
+        pxi_list_remove (&run.in_execution);
+    }
+    cr_assert_eq (agent->n_resting, 0);
+    resting_agent_free (agent);
+}
+
+Test (rest, is_for_four_at_most)
+{
+    pxi_agent *agent = resting_agent ();
+    pxi_agent_job jobs[5];
+    for (uint64_t i = 0; i < 5; i++) {
+        jobs[i] = job_of (2, i);
+        pxi_execution *execution = executes (agent, &jobs[i]);
+        pxi_execution_rest (execution);
+        cr_assert_eq (is_closing (execution), i == 4);
+    }
+    cr_assert_eq (agent->n_resting, 4);
+    resting_agent_free (agent);
+}
+
+Test (rest, ends_when_everything_is_closed)
+{
+    pxi_agent *agent = resting_agent ();
+    pxi_agent_job job = job_of (2, 1), at_work = job_of (2, 2);
+    pxi_execution *resting = executes (agent, &job), *working = executes (agent, &at_work);
+    pxi_execution_rest (resting);
+    pxi_jobs_close_all (agent);
+    cr_assert (is_closing (resting));
+    cr_assert (is_closing (working));
+    cr_assert_eq (agent->n_resting, 0);
+    cr_assert_null (pxi_execution_resume (agent, &job), "what is closing does not come back");
+    pxi_jobs_close_all (agent); /* nor is it closed twice */
+    cr_assert (is_closing (resting));
+    resting_agent_free (agent);
+}
+
+Test (rest, is_not_over_for_whose_process_has_died)
+{
+    pxi_agent *agent = resting_agent ();
+    pxi_agent_job job = job_of (2, 1);
+    pxi_execution *execution = executes (agent, &job);
+    pxi_worker worker = {.execution = execution};
+    execution->worker = &worker;
+    pxi_execution_rest (execution);
+    worker.dead = true;
+    cr_assert_null (pxi_execution_resume (agent, &job));
+    cr_assert_eq (agent->n_resting, 1);
+    pxi_execution_free (execution); /* its death is told */
+    cr_assert_eq (agent->n_resting, 0);
+    cr_assert_null (worker.execution);
+    resting_agent_free (agent);
 }
 
 /* ---- specification ----------------------------------------------------------------------------
