@@ -15,9 +15,8 @@ enum {
     PXI_RECORDS_MAX = 16,     /* peer records in one message: about 2 KiB, two Ethernet frames */
     PXI_KEYS_MAX =
         1024, /* attempts listed in one handshake or cancel: jobs_max x slots seen in practice */
-    PXI_DISPATCH_MAX = 32, /* attempts in one dispatch: what one lease may hold */
-    PXI_BATCH_MAX =
-        16, /* attempts in one probe: of tasks so short that they share one round trip */
+    PXI_DISPATCH_MAX = 32,      /* attempts in one dispatch: what one lease may hold */
+    PXI_BATCH_MAX = 16,         /* attempts in one probe: short ones share a round trip */
     PXI_INLINE_SIZE_MAX = 1200, /* input bytes that ride in a probe: one datagram (SCIENCE.md 3) */
     PXI_SLOTS_MAX = 1024,       /* of one peer */
     PXI_VIEW_MAX = 1024,        /* full membership to here; sampled beyond (SCIENCE.md 2.6) */
