@@ -21,7 +21,9 @@ enum {
      * who is new is worth less than who was measured. */
     SAMPLE_DRAWS = 2 * PXI_RECORDS_MAX,
     NEWCOMERS_MAX = 4,
+    INTRODUCED_MAX = 64, /* peers in the view: more of them meet in time */
 };
+#define INTRODUCE_NS (20 * PXI_MS)
 #define TOLD_FOR_NS (20 * PXI_SECOND) /* since it was heard: later it may be dead */
 #define JOIN_RETRY_NS (250 * PXI_MS)
 /* Rounds at this pace, as long as somebody may wait for the answer; then ever fewer: a host that is
@@ -278,11 +280,21 @@ static bool is_closed (const pxi_core *core, uint32_t n_new)
     return is_full (core) && !n_new && core->n_responsive == core->n_view;
 }
 
+/* In a small cluster all know each other: who is heard of is asked soon, and not when his turn comes. */
+static void introduce_soon (pxi_core *core)
+{
+    uint64_t at_ns = core->now_ns + 1 + pxi_prng_below (&core->prng, INTRODUCE_NS);
+    if (core->gossip.node.deadline > at_ns)
+        pxi_timer_set (core, &core->gossip, PXI_TIMER_GOSSIP, core, at_ns);
+}
+
 static void enter_view (pxi_core *core, pxi_peer *peer, uint32_t *n_new)
 {
     bool wanted = !peer->in_view && peer->record.address.kind && !peer->leaving;
     if (wanted && !is_closed (core, *n_new) && view_make_room (core, n_new))
         view_add (core, peer);
+    if (peer->in_view && !peer->heard_ns && core->n_view <= INTRODUCED_MAX)
+        introduce_soon (core);
 }
 
 /* `own`: from the peer itself, not hearsay. */
@@ -646,15 +658,26 @@ static bool gave_up (pxi_core *core, pxi_peer *partner)
            !has_relations (partner);
 }
 
+/* One of a small cluster that we have only heard of. */
+static pxi_peer *stranger_of (const pxi_core *core)
+{
+    for (uint32_t i = 0; i < core->n_view && core->n_view <= INTRODUCED_MAX; i++) {
+        if (!core->view[i]->heard_ns && !core->view[i]->asked_ns)
+            return core->view[i];
+    }
+    return NULL;
+}
+
 static void gossip (pxi_core *core)
 {
-    uint64_t interval_ns = core->config.gossip_ns;
+    pxi_peer *stranger = stranger_of (core);
+    uint64_t interval_ns = stranger ? INTRODUCE_NS : core->config.gossip_ns;
     uint64_t next_ns = interval_ns * 3 / 4 + pxi_prng_below (&core->prng, interval_ns / 2);
     pxi_timer_set (core, &core->gossip, PXI_TIMER_GOSSIP, core, core->now_ns + next_ns);
     pxi_peer *gone = ++core->n_gossips % ASK_GONE_EVERY ? NULL : gone_partner (core);
     if (!core->n_view && !gone)
         return;
-    pxi_peer *partner = gone ? gone : gossip_partner (core);
+    pxi_peer *partner = gone ? gone : stranger ? stranger : gossip_partner (core);
     if (!gone && gave_up (core, partner)) {
         forget_silent (core, partner);
         return;

@@ -1207,6 +1207,30 @@ Test (core, a_welcome_that_comes_twice_ends_no_other_join)
     rig_free (&rig);
 }
 
+Test (core, in_a_small_cluster_who_is_heard_of_is_asked_at_once_and_once)
+{
+    struct rig rig = rig_new (1);
+    rig.now_ns = PXI_MS;
+    pxi_peer_record records[4];
+    for (uint32_t i = 0; i < 4; i++)
+        records[i] = record_of (11 + i);
+    pxi_message hello = from (11, PXI_HELLO);
+    hello.records = records;
+    hello.n_records = 4;
+    hear (&rig, hello);
+    uint32_t asked[4] = {0};
+    while (pxi_core_wake_ns (rig.core) < PXI_SECOND / 4) {
+        rig.now_ns = pxi_core_wake_ns (rig.core);
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+        const pxi_message *gossip = sent (&rig, PXI_GOSSIP);
+        if (gossip)
+            asked[gossip->to - 11]++;
+    }
+    for (uint32_t i = 1; i < 4; i++)
+        cr_assert_eq (asked[i], 1, "peer %u: %u times", 11 + i, asked[i]);
+    rig_free (&rig);
+}
+
 Test (core, a_host_that_is_down_is_greeted_ever_less)
 {
     struct rig rig = rig_new (1);
