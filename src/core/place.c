@@ -284,7 +284,8 @@ static void probe_inline (pxi_core *core, pxi_job *job, pxi_peer *peer,
     pxi_attempt_state *attempts[PXI_BATCH_MAX];
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_subtasks; i++) {
-        bool room = !pxi_branch_full (subtasks[i]->branch); /* each of them is a worker */
+        /* Each of them is a worker. */
+        bool room = !pxi_branch_full (subtasks[i]->branch) || PXI_MUTANT (BATCH_UNCOUNTED);
         attempts[n] = room ? pxi_branch_attempt (core, subtasks[i], peer, false) : NULL;
         if (!attempts[n]) {
             pxi_branch_put_back (core, subtasks[i]);

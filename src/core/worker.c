@@ -525,7 +525,7 @@ static bool start_all (pxi_core *core, pxi_peer *from, const pxi_message *probe)
 {
     if (!probe->has_inline || !start (core, from, &probe->attempts[0]))
         return false;
-    for (uint32_t i = 1; i < probe->n_attempts; i++) {
+    for (uint32_t i = 1; i < probe->n_attempts && !PXI_MUTANT (BATCH_BY_ITS_FIRST); i++) {
         const pxi_attempt *spec = &probe->attempts[i];
         if (has_come (core, from, spec->key))
             pxi_core_forget (core, spec->blob);

@@ -20,6 +20,8 @@
     X (RESULT_OF_WRONG_PEER, 600, "a result counts from the peer that has the attempt only")       \
     X (NUMBER_IGNORED, 100, "the branch number caps the workers of a branch")                      \
     X (BUDGET_IGNORED, 100, "speculation stays within its budget")                                 \
+    X (BATCH_UNCOUNTED, 100, "each subtask of a batch counts as a worker of its branch")           \
+    X (BATCH_BY_ITS_FIRST, 300, "what comes in a batch starts or goes back, each of it")           \
     X (CRASHES_FOREVER, 300, "what crashed PXI_CRASHES_MAX times is not tried again")              \
     X (CANCEL_NOT_SENT, 100, "what is no longer wanted is cancelled")                              \
     X (STOP_NOT_TOLD, 100, "a run that is stopped is told to the executor")                        \
