@@ -48,7 +48,15 @@ def run(program, *arguments):
     done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f'{done.args}: exit {done.returncode}: {done.stderr}')
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return list(values(done.stdout))
+
+
+def values(text):
+    """One after the other, each on as many lines as it likes."""
+    while text := text.strip():
+        value, end = json.JSONDecoder().raw_decode(text)
+        yield value
+        text = text[end:]
 
 
 def calibrate(directory):
@@ -56,10 +64,11 @@ def calibrate(directory):
     work is a round trip and three notices (there is surplus, it is taken, it is done), each half of that."""
     program = f'{directory}/reality'
     rtts = [run(program, '--peers', 4, '--tree', 'flat:n=4,leaf=1ms')[0]['rtt_us'] for _ in range(5)]
-    calls = [run(f'{directory}/call', '--px-slots', 1, '--px-local', 1, '--calls', 500, '--json')[0]['p50_us']
-             for _ in range(5)]
+    tables = run(f'{directory}/../tools/peer-bench', 'call', '--sizes', 1, '--calls', 500, '--json', '-')[0]['tables']
+    call_us = next(figure['median'] for table in tables for figure in table['figures']
+                   if figure['line'] == 'peerexec p50')
     rtt_us = statistics.median(rtts)
-    return round(rtt_us), round(max(0, statistics.median(calls) - rtt_us) / 1.5)
+    return round(rtt_us), round(max(0, call_us - rtt_us) / 1.5)
 
 
 def compare_one(directory, row, seed, options, delays):

@@ -5,10 +5,12 @@ that its worlds give, whatever befalls one of them, and count their messages; a 
 
 import json
 import pathlib
+import re
 import sys
 
 from harness import Tap, run
 
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SPLIT = 'split:work=1800ms,leaf=10ms,parts=2'
 FLAT = 'flat:n=120,leaf=10ms,law=uniform'
 EARLY = ['--at-ms', 50, '--detect-ms', 300]
@@ -64,9 +66,16 @@ def refusals(program):
         yield done.returncode == 2 and words in done.stderr, f'refused: {words}', done
 
 
+def comparison(build):
+    done = run(sys.executable, SOURCE / 'bench/reality.py', build / 'bench', '--rounds', 1, '--worlds', 1,
+               '--only', '4x1', 'flat', 'none', timeout_s=150)
+    rows = [line for line in done.stdout.splitlines() if re.match(r' 4 x 1  flat   none   \|', line)]
+    yield done.returncode == 0 and len(rows) == 1, 'bench/reality.py compares', done
+
+
 def main(build):
     tap, program = Tap(), build / 'bench/reality'
-    tap.run(same_answers(program), worlds_by_seed(program), refusals(program))
+    tap.run(same_answers(program), worlds_by_seed(program), refusals(program), comparison(build))
     return tap.end()
 
 
