@@ -23,7 +23,7 @@ figure () # NAME OPTION...
 
 figure sparrow --peers 1000 --jobs 1000
 figure delay
-figure messages --seeds 1
+figure messages
 figure probes
 figure tree --peers 1,4,16,64,256,1024,4096
 figure grain
