@@ -6,7 +6,7 @@
 #define WORK_NS PXI_SECOND /* per peer */
 #define LEAF_NS (10 * PXI_MS)
 #define MEAN_NS (100 * PXI_MS)
-enum { PEERS = 64, PER_PEER = 10, CHOSEN = 16 /* of who says nothing: px_peer_options */ };
+enum { PEERS = 64, PER_PEER = 10, CHOSEN = 64 /* of who says nothing: px_peer_options */ };
 
 static const struct {
     const char *name;
