@@ -1335,6 +1335,9 @@ static void run (pxi_pool *pool, pxi_command *command)
     run->id = command->run;
     run->attempt = command->attempt;
     run->told_ns = pxi_clock_ns ();
+    /* The job may have been gone since subtasks were last said to wait: who was told has forgotten it. */
+    if (pxi_list_is_empty (&pool->runs))
+        atomic_fetch_or (&pool->alerts, ALERT_SURPLUS);
     pxi_list_add_last (&pool->runs, &run->in_pool);
     item->run = run;
     item->task = command->task;

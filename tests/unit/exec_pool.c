@@ -321,6 +321,24 @@ Test (exec, what_is_taken_comes_back_or_is_completed_once)
     rig_free (rig);
 }
 
+/* The job of the first may be forgotten when the second begins. */
+Test (exec, a_run_after_the_last_says_again_that_subtasks_wait)
+{
+    struct rig *rig = rig_new (1, 65536);
+    for (int i = 0; i < 3; i++) {
+        atomic_store (&let_go, false);
+        start (rig, LOOP, 3000);
+        pxi_notice surplus = wait_notice (rig, PXI_NOTE_SURPLUS);
+        cr_assert_geq (surplus.count, 1);
+        release (&surplus);
+        atomic_store (&let_go, true);
+        pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
+        cr_assert_eq (finished.outcome.code, PX_OK);
+        release (&finished);
+    }
+    rig_free (rig);
+}
+
 Test (exec, a_branch_of_number_0_is_never_handed_over)
 {
     struct rig *rig = rig_new (1, 65536);
