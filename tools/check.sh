@@ -107,7 +107,7 @@ run_tests ()
     stage=$1
     shift
     rm -f "$out/$stage/meson-logs/testlog.json"
-    timeout -k 10 600 meson test -C "$out/$stage" --print-errorlogs "$@" >"$out/last.log" 2>&1
+    timeout -k 10 900 meson test -C "$out/$stage" --print-errorlogs "$@" >"$out/last.log" 2>&1
     status=$?
     cat "$out/last.log" >>"$out/$stage.log"
     [ -f "$out/$stage/meson-logs/testlog.json" ] || {
@@ -117,13 +117,13 @@ run_tests ()
         return
     }
     count "$stage"
-    [ $status != 124 ] || result failed "$stage: tests took over 10 minutes" "$out/$stage.log"
+    [ $status != 124 ] || result failed "$stage: tests took over 15 minutes" "$out/$stage.log"
 }
 
 stage_gcc ()
 {
     try "gcc: configure" "$out/gcc.log" configure gcc gcc -Dprefix="$out/installed" &&
-        try "gcc: build" "$out/gcc.log" ninja -C "$out/gcc" && run_tests gcc
+        try "gcc: build" "$out/gcc.log" ninja -C "$out/gcc" && run_tests gcc --timeout-multiplier 3
 }
 
 stage_asan ()
