@@ -280,6 +280,12 @@ static bool is_closed (const pxi_core *core, uint32_t n_new)
     return is_full (core) && !n_new && core->n_responsive == core->n_view;
 }
 
+/* A full view is that of a large cluster, however small it is. */
+static bool is_small (const pxi_core *core)
+{
+    return core->n_view <= INTRODUCED_MAX && !is_full (core);
+}
+
 /* In a small cluster all know each other: who is heard of is asked soon, and not when his turn comes. */
 static void introduce_soon (pxi_core *core)
 {
@@ -293,7 +299,7 @@ static void enter_view (pxi_core *core, pxi_peer *peer, uint32_t *n_new)
     bool wanted = !peer->in_view && peer->record.address.kind && !peer->leaving;
     if (wanted && !is_closed (core, *n_new) && view_make_room (core, n_new))
         view_add (core, peer);
-    if (peer->in_view && !peer->heard_ns && core->n_view <= INTRODUCED_MAX)
+    if (peer->in_view && !peer->heard_ns && is_small (core))
         introduce_soon (core);
 }
 
@@ -661,7 +667,7 @@ static bool gave_up (pxi_core *core, pxi_peer *partner)
 /* One of a small cluster that we have only heard of. */
 static pxi_peer *stranger_of (const pxi_core *core)
 {
-    for (uint32_t i = 0; i < core->n_view && core->n_view <= INTRODUCED_MAX; i++) {
+    for (uint32_t i = 0; i < core->n_view && is_small (core); i++) {
         if (!core->view[i]->heard_ns && !core->view[i]->asked_ns)
             return core->view[i];
     }

@@ -1231,6 +1231,33 @@ Test (core, in_a_small_cluster_who_is_heard_of_is_asked_at_once_and_once)
     rig_free (&rig);
 }
 
+/* A full view never runs out of strangers. */
+Test (core, in_a_large_cluster_peers_meet_at_their_turns)
+{
+    pxi_core_config config = pxi_core_config_default ();
+    config.self = record_of (ME);
+    config.self.incarnation = 5;
+    config.view_max = 3;
+    struct rig rig = {.core = pxi_core_new (&config), .now_ns = PXI_MS};
+    uint32_t n_asked = 0;
+    for (uint64_t id = 20; id < 60; id += 4) {
+        pxi_peer_record records[4];
+        for (uint32_t i = 0; i < 4; i++)
+            records[i] = record_of (id + i);
+        pxi_message hello = from (id, PXI_HELLO);
+        hello.records = records;
+        hello.n_records = 4;
+        hear (&rig, hello);
+        while (pxi_core_wake_ns (rig.core) < (id - 16) * 100 * PXI_MS) {
+            rig.now_ns = pxi_core_wake_ns (rig.core);
+            step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+            n_asked += sent (&rig, PXI_GOSSIP) != NULL;
+        }
+    }
+    cr_assert (n_asked >= 2 && n_asked <= 8, "%u in 4 s", n_asked);
+    rig_free (&rig);
+}
+
 Test (core, a_host_that_is_down_is_greeted_ever_less)
 {
     struct rig rig = rig_new (1);
