@@ -510,13 +510,17 @@ static uint64_t hop_ns (const pxi_world *world)
     return 2 * (network->min_ns + network->extra.mean_ns + world->config.notice_ns + carried_ns);
 }
 
-/* A task that crashes whatever happens makes its root begin anew a stated number of times. */
+/* A task that crashes takes a root that runs beside it along, which begins anew each time; where it crashes
+ * whatever happens, a stated number of times. */
 static uint64_t work_patience (const pxi_world *world)
 {
-    bool crashing = false;
-    for (uint32_t i = 0; i < world->config.n_jobs; i++)
-        crashing = crashing || world->config.jobs[i].crash_times >= PXI_CRASHES_MAX;
-    return crashing ? (BEGUN_ANEW_MAX + 1) * PATIENCE_WORK : PATIENCE_WORK;
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < world->config.n_jobs; i++) {
+        uint32_t crashes = world->config.jobs[i].crash_times;
+        crashes = crashes < PXI_CRASHES_MAX ? crashes : BEGUN_ANEW_MAX;
+        most = crashes > most ? crashes : most;
+    }
+    return (most + 1) * PATIENCE_WORK;
 }
 
 uint64_t pxi_world_patience_ns (const pxi_world *world)
