@@ -1,13 +1,14 @@
 /* Stragglers: which attempt is later than its branch can explain, and whether doing it again pays.
  *
- * Three things are needed (rule 6): evidence (at least SAMPLES_MIN run times of the same task are
- * known, and the age is over the larger of their 95th percentile and a multiple of their median,
- * plus the round trip; or its worker answers no question, handshake.c); a free resource (a slot here
- * with nothing takeable, or an offer in hand: never a reservation, so a saturated cluster duplicates
- * nothing); and budget (redo_percent of the attempts under way and 1/20 of the work done, at least
- * one). What has subtasks of its own is no straggler while they get done. When fewer than a quarter of
- * the extra attempts win, the multiple doubles: then these tasks are not late but large. (LATE: Zaharia
- * et al. 2008; budget as in SCIENCE.md 3.) */
+ * Three things are needed (rule 6): evidence (most of the job is done, at least SAMPLES_MIN run
+ * times of the same task are known, and the age is over the larger of their 95th percentile and a
+ * multiple of their median, plus the round trip; or its worker answers no question, handshake.c); a
+ * free resource (a slot here with nothing takeable, or an offer in hand: never a reservation, so a
+ * saturated cluster duplicates nothing); and budget (redo_percent of the attempts under way, at least
+ * one; and of the work done 1/20, or half for the first). What has subtasks of its own is no
+ * straggler while they get done. When fewer than a quarter of the extra attempts win, the multiple
+ * doubles: then these tasks are not late but large. (LATE: Zaharia et al. 2008; budget as in
+ * SCIENCE.md 3.) */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@ enum {
 #define NOISE_NS (50 * PXI_MS / 1000) /* run times below are alike, whatever they are */
 #define WATCH_HURRY_NS (100 * PXI_MS) /* while somebody is asked out of turn */
 #define WATCH_MAX_NS (400 * PXI_MS)
+#define ANY_TASK UINT32_MAX
 #define AGE_MIN_NS (20 * PXI_MS) /* below, a new attempt costs more than it can win */
 
 void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns)
@@ -44,11 +46,17 @@ static int by_size (const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static uint32_t n_kept (const pxi_job *job)
+{
+    return job->n_samples < SAMPLES_KEPT ? job->n_samples : SAMPLES_KEPT;
+}
+
+/* ANY_TASK: of all of them. */
 static uint32_t samples_of (const pxi_job *job, uint32_t task, uint64_t sorted[SAMPLES_KEPT])
 {
-    uint32_t n = 0, kept = job->n_samples < SAMPLES_KEPT ? job->n_samples : SAMPLES_KEPT;
-    for (uint32_t i = 0; i < kept; i++) {
-        if (job->samples[i].task == task)
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_kept (job); i++) {
+        if (job->samples[i].task == task || task == ANY_TASK)
             sorted[n++] = job->samples[i].run_ns;
     }
     /* cppcheck-suppress uninitvar ; the first n are set */
@@ -66,12 +74,9 @@ uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task)
 uint64_t pxi_straggler_alike_ns (const pxi_job *job)
 {
     uint64_t sorted[SAMPLES_KEPT];
-    uint32_t n = job->n_samples < SAMPLES_KEPT ? job->n_samples : SAMPLES_KEPT;
+    uint32_t n = samples_of (job, ANY_TASK, sorted);
     if (n < SAMPLES_MIN)
         return 0;
-    for (uint32_t i = 0; i < n; i++)
-        sorted[i] = job->samples[i].run_ns;
-    qsort (sorted, n, sizeof *sorted, by_size);
     uint64_t median_ns = sorted[n / 2] ? sorted[n / 2] : 1;
     uint64_t alike_ns = ALIKE * median_ns > NOISE_NS ? ALIKE * median_ns : NOISE_NS;
     return sorted[n * 3 / 4] <= alike_ns ? median_ns : 0; /* a few may have been interrupted */
@@ -113,12 +118,22 @@ static uint64_t late_ns_of (const pxi_job *job, uint32_t task, verdict *last)
     return last->late_ns;
 }
 
+/* The first, of a subtask that has any. */
+static const pxi_attempt_state *first_of (const pxi_subtask *subtask)
+{
+    return PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
+}
+
+/* The one attempt of a subtask that is away and not redone; NULL = it is something else. */
+static const pxi_attempt_state *only_of (const pxi_subtask *subtask)
+{
+    return subtask->n_attempts == 1 && subtask->state == SUBTASK_AWAY ? first_of (subtask) : NULL;
+}
+
 /* What is lost if a new attempt wins: all that the first has done so far. */
 static uint64_t lost_ns (const pxi_core *core, const pxi_subtask *subtask)
 {
-    const pxi_attempt_state *first =
-        PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
-    return core->now_ns - first->sent_ns;
+    return core->now_ns - first_of (subtask)->sent_ns;
 }
 
 static uint64_t at_stake_now_ns (const pxi_core *core, const pxi_job *job)
@@ -166,13 +181,10 @@ static bool mostly_done (const pxi_job *job)
 static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi_peer *target,
                      verdict *last)
 {
-    if (subtask->n_attempts != 1 || subtask->state != SUBTASK_AWAY)
+    const pxi_attempt_state *only = only_of (subtask);
+    if (!only || !only->peer || only->peer == target)
         return false;
     if (target && pxi_branch_full (subtask->branch))
-        return false;
-    const pxi_attempt_state *only =
-        PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
-    if (!only->peer || only->peer == target)
         return false;
     if (pxi_handshake_silent (only->peer))
         return true;
@@ -185,8 +197,7 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
 
 static bool silent (const pxi_subtask *subtask)
 {
-    return pxi_handshake_silent (
-        PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask)->peer);
+    return pxi_handshake_silent (first_of (subtask)->peer);
 }
 
 /* The oldest first: it is what everybody waits for. */
@@ -249,7 +260,7 @@ void pxi_straggler_watch (pxi_core *core, pxi_job *job)
 static uint64_t pause_ns (const pxi_job *job, bool hurried)
 {
     uint64_t most_ns = hurried ? WATCH_HURRY_NS : WATCH_MAX_NS, shortest_ns = UINT64_MAX;
-    uint32_t n = job->n_samples < SAMPLES_KEPT ? job->n_samples : SAMPLES_KEPT;
+    uint32_t n = n_kept (job);
     for (uint32_t i = 0; i < n; i++) {
         if (job->samples[i].run_ns < shortest_ns)
             shortest_ns = job->samples[i].run_ns;
@@ -267,11 +278,8 @@ static bool hurry (pxi_core *core, const pxi_job *job)
     PXI_LIST_EACH (link, &job->subtasks)
     {
         const pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
-        if (subtask->n_attempts != 1 || subtask->state != SUBTASK_AWAY)
-            continue;
-        const pxi_attempt_state *only =
-            PXI_LIST_ENTRY (subtask->attempts.next, pxi_attempt_state, in_subtask);
-        if (only->peer)
+        const pxi_attempt_state *only = only_of (subtask);
+        if (only && only->peer)
             pxi_handshake_hurry (core, only->peer);
     }
     return true;
