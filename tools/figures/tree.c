@@ -42,21 +42,27 @@ static void against_grain (const figure_t *figure, uint32_t line, uint32_t point
     run (figure->settings, figure->n_peers, (uint64_t)(leaf_us * 1000), seed, values);
 }
 
+/* What both figures of one tree have in common. */
+static figure_t one_tree (const settings_t *settings)
+{
+    return (figure_t){.settings = settings,
+                      .y = "efficiency: ideal over makespan",
+                      .y2 = "messages per leaf",
+                      .log_x = true,
+                      .lines = {"split"},
+                      .n_lines = 1,
+                      .values = {"efficiency", "messages_per_leaf", "makespan_s", "ideal_s"},
+                      .n_values = 4};
+}
+
 int command_tree (const settings_t *settings)
 {
-    figure_t figure = {.settings = settings,
-                       .command = "tree",
-                       .title = "One tree: 1 s of work per peer, leaves of at most 10 ms",
-                       .x = "peers",
-                       .y = "efficiency: ideal over makespan",
-                       .y2 = "messages per leaf",
-                       .log_x = true,
-                       .lines = {"split"},
-                       .n_lines = 1,
-                       .values = {"efficiency", "messages_per_leaf", "makespan_s", "ideal_s"},
-                       .n_values = 4,
-                       .n_seeds = 3,
-                       .run_point = against_peers};
+    figure_t figure = one_tree (settings);
+    figure.command = "tree";
+    figure.title = "One tree: 1 s of work per peer, leaves of at most 10 ms";
+    figure.x = "peers";
+    figure.n_seeds = 3;
+    figure.run_point = against_peers;
     figure_points (&figure, "--peers", settings->peers, "1,4,16,64,256,1024,4096", 1, 1e6);
     figure_run (&figure);
     return figure_end (&figure, NULL);
@@ -64,20 +70,13 @@ int command_tree (const settings_t *settings)
 
 int command_grain (const settings_t *settings)
 {
-    figure_t figure = {.settings = settings,
-                       .command = "grain",
-                       .title = "One tree: 1 s of work per peer, by the size of its leaves",
-                       .x = "largest leaf over round trip",
-                       .y = "efficiency: ideal over makespan",
-                       .y2 = "messages per leaf",
-                       .log_x = true,
-                       .lines = {"split"},
-                       .n_lines = 1,
-                       .values = {"efficiency", "messages_per_leaf", "makespan_s", "ideal_s"},
-                       .n_values = 4,
-                       .n_seeds = 5,
-                       .n_peers = peers_of (settings, GRAIN_PEERS),
-                       .run_point = against_grain};
+    figure_t figure = one_tree (settings);
+    figure.command = "grain";
+    figure.title = "One tree: 1 s of work per peer, by the size of its leaves";
+    figure.x = "largest leaf over round trip";
+    figure.n_seeds = 5;
+    figure.n_peers = peers_of (settings, GRAIN_PEERS);
+    figure.run_point = against_grain;
     figure_points (&figure, "--points", settings->points, "1,2,5,10,20,50,100", 0.01, 1e6);
     for (uint32_t i = 0; i < figure.n_points; i++)
         figure.points[i] *= 1000.0 / (double)settings->rtt_us; /* given in ms */
