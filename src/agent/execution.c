@@ -84,6 +84,7 @@ static px_err open_executor (pxi_execution *execution, pxi_bytes *bytes, char *w
     return err;
 }
 
+/* Not told yet: the core is about to, and one that was in use may go on meanwhile. */
 static void tell_slots (pxi_execution *execution)
 {
     const pxi_agent_job *job = execution->job;
@@ -117,7 +118,8 @@ pxi_execution *pxi_execution_new (pxi_agent *agent, pxi_agent_job *job, char *wh
         return NULL;
     }
     job->execution = execution;
-    tell_slots (execution);
+    if (job->slots_told)
+        tell_slots (execution);
     return execution;
 }
 
@@ -168,8 +170,7 @@ void pxi_execution_rest (pxi_execution *execution)
 static bool is_for (const pxi_execution *execution, const pxi_agent_job *job)
 {
     bool dead = execution->worker && execution->worker->dead;
-    return !dead && execution->module == job->module &&
-           execution->job_id.origin == job->id.origin && execution->job_id.number == job->id.number;
+    return !dead && execution->module == job->module && pxi_same_job (execution->job_id, job->id);
 }
 
 pxi_execution *pxi_execution_resume (pxi_agent *agent, pxi_agent_job *job)

@@ -4,8 +4,7 @@
  * when it went.
  *
  * Invariants: an execution has a job until CLOSE_JOB or its death, and again when the job comes back
- * while it rests; a run is in `runs` from RUN
- * until FINISHED was told. */
+ * while it rests; a run is in `runs` from RUN until FINISHED was told. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,15 +26,10 @@ static uint64_t hash_of (pxi_job_id id)
     return pxi_mix64 (id.origin ^ pxi_mix64 (id.number));
 }
 
-static bool is (const pxi_agent_job *job, pxi_job_id id)
-{
-    return job->id.origin == id.origin && job->id.number == id.number;
-}
-
 pxi_agent_job *pxi_jobs_find (pxi_agent *agent, pxi_job_id id)
 {
     pxi_agent_job *job = pxi_map_pointer (&agent->jobs, hash_of (id));
-    while (job && !is (job, id))
+    while (job && !pxi_same_job (job->id, id))
         job = job->same_hash;
     return job;
 }
@@ -210,8 +204,7 @@ static void count_away (pxi_agent *agent, pxi_job_id id, const pxi_away_look *lo
     uint32_t n_peers = 0;
     progress->attempts_away = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (looks[i].job.number != id.number || looks[i].job.origin != id.origin ||
-            looks[i].peer == agent->id)
+        if (!pxi_same_job (looks[i].job, id) || looks[i].peer == agent->id)
             continue;
         progress->attempts_away++;
         uint32_t at = 0;

@@ -133,12 +133,6 @@ void pxi_mail_trace (pxi_agent *agent)
 /* ---- where others reach us --------------------------------------------------------------------
  */
 
-static bool is_wildcard (const pxi_address *address)
-{
-    static const uint8_t zero[16];
-    return memcmp (address->ip, zero, sizeof zero) == 0;
-}
-
 /* Bound to every interface: others are told the address of the first that is not loopback. */
 static void pick_interface (pxi_address *address)
 {
@@ -167,7 +161,7 @@ px_err pxi_mail_own_address (pxi_agent *agent, pxi_address *address, char *why)
     px_err err = pxi_address_parse (endpoint, address, why);
     if (err != PX_OK)
         return err;
-    if (is_wildcard (address))
+    if (pxi_address_is_wildcard (address))
         pick_interface (address);
     pxi_address_print (address, agent->endpoint);
     return PX_OK;
@@ -333,8 +327,7 @@ void pxi_mail_received (void *context, pxi_link link, pxi_bytes **frames, uint32
                 answer_version (agent, link, frames[0]);
         }
     }
-    for (uint32_t i = 0; i < n_frames; i++)
-        pxi_bytes_release (frames[i]);
+    pxi_bytes_release_all (frames, n_frames);
 }
 
 /* May be told while actions are carried out. Which peer it was does not matter to the core's

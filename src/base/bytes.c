@@ -92,3 +92,17 @@ size_t pxi_bytes_size (const pxi_bytes *bytes)
 {
     return bytes ? bytes->size : 0;
 }
+
+void pxi_bytes_release_all (pxi_bytes *const *all, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        pxi_bytes_release (all[i]);
+}
+
+uint64_t pxi_bytes_size_all (pxi_bytes *const *all, uint32_t n)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < n; i++)
+        size += pxi_bytes_size (all[i]);
+    return size;
+}

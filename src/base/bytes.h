@@ -22,4 +22,8 @@ void pxi_bytes_release (pxi_bytes *bytes);
 void *pxi_bytes_data (const pxi_bytes *bytes);  /* NULL for NULL */
 size_t pxi_bytes_size (const pxi_bytes *bytes); /* 0 for NULL */
 
+/* Of several, as the frames of a message are: a reference of each goes; their bytes in all. */
+void pxi_bytes_release_all (pxi_bytes *const *all, uint32_t n);
+uint64_t pxi_bytes_size_all (pxi_bytes *const *all, uint32_t n);
+
 #endif

@@ -25,6 +25,13 @@ static inline bool pxi_address_same (const pxi_address *a, const pxi_address *b)
            (size == 0 || (a->port == b->port && memcmp (a->ip, b->ip, size) == 0));
 }
 
+/* Every address of its host. */
+static inline bool pxi_address_is_wildcard (const pxi_address *address)
+{
+    static const uint8_t zero[16];
+    return memcmp (address->ip, zero, address->kind == 6 ? 16 : 4) == 0;
+}
+
 static inline bool pxi_address_is_loopback (const pxi_address *address)
 {
     static const uint8_t six[16] = {[15] = 1};
@@ -49,6 +56,11 @@ typedef struct pxi_job_id {
     uint64_t origin; /* id of the peer where the root runs */
     uint64_t number; /* unique there: incarnation and count mixed */
 } pxi_job_id;
+
+static inline bool pxi_same_job (pxi_job_id a, pxi_job_id b)
+{
+    return a.origin == b.origin && a.number == b.number;
+}
 
 /* One attempt of one subtask. `subtask` is unique at its master (peer and incarnation). */
 typedef struct pxi_key {

@@ -244,11 +244,6 @@ enum {
     SENT_SIZE_MAX = 65536, /* bytes of one that is kept: a larger one is rather computed again */
 };
 
-static inline bool pxi_same_job (pxi_job_id a, pxi_job_id b)
-{
-    return a.origin == b.origin && a.number == b.number;
-}
-
 /* What nearly every step looks at comes first: a simulator steps so many cores in turn that none of it is
  * in a cache (pxi_core_fetch). */
 struct pxi_core {

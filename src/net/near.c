@@ -92,12 +92,6 @@ static void print_ip (const pxi_address *address, char text[INET6_ADDRSTRLEN])
     inet_ntop (address->kind == 6 ? AF_INET6 : AF_INET, address->ip, text, INET6_ADDRSTRLEN);
 }
 
-static bool is_wildcard (const pxi_address *address)
-{
-    static const uint8_t zero[16];
-    return memcmp (address->ip, zero, address->kind == 6 ? 16 : 4) == 0;
-}
-
 static bool is_ip (const struct sockaddr *of, const pxi_address *address)
 {
     if (address->kind == 4 && of->sa_family == AF_INET)
@@ -113,7 +107,7 @@ static bool is_ip (const struct sockaddr *of, const pxi_address *address)
 static bool is_of_this_host (const pxi_address *address)
 {
     struct ifaddrs *all = NULL;
-    if (is_wildcard (address) || (address->kind == 4 && address->ip[0] == 127))
+    if (pxi_address_is_wildcard (address) || pxi_address_is_loopback (address))
         return true;
     if (getifaddrs (&all) != 0)
         return false;
@@ -180,8 +174,7 @@ static void link_free (pxi_near *near, near_link *link)
     pxi_list_remove (&link->in_waiting);
     near->n_opened -= link->address.kind != 0;
     pxi_outbox_fini (&link->outbox);
-    for (uint32_t i = 0; i < PXI_FRAMES_MAX; i++)
-        pxi_bytes_release (link->frames[i]);
+    pxi_bytes_release_all (link->frames, PXI_FRAMES_MAX);
     pxi_channel_fini (&link->channel);
     free (link);
 }
@@ -284,12 +277,6 @@ static pxi_bytes *make_head (pxi_bytes *const *frames, uint32_t n_frames, bool w
     return head;
 }
 
-static void release_frames (pxi_bytes **frames, uint32_t n_frames)
-{
-    for (uint32_t i = 0; i < n_frames; i++)
-        pxi_bytes_release (frames[i]);
-}
-
 static bool queue (near_link *link, pxi_bytes **frames, uint32_t n_frames, uint64_t size)
 {
     bool copied = size <= COPIED_MAX;
@@ -344,7 +331,7 @@ static void flush (pxi_near *near, near_link *link)
 static px_err send_later (pxi_near *near, near_link *link, pxi_bytes **frames, uint32_t n_frames)
 {
     if (!pxi_outbox_add (&link->outbox, frames, n_frames, pxi_clock_ns ())) {
-        release_frames (frames, n_frames);
+        pxi_bytes_release_all (frames, n_frames);
         return PX_EAGAIN;
     }
     if (!pxi_list_holds (&link->in_waiting))
@@ -357,9 +344,7 @@ px_err pxi_near_send (pxi_near *near, pxi_link to, pxi_bytes **frames, uint32_t 
     near_link *link = pxi_map_pointer (&near->by_id, to);
     if (!link || link->broken)
         return PX_ENOPEER;
-    uint64_t size = 0;
-    for (uint32_t i = 0; i < n_frames; i++)
-        size += pxi_bytes_size (frames[i]);
+    uint64_t size = pxi_bytes_size_all (frames, n_frames);
     pxi_list_remove (&link->in_near);
     pxi_list_add_last (&near->links, &link->in_near);
     if (link->blocked)
@@ -555,7 +540,7 @@ static void listen_at (pxi_near *near, const pxi_address *address)
 {
     char host[INET6_ADDRSTRLEN] = "*";
     struct sockaddr_un name;
-    if (!is_wildcard (address))
+    if (!pxi_address_is_wildcard (address))
         print_ip (address, host);
     socklen_t size = name_of (&name, host, address->port);
     int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

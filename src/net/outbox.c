@@ -23,9 +23,7 @@ void pxi_outbox_fini (pxi_outbox *outbox)
 bool pxi_outbox_add (pxi_outbox *outbox, pxi_bytes *const *frames, uint32_t n_frames,
                      uint64_t now_ns)
 {
-    uint64_t size_bytes = 0;
-    for (uint32_t i = 0; i < n_frames; i++)
-        size_bytes += pxi_bytes_size (frames[i]);
+    uint64_t size_bytes = pxi_bytes_size_all (frames, n_frames);
     if (outbox->n_messages >= PXI_OUTBOX_MESSAGES_MAX)
         return false;
     if (outbox->n_messages > 0 && outbox->size_bytes + size_bytes > PXI_OUTBOX_BYTES_MAX)
@@ -57,8 +55,7 @@ void pxi_outbox_pop (pxi_outbox *outbox)
     pxi_list_remove (&held->in_outbox);
     outbox->n_messages--;
     outbox->size_bytes -= held->size_bytes;
-    for (uint32_t i = 0; i < held->n_frames; i++)
-        pxi_bytes_release (held->frames[i]);
+    pxi_bytes_release_all (held->frames, held->n_frames);
     free (held);
 }
 

@@ -296,14 +296,6 @@ static struct link *link_find (const pxi_transport *transport, const pxi_address
 
 /* ---- send ------------------------------------------------------------------------------------ */
 
-static uint64_t size_of (pxi_bytes *const *frames, uint32_t n_frames)
-{
-    uint64_t size = 0;
-    for (uint32_t i = 0; i < n_frames; i++)
-        size += pxi_bytes_size (frames[i]);
-    return size;
-}
-
 /* The send, and the look at the events, may swallow the edge of something that came in, or of the
  * room that a full queue has got meanwhile: then it is for the next step to go on. */
 static int send_now (pxi_transport *transport, struct source *source, const pxi_identity *identity,
@@ -317,7 +309,7 @@ static int send_now (pxi_transport *transport, struct source *source, const pxi_
     }
     if (err == 0) {
         transport->stats.messages_sent++;
-        transport->stats.bytes_sent += size_of (frames, n_frames);
+        transport->stats.bytes_sent += pxi_bytes_size_all (frames, n_frames);
     }
     return err;
 }
@@ -330,12 +322,6 @@ static int link_send_now (pxi_transport *transport, struct link *link, pxi_bytes
     link->writable = (events & ZMQ_POLLOUT) != 0;
     link->connected = link->connected || err == 0;
     return err;
-}
-
-static void release_frames (pxi_bytes **frames, uint32_t n_frames)
-{
-    for (uint32_t i = 0; i < n_frames; i++)
-        pxi_bytes_release (frames[i]);
 }
 
 static px_err link_send (pxi_transport *transport, struct link *link, pxi_bytes **frames,
@@ -351,7 +337,7 @@ static px_err link_send (pxi_transport *transport, struct link *link, pxi_bytes 
         set_ticking (transport, true);
         return PX_OK;
     }
-    release_frames (frames, n_frames);
+    pxi_bytes_release_all (frames, n_frames);
     return err == 0 ? PX_OK : err == ENOMEM ? PX_ENOMEM : PX_EAGAIN;
 }
 
@@ -366,7 +352,7 @@ static px_err answer (pxi_transport *transport, pxi_link to, pxi_bytes **frames,
         err = send_now (transport, &transport->router, &identity, frames, n_frames, &events);
     if (err == EHOSTUNREACH)
         return PX_ENOPEER;
-    release_frames (frames, n_frames);
+    pxi_bytes_release_all (frames, n_frames);
     return err == 0 ? PX_OK : err == ENOMEM ? PX_ENOMEM : PX_EAGAIN;
 }
 
@@ -382,7 +368,7 @@ static bool is_too_big (const pxi_transport *transport, pxi_bytes *const *frames
 static px_err send_near (pxi_transport *transport, pxi_link to, pxi_bytes **frames,
                          uint32_t n_frames)
 {
-    uint64_t size = size_of (frames, n_frames);
+    uint64_t size = pxi_bytes_size_all (frames, n_frames);
     px_err err = to ? pxi_near_send (transport->near, to, frames, n_frames) : PX_ENOPEER;
     if (err == PX_OK) {
         transport->stats.messages_sent++;
@@ -426,7 +412,7 @@ px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_l
                         : !(to & INBOUND) ? pxi_map_pointer (&transport->by_id, to)
                                           : NULL;
     if (is_too_big (transport, frames, n_frames)) {
-        release_frames (frames, n_frames);
+        pxi_bytes_release_all (frames, n_frames);
         return PX_ETOOBIG;
     }
     px_err err = PX_ENOPEER;
@@ -442,7 +428,7 @@ px_err pxi_zmq_send (pxi_transport *transport, const pxi_address *address, pxi_l
         link = link_open (transport, address);
     if (link)
         return link_send (transport, link, frames, n_frames);
-    release_frames (frames, n_frames);
+    pxi_bytes_release_all (frames, n_frames);
     return PX_EAGAIN;
 }
 
@@ -510,7 +496,7 @@ static void read_monitor (pxi_transport *transport)
             memcpy (&fd, (uint8_t *)pxi_bytes_data (frames[0]) + sizeof event, sizeof fd);
             note_connection (transport, event, fd);
         }
-        release_frames (frames, n_frames);
+        pxi_bytes_release_all (frames, n_frames);
     }
 }
 
@@ -605,7 +591,7 @@ static void settle (pxi_transport *transport, struct source *source)
 static void deliver (pxi_transport *transport, pxi_link from, pxi_bytes **frames, uint32_t n_frames)
 {
     transport->stats.messages_received++;
-    transport->stats.bytes_received += size_of (frames, n_frames);
+    transport->stats.bytes_received += pxi_bytes_size_all (frames, n_frames);
     transport->config.events.received (transport->config.context, from, frames, n_frames);
 }
 
