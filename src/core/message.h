@@ -119,7 +119,8 @@ typedef enum pxi_message_kind {
 } pxi_message_kind;
 
 /* Which fields each kind uses:
- *   HELLO WELCOME GOSSIP GOSSIP_REPLY   records (own first)
+ *   HELLO WELCOME GOSSIP GOSSIP_REPLY   records (own first); HELLO also sequence, which the WELCOME that
+ *                                       answers it repeats
  *   LEAVE                               -
  *   REFUSED                             err
  *   PROBE                               probe, job, module, n_slots (wanted), reserve, has_inline +

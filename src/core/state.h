@@ -48,7 +48,6 @@ typedef struct pxi_peer {
     /* First, what is looked at of many to choose one. */
     bool in_view, unresponsive, leaving;
     bool gone;          /* evicted, kept so that hearsay does not bring it back */
-    bool joined;        /* it has welcomed us at the address that we joined */
     uint32_t missed;    /* gossip rounds without an answer */
     uint64_t heard_ns;  /* last message from it; 0 = only hearsay */
     uint64_t asked_ns;  /* last gossip to it */
@@ -244,6 +243,12 @@ enum {
     SENT_SIZE_MAX = 65536, /* bytes of one that is kept: a larger one is rather computed again */
 };
 
+/* An address that is being joined, and the number of its HELLO. */
+typedef struct pxi_pending_join {
+    pxi_address address;
+    uint64_t sequence;
+} pxi_pending_join;
+
 /* What nearly every step looks at comes first: a simulator steps so many cores in turn that none of it is
  * in a cache (pxi_core_fetch). */
 struct pxi_core {
@@ -290,9 +295,8 @@ struct pxi_core {
     pxi_map sent_by_key; /* a hash of master and key: of two alike the later one */
     pxi_core_config config;
     pxi_peer_record self;
-    struct {
-        pxi_address address;
-    } joins[JOINS_MAX];
+    pxi_pending_join joins[JOINS_MAX];
+    uint64_t join_sequence;
     pxi_reservation ring[PXI_RESERVATIONS_MAX];
     pxi_former former[FORMER_MAX];
     uint32_t n_former;

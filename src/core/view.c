@@ -412,16 +412,18 @@ static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *
 /* ---- joining ----------------------------------------------------------------------------------
  */
 
-static void say_hello (pxi_core *core, const pxi_address *address)
+static void say_hello (pxi_core *core, const pxi_pending_join *join)
 {
-    pxi_peer nobody = {.record.address = *address};
-    fill_records (core, pxi_core_send (core, &nobody, PXI_HELLO), &nobody);
+    pxi_peer nobody = {.record.address = join->address};
+    pxi_message *hello = pxi_core_send (core, &nobody, PXI_HELLO);
+    hello->sequence = join->sequence;
+    fill_records (core, hello, &nobody);
 }
 
 static void join_tick (pxi_core *core)
 {
     for (uint32_t i = 0; i < core->n_joins; i++)
-        say_hello (core, &core->joins[i].address);
+        say_hello (core, &core->joins[i]);
     if (!core->n_joins)
         return;
     core->join_rounds += core->join_rounds < JOIN_ROUNDS + JOIN_DOUBLINGS;
@@ -438,41 +440,36 @@ void pxi_view_join (pxi_core *core, const pxi_address *address)
     }
     if (core->n_joins == JOINS_MAX)
         return;
-    core->joins[core->n_joins++].address = *address;
-    say_hello (core, address);
+    core->joins[core->n_joins] = (pxi_pending_join){*address, ++core->join_sequence};
+    say_hello (core, &core->joins[core->n_joins++]);
     core->join_rounds = 0;
     pxi_timer_set (core, &core->join, PXI_TIMER_JOIN, core, core->now_ns + JOIN_RETRY_NS);
 }
 
-static uint32_t join_at (const pxi_core *core, const pxi_address *address)
+/* The answer says which HELLO it answers: who was joined may be known by another address (0.0.0.0, a name,
+ * a relay), and others welcome us as well. False: none of those that wait. */
+static bool join_done (pxi_core *core, uint64_t sequence, pxi_address *joined)
 {
     uint32_t at = 0;
-    while (at < core->n_joins && !pxi_address_same (&core->joins[at].address, address))
+    while (at < core->n_joins && core->joins[at].sequence != sequence)
         at++;
-    return at;
-}
-
-static pxi_address join_done (pxi_core *core, const pxi_address *answered)
-{
-    uint32_t at = join_at (core, answered);
-    /* It may be known by another address than it was joined by (0.0.0.0, a name, a relay). */
-    at = at < core->n_joins ? at : 0;
-    pxi_address joined = core->joins[at].address;
+    if (at == core->n_joins)
+        return false;
+    *joined = core->joins[at].address;
     core->joins[at] = core->joins[--core->n_joins];
     if (!core->n_joins)
         pxi_timer_clear (core, &core->join);
-    return joined;
+    return true;
 }
 
-static void on_welcome (pxi_core *core, pxi_peer *from, const pxi_message *message)
+static void on_welcome (pxi_core *core, const pxi_peer *from, const pxi_message *message)
 {
+    pxi_address address;
     merge (core, message);
-    bool by_address = join_at (core, &from->record.address) < core->n_joins;
-    if (!core->n_joins || (from->joined && !by_address))
-        return; /* a welcome that comes twice answers nobody else's HELLO */
-    from->joined |= by_address;
+    if (!join_done (core, message->sequence, &address))
+        return;
     pxi_action *joined = pxi_core_act (core, PXI_DO_JOINED);
-    joined->address = join_done (core, &from->record.address);
+    joined->address = address;
     joined->peer = from->record.id;
     joined->count = core->n_responsive;
     SAY (core, "%s welcomes us -> joined", pxi_core_name (from));
@@ -552,8 +549,7 @@ static void met_self (pxi_core *core, const pxi_message *message)
     SAY (core, "joined ourselves -> refused");
     pxi_action *refused = pxi_core_act (core, PXI_DO_REFUSED);
     refused->err = PX_ESELF;
-    if (core->n_joins)
-        refused->address = join_done (core, &core->self.address);
+    join_done (core, message->sequence, &refused->address);
 }
 
 pxi_peer *pxi_view_sender (pxi_core *core, const pxi_message *message)
@@ -587,12 +583,19 @@ pxi_peer *pxi_view_sender (pxi_core *core, const pxi_message *message)
     return peer;
 }
 
+static void welcome (pxi_core *core, const pxi_peer *from, const pxi_message *hello)
+{
+    pxi_message *message = pxi_core_send (core, from, PXI_WELCOME);
+    message->sequence = hello->sequence;
+    fill_records (core, message, from);
+}
+
 void pxi_view_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     switch (message->kind) {
     case PXI_HELLO:
         merge (core, message);
-        fill_records (core, pxi_core_send (core, from, PXI_WELCOME), from);
+        welcome (core, from, message);
         break;
     case PXI_WELCOME:
         on_welcome (core, from, message);

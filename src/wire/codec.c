@@ -74,8 +74,8 @@ typedef struct form {
 } form;
 
 static const form forms[] = {
-    [PXI_HELLO] = {F_RECORDS, F_RECORDS},
-    [PXI_WELCOME] = {F_RECORDS, F_TO | F_RECORDS},
+    [PXI_HELLO] = {F_RECORDS | F_SEQUENCE, F_RECORDS},
+    [PXI_WELCOME] = {F_RECORDS | F_SEQUENCE, F_TO | F_RECORDS},
     [PXI_GOSSIP] = {F_RECORDS, F_TO | F_RECORDS},
     [PXI_GOSSIP_REPLY] = {F_RECORDS, F_TO | F_RECORDS},
     [PXI_LEAVE] = {0, F_TO},

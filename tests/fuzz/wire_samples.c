@@ -129,7 +129,8 @@ static void add_plain (pxi_message *message)
         message->err = PX_ENOMODULE;
     message->reserve = kind == PXI_PROBE || kind == PXI_BUSY;
     message->accepted = kind == PXI_OFFER;
-    if (kind == PXI_HANDSHAKE || kind == PXI_HANDSHAKE_ACK)
+    if (kind == PXI_HANDSHAKE || kind == PXI_HANDSHAKE_ACK || kind == PXI_HELLO ||
+        kind == PXI_WELCOME)
         message->sequence = UINT64_MAX;
     if (kind == PXI_RESULT) {
         message->key = (pxi_key){5, 6};

@@ -1177,10 +1177,12 @@ static bool says_hello_to (const struct rig *rig, uint16_t port)
     return false;
 }
 
-static void welcome (struct rig *rig, uint64_t id)
+/* The `number`th address that was joined. */
+static void welcome (struct rig *rig, uint64_t id, uint64_t number)
 {
     pxi_peer_record record = record_of (id);
     pxi_message message = from (id, PXI_WELCOME);
+    message.sequence = number;
     message.records = &record;
     message.n_records = 1;
     hear (rig, message);
@@ -1191,9 +1193,9 @@ Test (core, a_welcome_that_comes_twice_ends_no_other_join)
     struct rig rig = rig_new (1);
     for (uint16_t port = 11; port <= 12; port++)
         step (&rig, (pxi_event){.kind = PXI_EV_JOIN, .address = record_of (port).address});
-    welcome (&rig, 12);
+    welcome (&rig, 12, 2);
     cr_assert_eq (did (&rig, PXI_DO_JOINED)->address.port, 12);
-    welcome (&rig, 12);
+    welcome (&rig, 12, 2);
     cr_assert_null (did (&rig, PXI_DO_JOINED));
     bool asked_again = false;
     while (rig.now_ns < PXI_SECOND && !asked_again) {
@@ -1202,8 +1204,33 @@ Test (core, a_welcome_that_comes_twice_ends_no_other_join)
         asked_again = says_hello_to (&rig, 11);
     }
     cr_assert (asked_again);
-    welcome (&rig, 11);
+    welcome (&rig, 11, 1);
     cr_assert_eq (did (&rig, PXI_DO_JOINED)->address.port, 11);
+    rig_free (&rig);
+}
+
+Test (core, a_welcome_of_somebody_else_is_no_answer)
+{
+    struct rig rig = rig_new (1);
+    step (&rig, (pxi_event){.kind = PXI_EV_JOIN, .address = record_of (11).address});
+    cr_assert_eq (sent (&rig, PXI_HELLO)->sequence, 1);
+    welcome (&rig, 12, 0);
+    cr_assert_null (did (&rig, PXI_DO_JOINED));
+    welcome (&rig, 13, 1); /* by another address than its own */
+    cr_assert_eq (did (&rig, PXI_DO_JOINED)->address.port, 11);
+    rig_free (&rig);
+}
+
+Test (core, who_is_greeted_is_told_which_hello_is_answered)
+{
+    struct rig rig = rig_new (1);
+    pxi_peer_record record = record_of (11);
+    pxi_message hello = from (11, PXI_HELLO);
+    hello.records = &record;
+    hello.n_records = 1;
+    hello.sequence = 77;
+    hear (&rig, hello);
+    cr_assert_eq (sent (&rig, PXI_WELCOME)->sequence, 77);
     rig_free (&rig);
 }
 
@@ -1270,7 +1297,7 @@ Test (core, a_host_that_is_down_is_greeted_ever_less)
     }
     cr_assert_eq (n_early, 12); /* every 250 ms while an application may wait */
     cr_assert (n_late > 10 && n_late < 30, "%u", n_late);
-    welcome (&rig, 11);
+    welcome (&rig, 11, 1);
     cr_assert_not_null (did (&rig, PXI_DO_JOINED));
     rig_free (&rig);
 }
