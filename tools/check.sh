@@ -133,7 +133,7 @@ stage_asan ()
     try "asan: configure" "$out/asan.log" configure asan clang -Db_sanitize=address,undefined \
         -Db_lundef=false &&
         try "asan: build" "$out/asan.log" ninja -C "$out/asan" &&
-        run_tests asan --suite unit --suite trace --suite sim --suite conform --suite alloc \
+        run_tests asan --suite unit --suite trace --suite sim --suite tune --suite conform --suite alloc \
             --timeout-multiplier 3
     unset ASAN_OPTIONS UBSAN_OPTIONS
 }

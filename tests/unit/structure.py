@@ -15,6 +15,7 @@ LAYERS = ['base', 'core', 'wire', 'net', 'module', 'exec', 'agent', 'api']
 LIBRARY = LAYERS
 MAY_INCLUDE = {layer: set(LAYERS[:rank + 1]) for rank, layer in enumerate(LAYERS)}
 MAY_INCLUDE['sim'] = {'base', 'core', 'sim'}
+MAY_INCLUDE['tune'] = {'base', 'tune'}
 
 # All that the core may have: computing, and memory.
 CORE_BASE_HEADERS = {'assert', 'prng', 'heap', 'map', 'list'}
