@@ -1,17 +1,14 @@
-/* Starting: posix_spawn, which in glibc is vfork-like, so a peer of any size starts one at once and
- * no lock of another thread is copied into the child. Descriptors: all of ours are close-on-exec;
- * whatever else the host program left open is closed by number. The child is in a process group of
- * its own, so that Ctrl-C in a terminal reaches the peer and not its tasks; it dies with this
- * thread (PR_SET_PDEATHSIG, set by itself) or, at the latest, when it finds the socket closed.
+/* Starting: base/child.c. The child dies with this thread (PR_SET_PDEATHSIG, set by itself) or, at
+ * the latest, when it finds the socket closed.
  *
  * What comes from it is checked: it runs task code. What does not parse ends it. */
 #include "agent/process.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,28 +19,15 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/child.h"
 #include "base/error.h"
-
-extern char **environ;
-
-/* Above any number that the child's own descriptors are moved to. */
-enum { FD_SAFE = 10 };
 
 /* ---- starting ---------------------------------------------------------------------------------
  */
 
-static int move_up (int fd)
-{
-    if (fd < 0 || fd >= FD_SAFE)
-        return fd;
-    int moved = fcntl (fd, F_DUPFD_CLOEXEC, FD_SAFE);
-    close (fd);
-    return moved;
-}
-
 static int make_page (px_executor_page **page)
 {
-    int fd = move_up (memfd_create ("px_exec", MFD_CLOEXEC));
+    int fd = pxi_child_fd (memfd_create ("px_exec", MFD_CLOEXEC));
     if (fd < 0)
         return -1;
     void *memory = MAP_FAILED;
@@ -63,29 +47,9 @@ static int spawn (pid_t *pid, const char *program, const pxi_module *module, int
     char key[17];
     snprintf (key, sizeof key, "%016" PRIx64, module->key);
     const char *arguments[] = {program, "--module", module->path, "--key", key, NULL};
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    sigemptyset (&none);
-    sigfillset (&all);
-    posix_spawn_file_actions_init (&files);
-    posix_spawnattr_init (&attributes);
-    int result = posix_spawn_file_actions_addopen (&files, 0, "/dev/null", O_RDONLY, 0);
-    if (!result)
-        result = posix_spawn_file_actions_adddup2 (&files, pipe_fd, PX_EXECUTOR_FD_PIPE);
-    if (!result)
-        result = posix_spawn_file_actions_adddup2 (&files, page_fd, PX_EXECUTOR_FD_PAGE);
-    if (!result)
-        result = posix_spawn_file_actions_addclosefrom_np (&files, PX_EXECUTOR_FD_PAGE + 1);
-    posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                               POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask (&attributes, &none);
-    posix_spawnattr_setsigdefault (&attributes, &all);
-    if (!result)
-        result = posix_spawn (pid, program, &files, &attributes, (char *const *)arguments, environ);
-    posix_spawn_file_actions_destroy (&files);
-    posix_spawnattr_destroy (&attributes);
-    return result;
+    const int fds[] = {pipe_fd, page_fd};
+    static_assert (PX_EXECUTOR_FD_PIPE == 3 && PX_EXECUTOR_FD_PAGE == 4, "in the order of fds");
+    return pxi_child_spawn (pid, arguments, fds, 2);
 }
 
 static void close_if_open (int fd)
@@ -99,7 +63,7 @@ static bool make_sockets (int sockets[2])
 {
     if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
         return false;
-    sockets[1] = move_up (sockets[1]);
+    sockets[1] = pxi_child_fd (sockets[1]);
     return sockets[1] >= 0 && fcntl (sockets[0], F_SETFL, O_NONBLOCK) == 0;
 }
 
