@@ -5,11 +5,13 @@
 
 # To build and run.
 PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config python3 binutils
-    libzmq3-dev libczmq-dev libprotobuf-c-dev protobuf-c-compiler nettle-dev libjansson-dev libpng-dev"
+    libzmq3-dev libczmq-dev libprotobuf-c-dev protobuf-c-compiler nettle-dev libjansson-dev libpng-dev
+    opencl-c-headers"
 
 # To check: the other compiler, its sanitizers, fuzzer and symbolizer, C++ callers, tests, static analysis,
-# plots of figures.
-PACKAGES_CHECK="g++ clang libclang-rt-14-dev llvm libcriterion-dev cppcheck gnuplot-nox"
+# plots of figures, an OpenCL device made of the CPU and the loader that finds it.
+PACKAGES_CHECK="g++ clang libclang-rt-14-dev llvm libcriterion-dev cppcheck gnuplot-nox
+    pocl-opencl-icd ocl-icd-libopencl1"
 
 install_missing ()
 {
