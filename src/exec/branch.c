@@ -60,9 +60,9 @@ px_err px_branch_open (px_task *task, const char *point, const px_branch_options
     open->subtasks_max = options->subtasks_max;
     if (!open->subtasks_max && options->react)
         open->subtasks_max = SUBTASKS_WITH_REACTION;
+    pxi_task_make_busy (task);
     open->next = task->branches;
     task->branches = open;
-    task->busy = 1;
     *branch = handle_of (open);
     return PX_OK;
 }

@@ -6,16 +6,25 @@
 
 enum { FIRST_SIZE = 256 };
 
+/* The places before the first and after the last are there, and name no item: the owner may look at them. */
+static bool set_array (pxi_deque *deque, int64_t size)
+{
+    void **block = malloc ((size_t)(size + 2) * sizeof *block);
+    if (!block)
+        return false;
+    block[0] = block[size + 1] = deque;
+    deque->array = block + 1;
+    deque->size = size;
+    return true;
+}
+
 bool pxi_deque_init (pxi_deque *deque, bool all_public)
 {
     memset (deque, 0, sizeof *deque);
-    deque->array = calloc (FIRST_SIZE, sizeof *deque->array);
-    if (!deque->array)
+    if (!set_array (deque, FIRST_SIZE))
         return false;
-    deque->mask = FIRST_SIZE - 1;
-    deque->full = FIRST_SIZE;
     deque->all_public = all_public;
-    atomic_store (&deque->asked, all_public);
+    pxi_deque_note (deque, PXI_DEQUE_ASKED, all_public);
     pthread_mutex_init (&deque->lock, NULL);
     return true;
 }
@@ -24,7 +33,7 @@ void pxi_deque_fini (pxi_deque *deque)
 {
     if (!deque->array)
         return;
-    free (deque->array);
+    free (deque->array - 1);
     deque->array = NULL;
     pthread_mutex_destroy (&deque->lock);
 }
@@ -44,29 +53,23 @@ static void set_split (pxi_deque *deque, int64_t split)
     atomic_store_explicit (&deque->split, split, PXI_BARRIER_ORDER);
 }
 
-/* Twice the array, with the lock. */
-static bool grow (pxi_deque *deque, int64_t top, int64_t bottom)
-{
-    int64_t size = 2 * (deque->mask + 1);
-    void **larger = calloc ((size_t)size, sizeof *larger);
-    if (!larger)
-        return false;
-    for (int64_t i = top; i < bottom; i++)
-        larger[i & (size - 1)] = deque->array[i & deque->mask];
-    free (deque->array);
-    deque->array = larger;
-    deque->mask = size - 1;
-    return true;
-}
-
+/* What is left goes to the begin: of this array, if that leaves half of it free; else of a larger one.
+ * Who looks without the lock never sees nothing where there is something: `bottom` falls last. */
 bool pxi_deque_make_room (pxi_deque *deque)
 {
-    int64_t bottom = atomic_load_explicit (&deque->bottom, memory_order_relaxed);
     pthread_mutex_lock (&deque->lock);
-    int64_t top = top_of (deque);
-    bool room = bottom - top <= deque->mask || grow (deque, top, bottom);
-    if (room)
-        deque->full = top + deque->mask + 1;
+    int64_t bottom = atomic_load_explicit (&deque->bottom, memory_order_relaxed);
+    int64_t top = top_of (deque), left = bottom - top, split = split_of (deque);
+    void **from = deque->array;
+    bool room = left <= deque->size / 2 || set_array (deque, 2 * deque->size);
+    if (room) {
+        memmove (deque->array, from + top, (size_t)left * sizeof *from);
+        if (deque->array != from)
+            free (from - 1);
+        atomic_store_explicit (&deque->top, 0, memory_order_relaxed);
+        set_split (deque, split - top);
+        atomic_store_explicit (&deque->bottom, left, memory_order_release);
+    }
     pthread_mutex_unlock (&deque->lock);
     return room;
 }
@@ -90,8 +93,8 @@ void *pxi_deque_pop (pxi_deque *deque)
 {
     int64_t bottom = atomic_load_explicit (&deque->bottom, memory_order_relaxed) - 1;
     if (bottom < top_of (deque))
-        return NULL; /* top only grows */
-    void *item = deque->array[bottom & deque->mask];
+        return NULL; /* thieves only move it up */
+    void *item = deque->array[bottom];
     return pxi_deque_pop_at (deque, bottom) || pxi_deque_take_back (deque, bottom) ? item : NULL;
 }
 
@@ -104,7 +107,7 @@ void pxi_deque_offer (pxi_deque *deque)
         set_split (deque, bottom);
     else if (bottom > split)
         set_split (deque, split + (bottom - split + 1) / 2);
-    atomic_store_explicit (&deque->asked, deque->all_public, memory_order_relaxed);
+    pxi_deque_note (deque, PXI_DEQUE_ASKED, deque->all_public);
     pthread_mutex_unlock (&deque->lock);
 }
 
@@ -140,10 +143,10 @@ void *pxi_deque_steal (pxi_deque *deque, bool force, bool *lost)
     if (top == split_of (deque) && force && !deque->all_public)
         pull (deque);
     if (top < split_of (deque)) {
-        item = deque->array[top & deque->mask];
+        item = deque->array[top];
         atomic_store_explicit (&deque->top, top + 1, memory_order_relaxed);
-    } else if (!pxi_deque_is_asked (deque)) {
-        atomic_store_explicit (&deque->asked, true, memory_order_relaxed);
+    } else if (!pxi_deque_has_note (deque, PXI_DEQUE_ASKED)) {
+        pxi_deque_note (deque, PXI_DEQUE_ASKED, true);
     }
     pthread_mutex_unlock (&deque->lock);
     return item;

@@ -11,8 +11,12 @@
  * Where the system has no such barrier, the owner makes public all that it pushes.
  *
  * The owner's pop announces `bottom` before it looks at `split`; who moves the split up does so before
- * it looks at `bottom`. Indices only grow; an array is replaced under the lock, where alone thieves
- * read it. */
+ * it looks at `bottom`. Places are used in order; at the array's end what is left moves to its begin,
+ * or to a larger one, under the lock, where alone thieves read it.
+ *
+ * `notes` are what the owner is to look at: of the deque, that a thief asked; the others are its
+ * thread's. They stand beside the split, since the owner looks at both. What thieves write whenever they
+ * try stands apart. */
 #ifndef PXI_EXEC_DEQUE_H
 #define PXI_EXEC_DEQUE_H
 
@@ -21,15 +25,16 @@
 
 #include "exec/barrier.h"
 
+#define PXI_DEQUE_ASKED UINT32_C (1)
+
 typedef struct pxi_deque {
-    _Atomic int64_t bottom; /* written by the owner only */
-    int64_t full;           /* bottom at which a push must make sure of room; the owner's */
+    _Atomic int64_t bottom; /* written by the owner only, as `size` and `array` */
+    int64_t size;           /* places of the array */
     void **array;
-    int64_t mask;
-    _Atomic bool asked __attribute__ ((aligned (64)));
+    _Atomic uint32_t notes __attribute__ ((aligned (64)));
+    bool all_public; /* no barrier to be had: PXI_DEQUE_ASKED stays on */
     _Atomic int64_t split;
-    _Atomic int64_t top;
-    bool all_public; /* no barrier to be had: `asked` stays on */
+    _Atomic int64_t top __attribute__ ((aligned (64)));
     pthread_mutex_t lock;
 } pxi_deque;
 
@@ -53,14 +58,14 @@ void *pxi_deque_steal (pxi_deque *deque, bool force, bool *lost);
 /* Owner: a push needs pxi_deque_make_room () first. */
 static inline bool pxi_deque_is_full (const pxi_deque *deque)
 {
-    return atomic_load_explicit (&deque->bottom, memory_order_relaxed) == deque->full;
+    return atomic_load_explicit (&deque->bottom, memory_order_relaxed) == deque->size;
 }
 
 /* Owner, when it is not full. */
 static inline void pxi_deque_push_unchecked (pxi_deque *deque, void *item)
 {
     int64_t bottom = atomic_load_explicit (&deque->bottom, memory_order_relaxed);
-    deque->array[bottom & deque->mask] = item;
+    deque->array[bottom] = item;
     atomic_store_explicit (&deque->bottom, bottom + 1, memory_order_release);
 }
 
@@ -73,7 +78,8 @@ static inline bool pxi_deque_push (pxi_deque *deque, void *item)
     return true;
 }
 
-/* Owner: index of the newest, if there is one. A place that was stolen may still name its item. */
+/* Owner: index of the newest, if there is one. A place that was stolen may still name its item; the one
+ * below the first names none. */
 static inline int64_t pxi_deque_newest (const pxi_deque *deque)
 {
     return atomic_load_explicit (&deque->bottom, memory_order_relaxed) - 1;
@@ -91,22 +97,31 @@ static inline bool pxi_deque_pop_at (pxi_deque *deque, int64_t bottom)
 static inline bool pxi_deque_pop_item (pxi_deque *deque, const void *item)
 {
     int64_t bottom = pxi_deque_newest (deque);
-    return deque->array[bottom & deque->mask] == item &&
+    return deque->array[bottom] == item &&
            (pxi_deque_pop_at (deque, bottom) || pxi_deque_take_back (deque, bottom));
 }
 
 /* A guess, for anyone. */
 static inline int64_t pxi_deque_size (const pxi_deque *deque)
 {
-    int64_t size = atomic_load_explicit (&deque->bottom, memory_order_relaxed) -
-                   atomic_load_explicit (&deque->top, memory_order_relaxed);
+    int64_t size = atomic_load_explicit (&deque->bottom, memory_order_acquire);
+    size -= atomic_load_explicit (&deque->top, memory_order_relaxed);
     return size > 0 ? size : 0;
 }
 
 /* Owner, after a push. */
-static inline bool pxi_deque_is_asked (const pxi_deque *deque)
+static inline bool pxi_deque_has_note (const pxi_deque *deque, uint32_t which)
 {
-    return atomic_load_explicit (&deque->asked, memory_order_relaxed);
+    return atomic_load_explicit (&deque->notes, memory_order_relaxed) & which;
+}
+
+/* Anyone. */
+static inline void pxi_deque_note (pxi_deque *deque, uint32_t which, bool on)
+{
+    if (on)
+        atomic_fetch_or (&deque->notes, which);
+    else
+        atomic_fetch_and (&deque->notes, ~which);
 }
 
 #endif

@@ -25,6 +25,7 @@ enum {
     SPINS = 40,            /* looks for work before a thread sleeps */
     SPINS_ASKING = 4,      /* of these, how many leave it to the owner to share */
     LOOK_EVERY_MAX = 4096, /* subtasks in place between looks at the clock */
+    ROW_KEPT = 16,         /* items, of a fiber that has ended */
     TAKE_LOOKS_MAX = 256,  /* entries that one TAKE may move out of its way */
 };
 #define PROGRESS_NS UINT64_C (100000000)
@@ -64,7 +65,7 @@ pxi_item *pxi_item_make (void)
 }
 
 /* As pxi_item_new () promises it. */
-static void clean (pxi_item *item)
+void pxi_item_clean (pxi_item *item)
 {
     pxi_bytes_release (item->input_bytes);
     pxi_bytes_release (item->result);
@@ -74,6 +75,8 @@ static void clean (pxi_item *item)
     item->result_size = 0;
     item->failures.n_dropped = 0;
     item->branch = NULL;
+    item->busy = 0;
+    atomic_store_explicit (&item->checked, 0, memory_order_relaxed);
     item->attempts = item->crashes = 0;
     item->subtask = 0;
     item->finished = item->given = false;
@@ -83,7 +86,7 @@ static void clean (pxi_item *item)
 
 void pxi_item_free (pxi_thread *thread, pxi_item *item)
 {
-    clean (item);
+    pxi_item_clean (item);
     if (!thread) {
         free (item);
         return;
@@ -104,6 +107,52 @@ static void trim_items (pxi_thread *thread, uint32_t n)
         pxi_item *next = item->next;
         free (item);
         item = next;
+    }
+}
+
+/* ---- rows -------------------------------------------------------------------------------------
+ */
+
+bool pxi_fiber_lengthen (pxi_fiber *fiber, pxi_item *last)
+{
+    pxi_item *item = pxi_item_new (fiber->thread);
+    if (!item)
+        return false;
+    item->before = last;
+    item->after = NULL;
+    last->after = item;
+    fiber->n_row++;
+    return true;
+}
+
+static bool begin_row (pxi_fiber *fiber)
+{
+    pxi_item *item = pxi_item_make ();
+    fiber->row = item;
+    fiber->n_row = item != NULL;
+    return item != NULL;
+}
+
+/* When nothing in it is in use. */
+static void shorten_row (pxi_fiber *fiber, pxi_thread *thread)
+{
+    pxi_item *last = fiber->row;
+    for (uint32_t i = 1; i < ROW_KEPT; i++)
+        last = last->after;
+    for (pxi_item *item = last->after; item; item = item->after) {
+        item->next = thread->items;
+        thread->items = item;
+    }
+    last->after = NULL;
+    fiber->n_row = ROW_KEPT;
+}
+
+static void free_row (pxi_item *item)
+{
+    while (item) {
+        pxi_item *after = item->after;
+        free (item);
+        item = after;
     }
 }
 
@@ -178,6 +227,29 @@ void pxi_pool_branch_free (pxi_thread *thread, pxi_open_branch *branch)
     thread->branches = branch;
 }
 
+/* ---- alerts -----------------------------------------------------------------------------------
+ */
+
+/* With the lock, but for setting ALERT_CANCELLED. The pool's own word comes first: a thread that starts
+ * is counted before it takes over what is there. */
+static void set_alert (pxi_pool *pool, uint32_t alert, bool on)
+{
+    if (on)
+        atomic_fetch_or (&pool->alerts, alert);
+    else
+        atomic_fetch_and (&pool->alerts, ~alert);
+    uint32_t n = atomic_load (&pool->n_threads);
+    for (uint32_t i = 0; i < n; i++)
+        pxi_deque_note (&pool->threads[i].deque, alert, on);
+}
+
+/* With the lock. */
+static void change_alert (pxi_pool *pool, uint32_t alert, bool on)
+{
+    if (!(atomic_load (&pool->alerts) & alert) == on)
+        set_alert (pool, alert, on);
+}
+
 /* ---- notices (with the lock) ------------------------------------------------------------------
  */
 
@@ -213,8 +285,9 @@ static uint32_t waiting_in_deques (const pxi_pool *pool)
 static void tell_surplus (pxi_pool *pool)
 {
     uint32_t waiting = waiting_in_deques (pool);
-    if (!waiting || !(atomic_fetch_and (&pool->alerts, ~(uint32_t)ALERT_SURPLUS) & ALERT_SURPLUS))
+    if (!waiting || !(atomic_load (&pool->alerts) & ALERT_SURPLUS))
         return;
+    set_alert (pool, ALERT_SURPLUS, false);
     pxi_notice notice = {.kind = PXI_NOTE_SURPLUS, .count = waiting};
     pxi_pool_notify (pool, &notice);
 }
@@ -222,20 +295,12 @@ static void tell_surplus (pxi_pool *pool)
 /* ---- waking (with the lock) -------------------------------------------------------------------
  */
 
-static void set_alert (pxi_pool *pool, uint32_t alert, bool on)
-{
-    if (on)
-        atomic_fetch_or (&pool->alerts, alert);
-    else
-        atomic_fetch_and (&pool->alerts, ~alert);
-}
-
 static void set_wakeable (pxi_pool *pool)
 {
     bool sleeper =
         pool->n_sleeping > pool->n_waking || atomic_load (&pool->n_threads) < pool->config.slots;
     bool useful = pool->active + pool->n_waking + pool->n_starting < pool->allowed || !pool->wanted;
-    set_alert (pool, ALERT_WAKEABLE, sleeper && useful && !pool->closing);
+    change_alert (pool, ALERT_WAKEABLE, sleeper && useful && !pool->closing);
 }
 
 static void *thread_main (void *argument);
@@ -248,9 +313,10 @@ static void start_thread (pxi_pool *pool)
         return;
     thread->pool = pool;
     thread->number = n;
-    thread->look_every = thread->n_until_look = 1;
+    thread->look_every = thread->n_until_look = thread->counted_from = 1;
     thread->chance = 0x9e3779b97f4a7c15u * (n + 1);
     atomic_store (&pool->n_threads, n + 1);
+    pxi_deque_note (&thread->deque, atomic_load (&pool->alerts), true);
     pool->n_starting++;
     if (pthread_create (&thread->thread, NULL, thread_main, thread) != 0) {
         atomic_store (&pool->n_threads, n);
@@ -280,7 +346,7 @@ static void wake (pxi_pool *pool)
 void pxi_pool_alerted (pxi_pool *pool, pxi_thread *thread)
 {
     uint32_t alerts = atomic_load_explicit (&pool->alerts, memory_order_relaxed);
-    if (pxi_deque_is_asked (&thread->deque) || (alerts & ALERT_WAKEABLE))
+    if (pxi_deque_has_note (&thread->deque, PXI_DEQUE_ASKED) || (alerts & ALERT_WAKEABLE))
         pxi_deque_offer (&thread->deque);
     if (!(alerts & ALERTS_OF_PUSH))
         return;
@@ -400,7 +466,7 @@ static pxi_result result_of (const pxi_item *item)
 void pxi_pool_cancelled (pxi_pool *pool, pxi_pool_run *run)
 {
     atomic_fetch_add (&run->cancels, 1);
-    atomic_fetch_or (&pool->alerts, ALERT_CANCELLED);
+    set_alert (pool, ALERT_CANCELLED, true);
 }
 
 /* With the lock, when a run is over: are there others of which something was cancelled? A count that rises
@@ -408,11 +474,11 @@ void pxi_pool_cancelled (pxi_pool *pool, pxi_pool_run *run)
 static void look_for_cancelled (pxi_pool *pool)
 {
     bool any = false;
-    atomic_fetch_and (&pool->alerts, ~(uint32_t)ALERT_CANCELLED);
+    set_alert (pool, ALERT_CANCELLED, false);
     PXI_LIST_EACH (link, &pool->runs)
     any |= atomic_load (&PXI_LIST_ENTRY (link, pxi_pool_run, in_pool)->cancels) > 0;
     if (any)
-        atomic_fetch_or (&pool->alerts, ALERT_CANCELLED);
+        set_alert (pool, ALERT_CANCELLED, true);
 }
 
 static void run_finished (pxi_pool *pool, pxi_item *item)
@@ -472,8 +538,9 @@ static pxi_fiber *kept_fiber (pxi_thread *thread)
 static pxi_fiber *fiber_make (pxi_pool *pool)
 {
     pxi_fiber *fiber = calloc (1, sizeof *fiber);
-    pxi_stack *stack = fiber ? pxi_stack_new (pool->config.stack_size) : NULL;
+    pxi_stack *stack = fiber && begin_row (fiber) ? pxi_stack_new (pool->config.stack_size) : NULL;
     if (!stack) {
+        free (fiber ? fiber->row : NULL);
         free (fiber);
         return NULL;
     }
@@ -482,6 +549,7 @@ static pxi_fiber *fiber_make (pxi_pool *pool)
     fiber->pool = pool;
     fiber->low = stack->low + stack->size / 2;
     fiber->inline_max = input_max < ITEM_INPUT_INLINE ? input_max : ITEM_INPUT_INLINE;
+    fiber->usual = input_max < sizeof (uint64_t) ? UINT32_MAX : sizeof (uint64_t);
     pxi_context_make (&fiber->context, stack, fiber_main, fiber);
     return fiber;
 }
@@ -500,12 +568,15 @@ static void fiber_destroy (pxi_fiber *fiber)
 {
     pxi_context_fini (&fiber->context);
     pxi_stack_free (fiber->stack);
+    free_row (fiber->row);
     free (fiber);
 }
 
 static void fiber_release (pxi_thread *thread, pxi_fiber *fiber)
 {
     pxi_pool *pool = thread->pool;
+    if (fiber->n_row > ROW_KEPT)
+        shorten_row (fiber, thread);
     if (!thread->fiber) {
         thread->fiber = fiber;
         return;
@@ -608,13 +679,14 @@ static void account (pxi_thread *thread, pxi_pool_run *run, uint64_t now_ns)
 {
     atomic_fetch_add_explicit (&run->slot_ns, now_ns - thread->began_ns, memory_order_relaxed);
     thread->began_ns = now_ns;
-    uint64_t n_known = thread->n_known + thread->n_called,
-             n_done = thread->n_done + thread->n_called;
+    uint32_t n_called = thread->counted_from - thread->n_until_look;
+    uint64_t n_known = thread->n_known + n_called, n_done = thread->n_done + n_called;
     if (n_known)
         atomic_fetch_add_explicit (&run->n_known, n_known, memory_order_relaxed);
     if (n_done)
         atomic_fetch_add_explicit (&run->n_done, n_done, memory_order_relaxed);
-    thread->n_known = thread->n_done = thread->n_called = 0;
+    thread->n_known = thread->n_done = 0;
+    thread->counted_from = thread->n_until_look;
     tell_progress (thread->pool, run, now_ns);
 }
 
@@ -628,8 +700,8 @@ void pxi_pool_look (pxi_fiber *fiber)
         thread->look_every *= 2;
     else if (passed_ns > LOOK_NS && thread->look_every > 1)
         thread->look_every /= 2;
-    thread->n_until_look = thread->look_every;
     account (thread, fiber->run, now_ns);
+    thread->n_until_look = thread->counted_from = thread->look_every;
 }
 
 static void ended (pxi_thread *thread, pxi_fiber *fiber)
@@ -802,7 +874,7 @@ static bool execute_one (pxi_thread *thread, bool force)
 
 static void set_over (pxi_pool *pool)
 {
-    set_alert (pool, ALERT_OVER, pool->active > pool->allowed);
+    change_alert (pool, ALERT_OVER, pool->active > pool->allowed);
 }
 
 static bool anything_to_do (const pxi_pool *pool)
@@ -952,7 +1024,7 @@ static bool may_leave (const pxi_pool *pool, const pxi_item *item)
         return false;
     if (!item->typed)
         return branch_allows (item->branch);
-    const pxi_open_branch *away = atomic_load (&item->owner->away);
+    const pxi_open_branch *away = atomic_load (&item->owner->item->away);
     return away ? branch_allows (away) : number_of_spawned (pool, item) > 0;
 }
 
@@ -962,7 +1034,7 @@ static pxi_open_branch *branch_of (pxi_pool *pool, const pxi_item *item)
     if (!item->typed)
         return item->branch;
     px_task *owner = item->owner;
-    pxi_open_branch *branch = atomic_load (&owner->away);
+    pxi_open_branch *branch = atomic_load (&owner->item->away);
     if (branch)
         return branch;
     branch = pool->free_branches;
@@ -973,7 +1045,7 @@ static pxi_open_branch *branch_of (pxi_pool *pool, const pxi_item *item)
     reset_branch (branch);
     branch->task = owner;
     branch->number = number_of_spawned (pool, item);
-    atomic_store (&owner->away, branch);
+    atomic_store (&owner->item->away, branch);
     return branch;
 }
 
@@ -1079,7 +1151,7 @@ static void take (pxi_pool *pool, uint64_t token, uint32_t count)
     pxi_pool_notify (pool, &notice);
     if (!fewer)
         return;
-    atomic_fetch_or (&pool->alerts, ALERT_SURPLUS);
+    set_alert (pool, ALERT_SURPLUS, true);
     pxi_barrier_heavy ();
     bool pushed_meanwhile = false;
     for (uint32_t i = 0; i < atomic_load (&pool->n_threads); i++)
@@ -1232,10 +1304,10 @@ void pxi_pool_close_away (px_task *task)
 {
     pxi_pool *pool = task->fiber->pool;
     pthread_mutex_lock (&pool->lock);
-    pxi_open_branch *branch = atomic_load (&task->away);
+    pxi_open_branch *branch = atomic_load (&task->item->away);
     pxi_item *withdrawn = branch ? withdraw_locked (pool, branch) : NULL;
     if (branch) {
-        atomic_store (&task->away, NULL);
+        atomic_store (&task->item->away, NULL);
         branch->next = pool->free_branches;
         pool->free_branches = branch;
     }
@@ -1337,7 +1409,7 @@ static void run (pxi_pool *pool, pxi_command *command)
     run->told_ns = pxi_clock_ns ();
     /* The job may have been gone since subtasks were last said to wait: who was told has forgotten it. */
     if (pxi_list_is_empty (&pool->runs))
-        atomic_fetch_or (&pool->alerts, ALERT_SURPLUS);
+        set_alert (pool, ALERT_SURPLUS, true);
     pxi_list_add_last (&pool->runs, &run->in_pool);
     item->run = run;
     item->task = command->task;

@@ -1,9 +1,11 @@
 /* Subtasks that are spawned and synced in the order of a stack.
  *
  * They wait in the same deques as those of branches, and are taken, given back, completed and cancelled
- * as those are. What they do without is a branch: the task holds them in a list, newest first, and waits
- * for each by its own word, item->done. In the common way px_sync () finds the subtask where it was
- * put, the last in the thread's own deque, and calls it with the caller's room for the result. */
+ * as those are. What they do without is a branch: the task holds them in its fiber's row (state.h), and
+ * waits for each by its own word, item->done. In the common way px_sync () finds the subtask where it was
+ * put, the last in the thread's own deque, and calls it with the caller's room for the result. What this
+ * costs is waiting for words that have just been stored, so there are few of them: six in px_spawn (),
+ * and none of a called task is set before it is needed. */
 #include <string.h>
 
 #include "exec/state.h"
@@ -31,32 +33,32 @@ COLD static px_err set_large_input (px_task *task, pxi_item *item, const void *i
     return pxi_item_set_input (item, input, size) ? PX_OK : PX_ENOMEM;
 }
 
-static inline void link_spawned (px_task *task, pxi_item *item, px_subtask *subtask)
+static inline void link_spawned (px_task *task, const px_typed_task *typed, pxi_item *item,
+                                 px_subtask *subtask)
 {
-    item->older = task->spawned;
+    item->typed = typed;
     item->owner = task;
-    task->spawned = item;
+    task->top = item->after;
     subtask->item = item;
 }
 
-/* Without an item at hand, with a large input, with a deque that has to grow. */
+/* At the end of the row, with a large input, with a deque that has to grow. */
 COLD static px_err spawn_slowly (px_task *task, const px_typed_task *typed, const void *input,
                                  px_subtask *subtask)
 {
     pxi_fiber *fiber = task->fiber;
     pxi_thread *thread = fiber->thread;
-    pxi_item *item = pxi_item_new (thread);
-    if (!item)
+    pxi_item *item = task->top;
+    if (!item->after && !pxi_fiber_lengthen (fiber, item))
         return PX_ENOMEM;
     px_err err = set_large_input (task, item, input, typed->input_size);
     if (err == PX_OK && pxi_deque_is_full (&thread->deque) && !pxi_deque_make_room (&thread->deque))
         err = PX_ENOMEM;
     if (err != PX_OK) {
-        pxi_item_free (thread, item);
+        pxi_item_clean (item);
         return err;
     }
-    item->typed = typed;
-    link_spawned (task, item, subtask);
+    link_spawned (task, typed, item, subtask);
     if (typed->input_size > ITEM_INPUT_INLINE)
         subtask->item = (char *)item + NOT_INLINE;
     pxi_deque_push_unchecked (&thread->deque, item);
@@ -86,25 +88,40 @@ COLD static px_err alerted (pxi_pool *pool, pxi_thread *thread)
     return PX_OK;
 }
 
-px_err px_spawn (px_task *task, const px_typed_task *typed, const void *input, px_subtask *subtask)
+__attribute__ ((always_inline)) static inline px_err spawn (px_task *task,
+                                                            const px_typed_task *typed,
+                                                            const void *input, size_t size,
+                                                            px_subtask *subtask)
 {
-    const pxi_fiber *fiber = task->fiber;
-    pxi_thread *thread = fiber->thread;
-    pxi_item *item = thread->items;
-    if (UNLIKELY (!item || typed->input_size > fiber->inline_max ||
-                  pxi_deque_is_full (&thread->deque)))
+    pxi_thread *thread = task->fiber->thread;
+    pxi_item *item = task->top;
+    if (UNLIKELY (!item->after || pxi_deque_is_full (&thread->deque)))
         return spawn_slowly (task, typed, input, subtask);
-    thread->items = item->next;
-    item->typed = typed;
-    if (typed->input_size == sizeof (uint64_t))
+    if (size == sizeof (uint64_t))
         memcpy (item->inline_input, input, sizeof (uint64_t));
     else
-        copy_inline (item->inline_input, input, typed->input_size);
-    link_spawned (task, item, subtask);
+        copy_inline (item->inline_input, input, size);
+    link_spawned (task, typed, item, subtask);
     pxi_deque_push_unchecked (&thread->deque, item);
-    if (UNLIKELY (pxi_pool_is_alert (fiber->pool, thread)))
-        return alerted (fiber->pool, thread);
+    if (UNLIKELY (pxi_thread_is_alert (thread)))
+        return alerted (task->fiber->pool, thread);
     return PX_OK;
+}
+
+/* Of any size, for which px_spawn () has no registers to save. */
+__attribute__ ((noinline)) static px_err spawn_any (px_task *task, const px_typed_task *typed,
+                                                    const void *input, px_subtask *subtask)
+{
+    if (UNLIKELY (typed->input_size > task->fiber->inline_max))
+        return spawn_slowly (task, typed, input, subtask);
+    return spawn (task, typed, input, typed->input_size, subtask);
+}
+
+px_err px_spawn (px_task *task, const px_typed_task *typed, const void *input, px_subtask *subtask)
+{
+    if (typed->input_size != task->fiber->usual)
+        return spawn_any (task, typed, input, subtask);
+    return spawn (task, typed, input, sizeof (uint64_t), subtask);
 }
 
 /* ---- sync -------------------------------------------------------------------------------------
@@ -120,6 +137,12 @@ static void wait_for (px_task *task, pxi_item *item)
     }
 }
 
+static void end_item (px_task *task, pxi_item *item)
+{
+    pxi_item_clean (item);
+    task->top = item;
+}
+
 /* A subtask that was not a plain call without trouble: its result, or its failure, and its end. */
 static px_err collect (px_task *task, pxi_item *item, void *result)
 {
@@ -133,9 +156,8 @@ static px_err collect (px_task *task, pxi_item *item, void *result)
         if (!cancelled)
             pxi_task_keep_causes (task, item);
     }
-    task->spawned = item->older;
-    pxi_item_free (task->fiber->thread, item);
-    if (!task->spawned && atomic_load_explicit (&task->away, memory_order_relaxed))
+    end_item (task, item);
+    if (atomic_load_explicit (&task->item->away, memory_order_relaxed) && !pxi_task_spawned (task))
         pxi_pool_close_away (task);
     return err;
 }
@@ -143,28 +165,11 @@ static px_err collect (px_task *task, pxi_item *item, void *result)
 /* Called in place, but it failed or left something behind. Its result is where it belongs. */
 COLD static px_err end_called (px_task *called, px_err code)
 {
-    px_task *task = called->below;
+    pxi_fiber *fiber = called->fiber;
+    pxi_item *item = called->item;
     pxi_task_end (called, code);
-    task->fiber->task = task;
-    return collect (task, called->item, NULL);
-}
-
-/* On this stack. False: `err` says how it ended, and the item is gone; otherwise it ended well, left
- * nothing behind, and the item is the caller's. */
-static inline bool call_here (px_task *task, pxi_fiber *fiber, pxi_item *item, const void *input,
-                              void *result, px_task *called, px_err *err)
-{
-    *called = (px_task){.fiber = fiber, .item = item, .below = task};
-    fiber->task = called;
-    px_err code = item->typed->typed (called, input, result);
-    fiber->thread->n_called++;
-    if (UNLIKELY (code != PX_OK || called->spawned || called->busy)) {
-        *err = end_called (called, code);
-        return false;
-    }
-    fiber->task = task;
-    task->spawned = item->older;
-    return true;
+    fiber->task = item->owner;
+    return collect (item->owner, item, NULL);
 }
 
 COLD static px_err looked (pxi_fiber *fiber)
@@ -173,45 +178,51 @@ COLD static px_err looked (pxi_fiber *fiber)
     return PX_OK;
 }
 
+/* On this stack. The thread may be another one afterwards. */
+__attribute__ ((always_inline)) static inline px_err
+call (px_task *called, pxi_fiber *fiber, pxi_item *item, const void *input, void *result)
+{
+    called->fiber = fiber;
+    called->item = item;
+    called->top = item->after;
+    fiber->task = called;
+    px_err code = item->typed->typed (called, input, result);
+    if (UNLIKELY (code != PX_OK || called->top != item->after || item->busy))
+        return end_called (called, code);
+    px_task *task = item->owner;
+    /* Only what px_spawn () sets has been touched: the item is as clean as it came. */
+    fiber->task = task;
+    task->top = item;
+    if (pxi_thread_should_look (fiber->thread))
+        return looked (fiber);
+    return PX_OK;
+}
+
 COLD static px_err call_slowly (px_task *task, pxi_item *item, void *result)
 {
     px_task called;
-    px_err err = PX_OK;
-    if (call_here (task, task->fiber, item, pxi_item_input (item), result, &called, &err))
-        pxi_item_free (task->fiber->thread, item);
+    px_err err = call (&called, task->fiber, item, pxi_item_input (item), result);
+    pxi_item_clean (item); /* of a large input */
     return err;
 }
 
 /* Others have it, or must have it: this stack is full, or the slot is to be given up. */
-COLD static px_err sync_elsewhere (px_task *task, px_subtask *subtask, void *result)
+static px_err sync_elsewhere (px_task *task, pxi_item *item, void *result)
 {
-    subtask->item = NULL;
-    wait_for (task, task->spawned);
-    return collect (task, task->spawned, result);
+    wait_for (task, item);
+    return collect (task, item, result);
 }
 
-/* Others were about to have it: pxi_deque_pop_at () had begun. */
-COLD static px_err sync_public (px_task *task, px_subtask *subtask, void *result, int64_t bottom)
-{
-    if (!pxi_deque_take_back (&task->fiber->thread->deque, bottom))
-        return sync_elsewhere (task, subtask, result);
-    subtask->item = NULL;
-    return call_slowly (task, task->spawned, result);
-}
-
-/* A slot to be given up, something of some run cancelled, a large input. */
-COLD static px_err sync_slowly (px_task *task, px_subtask *subtask, void *result)
+/* Not popped yet. */
+static px_err sync_slowly (px_task *task, pxi_item *item, void *result)
 {
     pxi_fiber *fiber = task->fiber;
-    pxi_item *item = task->spawned;
     if (pxi_task_is_cancelled (task))
         atomic_store (&item->cancelled, true);
     else if (!pxi_pool_over (fiber->pool) && pxi_fiber_has_room (fiber, &item) &&
-             pxi_deque_pop_item (&fiber->thread->deque, item)) {
-        subtask->item = NULL;
+             pxi_deque_pop_item (&fiber->thread->deque, item))
         return call_slowly (task, item, result);
-    }
-    return sync_elsewhere (task, subtask, result);
+    return sync_elsewhere (task, item, result);
 }
 
 static bool names (const px_subtask *subtask, const pxi_item *item)
@@ -219,44 +230,47 @@ static bool names (const px_subtask *subtask, const pxi_item *item)
     return subtask->item == item || subtask->item == (const char *)item + NOT_INLINE;
 }
 
+/* What is not common, and what is wrong. */
 COLD static px_err sync_other (px_task *task, px_subtask *subtask, void *result)
 {
-    if (task->spawned && names (subtask, task->spawned))
-        return sync_slowly (task, subtask, result);
-    for (const pxi_item *item = task->spawned; item; item = item->older) {
+    pxi_item *newest = pxi_task_spawned (task);
+    if (newest && names (subtask, newest)) {
+        subtask->item = NULL;
+        return sync_slowly (task, newest, result);
+    }
+    for (const pxi_item *item = newest; item; item = pxi_item_older (item)) {
         if (names (subtask, item))
             return PX_ESTATE;
     }
     return PX_ESTALE;
 }
 
+/* Others were about to have it: pxi_deque_pop_at () had begun. */
+COLD static px_err sync_public (px_task *task, px_subtask *subtask, void *result, int64_t bottom)
+{
+    pxi_item *item = subtask->item;
+    if (!pxi_deque_take_back (&task->fiber->thread->deque, bottom))
+        return sync_other (task, subtask, result);
+    subtask->item = NULL;
+    return call_slowly (task, item, result);
+}
+
+/* A handle of no subtask is none of those in the deque. */
 px_err px_sync (px_task *task, px_subtask *subtask, void *result)
 {
     pxi_fiber *fiber = task->fiber;
     pxi_item *item = subtask->item;
     px_task called;
-    if (UNLIKELY (!item || item != task->spawned))
-        return sync_other (task, subtask, result);
-    if (UNLIKELY (pxi_pool_alerts (fiber->pool, ALERTS_OF_JOIN)))
-        return sync_slowly (task, subtask, result);
     pxi_deque *deque = &fiber->thread->deque;
     int64_t bottom = pxi_deque_newest (deque);
-    if (UNLIKELY (deque->array[bottom & deque->mask] != item ||
+    if (UNLIKELY (task->top->before != item || deque->array[bottom] != item ||
+                  pxi_deque_has_note (deque, ALERTS_OF_JOIN) ||
                   !pxi_fiber_has_room (fiber, &called)))
-        return sync_elsewhere (task, subtask, result);
+        return sync_other (task, subtask, result);
     if (UNLIKELY (!pxi_deque_pop_at (deque, bottom)))
         return sync_public (task, subtask, result, bottom);
     subtask->item = NULL;
-    px_err err;
-    if (UNLIKELY (!call_here (task, fiber, item, item->inline_input, result, &called, &err)))
-        return err;
-    /* Only what px_spawn () sets has been touched: it is as clean as it came. */
-    pxi_thread *thread = fiber->thread; /* not always the one before */
-    item->next = thread->items;
-    thread->items = item;
-    if (UNLIKELY (pxi_thread_should_look (thread)))
-        return looked (fiber);
-    return PX_OK;
+    return call (&called, fiber, item, item->inline_input, result);
 }
 
 /* ---- what a task leaves behind ----------------------------------------------------------------
@@ -264,15 +278,13 @@ px_err px_sync (px_task *task, px_subtask *subtask, void *result)
 
 void pxi_spawn_finish (px_task *task)
 {
-    for (pxi_item *item = task->spawned; item; item = item->older)
+    for (pxi_item *item = pxi_task_spawned (task); item; item = pxi_item_older (item))
         atomic_store (&item->cancelled, true);
     pxi_pool_cancelled (task->fiber->pool, task->fiber->run);
     pxi_pool_close_away (task);
-    while (task->spawned) {
-        pxi_item *item = task->spawned;
+    for (pxi_item *item; (item = pxi_task_spawned (task));) {
         if (!pxi_deque_pop_item (&task->fiber->thread->deque, item))
             wait_for (task, item);
-        task->spawned = item->older;
-        pxi_item_free (task->fiber->thread, item);
+        end_item (task, item);
     }
 }

@@ -15,7 +15,13 @@
  * ancestors, as far as the first that has looked since. Ancestors wait for it, so they are there. While
  * some run's count is not 0, the pool's alerts say so: px_sync () looks only there.
  *
- * An item in a thread's cache is clean: `done` and all behind `inline_input` is as pxi_item_new ()
+ * The pool's alerts are repeated in the notes of every thread's deque, where the thread looks.
+ *
+ * What is spawned on a fiber ends in the order of a stack, so its items are a row of the fiber's own: a task
+ * takes the one at its `top`, and syncs the one before. The row always has one more than is in use, and
+ * the links in it never change while it is; an item in use is that of task `owner`.
+ *
+ * An item in a thread's cache, or free in a row, is clean: `done` and all behind `inline_input` is as pxi_item_new ()
  * promises, so that taking one costs only what is set. A thread that goes to sleep frees what it has too
  * many of. */
 #ifndef PXI_EXEC_STATE_H
@@ -47,14 +53,17 @@ enum {
 /* What a word that a task waits for may hold: nothing yet, the owner waits, or what came. */
 #define WAITING ((uintptr_t)1)
 #define SPAWNED_DONE ((uintptr_t)2)
+/* item->busy: its task has looked whether it is cancelled, or its branches and trouble are set. */
+enum { BUSY_LOOKED = 1, BUSY_SET = 2 };
 
-/* pool->alerts: why a push should look up (a thread could be woken, the agent believes in no surplus), and
- * why a join should (more threads execute than may, a run has something cancelled). */
+/* pool->alerts, and so beside PXI_DEQUE_ASKED in each thread's notes: why a push should look up (a thread
+ * could be woken, the agent believes in no surplus), and why a join should (more threads execute than may,
+ * a run has something cancelled). */
 enum {
-    ALERT_WAKEABLE = 1,
-    ALERT_SURPLUS = 2,
-    ALERT_OVER = 4,
-    ALERT_CANCELLED = 8,
+    ALERT_WAKEABLE = 2,
+    ALERT_SURPLUS = 4,
+    ALERT_OVER = 8,
+    ALERT_CANCELLED = 16,
     ALERTS_OF_PUSH = ALERT_WAKEABLE | ALERT_SURPLUS,
     ALERTS_OF_JOIN = ALERT_OVER | ALERT_CANCELLED
 };
@@ -86,14 +95,17 @@ typedef struct pxi_pool_run {
 /* One subtask, or the root of a run (owner NULL). */
 typedef struct pxi_item {
     struct pxi_item *next;
-    struct pxi_item *older;     /* spawned before it by the same task */
-    const px_typed_task *typed; /* NULL: not spawned */
+    struct pxi_item *before, *after; /* of a spawned one: in its fiber's row */
+    const px_typed_task *typed;      /* NULL: not spawned */
     px_task *owner;
     _Atomic uintptr_t done; /* of a spawned one: 0, WAITING, SPAWNED_DONE */
-    uint64_t index;
-    const void *input; /* of a spawned one: only where it is not inline */
-    pxi_pool_run *run; /* of a root; others: their owner's */
+    uint64_t busy;          /* what its task did that its end has to see to: BUSY_... */
+    const void *input;      /* of a spawned one: only where it is not inline */
     uint8_t inline_input[ITEM_INPUT_INLINE] __attribute__ ((aligned (16)));
+    _Atomic uint64_t checked;         /* run->cancels when its task was last found not cancelled */
+    _Atomic (pxi_open_branch *) away; /* of what its task spawned, once one of it was handed over */
+    uint64_t index;
+    pxi_pool_run *run;       /* of a root; others: their owner's */
     pxi_open_branch *branch; /* of a spawned one: once handed over, under pool->lock */
     px_task_fn *function;
     uint32_t task;
@@ -122,13 +134,9 @@ typedef struct pxi_trouble {
 struct px_task {
     pxi_fiber *fiber;
     pxi_item *item;
-    struct px_task *below;    /* on the same stack */
-    _Atomic uint64_t checked; /* run->cancels when it was last found not cancelled */
-    pxi_item *spawned;        /* not synced, the newest first */
-    uint64_t busy;            /* has opened a branch, or has trouble */
-    pxi_open_branch *branches;
+    pxi_item *top;             /* of its fiber's row: the first that is free */
+    pxi_open_branch *branches; /* these two: once item->busy says that they are set */
     pxi_trouble *trouble;
-    _Atomic (pxi_open_branch *) away; /* of spawned subtasks, once one was handed over */
 };
 
 /* Never freed while the pool lives, so that a stale handle reads a generation, not garbage. */
@@ -166,18 +174,22 @@ struct pxi_fiber {
     pxi_pool_run *run;
     const char *low;   /* a plain call needs its frame above this */
     size_t inline_max; /* bytes of input that are in an item and within the limit */
+    uint32_t usual;    /* size of input that px_spawn () takes at once, if within the limit */
     pxi_item *item;
     px_task *task; /* innermost on this stack */
+    pxi_item *row; /* the first of those for what is spawned here */
+    uint32_t n_row;
     pxi_heap_node sleep;
 };
 
 typedef enum pxi_after { AFTER_NOTHING, AFTER_WAIT, AFTER_YIELD, AFTER_SLEEP, AFTER_END } pxi_after;
 
 struct pxi_thread {
-    pxi_item *items;          /* for new ones; trimmed when the thread sleeps */
-    uint64_t n_called;        /* spawned subtasks, in place */
-    uint64_t n_known, n_done; /* others. All of current's run, not yet added to it */
-    uint32_t n_until_look;    /* subtasks in place, until the clock is looked at */
+    pxi_item *items; /* for new ones; trimmed when the thread sleeps */
+    uint64_t n_known,
+        n_done; /* of current's run, not yet added to it, but for spawned ones in place */
+    uint32_t n_until_look; /* subtasks in place, until the clock is looked at */
+    uint32_t counted_from; /* n_until_look, when it was last accounted for */
     uint32_t look_every;
     pxi_deque deque __attribute__ ((aligned (64)));
     pxi_pool *pool;
@@ -229,6 +241,8 @@ struct pxi_pool {
 pxi_thread *pxi_thread_self (void);
 pxi_item *pxi_item_make (void);                             /* clean; NULL = out of memory */
 void pxi_item_free (pxi_thread *thread, pxi_item *item);    /* thread NULL: not one of the pool's */
+void pxi_item_clean (pxi_item *item);                       /* of a row: it stays there */
+bool pxi_fiber_lengthen (pxi_fiber *fiber, pxi_item *last); /* its row. False: out of memory */
 void pxi_pool_alerted (pxi_pool *pool, pxi_thread *thread); /* after a push: offer, wake, tell */
 void pxi_pool_yield (px_task *task);
 void pxi_pool_wait (px_task *task, _Atomic uintptr_t *word);
@@ -255,28 +269,23 @@ static inline pxi_item *pxi_item_new (pxi_thread *thread)
     return item;
 }
 
-static inline bool pxi_pool_alerts (const pxi_pool *pool, uint32_t which)
-{
-    return atomic_load_explicit (&pool->alerts, memory_order_relaxed) & which;
-}
-
 /* After a push: somebody asked this thread, or could be woken, or wants to be told. */
-static inline bool pxi_pool_is_alert (const pxi_pool *pool, const pxi_thread *thread)
+static inline bool pxi_thread_is_alert (const pxi_thread *thread)
 {
     pxi_barrier_light (); /* the push is before it: who sets an alert passes the heavy one */
-    return pxi_deque_is_asked (&thread->deque) || pxi_pool_alerts (pool, ALERTS_OF_PUSH);
+    return pxi_deque_has_note (&thread->deque, PXI_DEQUE_ASKED | ALERTS_OF_PUSH);
 }
 
 static inline void pxi_pool_pushed (pxi_pool *pool, pxi_thread *thread)
 {
-    if (__builtin_expect (pxi_pool_is_alert (pool, thread), 0))
+    if (__builtin_expect (pxi_thread_is_alert (thread), 0))
         pxi_pool_alerted (pool, thread);
 }
 
 /* More threads execute than may: this one should give its slot up. */
 static inline bool pxi_pool_over (const pxi_pool *pool)
 {
-    return pxi_pool_alerts (pool, ALERT_OVER);
+    return atomic_load_explicit (&pool->alerts, memory_order_relaxed) & ALERT_OVER;
 }
 
 static inline pxi_pool_run *pxi_item_run (const pxi_item *item)
@@ -290,7 +299,8 @@ static inline const void *pxi_item_input (const pxi_item *item)
                                                                        : item->input;
 }
 
-/* After a subtask in place. A fiber may run for long without leaving: it has to tell how far it is. */
+/* After a spawned subtask in place: it is counted thereby. A fiber may run for long without leaving: it
+ * has to tell how far it is. */
 static inline bool pxi_thread_should_look (pxi_thread *thread)
 {
     return __builtin_expect (--thread->n_until_look == 0, 0);
@@ -316,7 +326,7 @@ void pxi_failures_fini (pxi_failures *list);
 static inline bool pxi_task_looks_cancelled (const px_task *task)
 {
     return atomic_load_explicit (&task->fiber->run->cancels, memory_order_relaxed) !=
-           atomic_load_explicit (&task->checked, memory_order_relaxed);
+           atomic_load_explicit (&task->item->checked, memory_order_relaxed);
 }
 
 static inline bool pxi_task_is_cancelled (const px_task *task)
@@ -326,6 +336,30 @@ static inline bool pxi_task_is_cancelled (const px_task *task)
 
 /* branch.c */
 void pxi_branch_finish (px_task *task, pxi_open_branch *branch); /* cancel, wait, free */
+
+/* Before a branch or trouble of the task is looked at, or set. */
+static inline void pxi_task_make_busy (px_task *task)
+{
+    pxi_item *item = task->item;
+    if (item->busy & BUSY_SET)
+        return;
+    item->busy = BUSY_SET;
+    task->branches = NULL;
+    task->trouble = NULL;
+}
+
+/* The newest that the task has spawned and not synced; NULL = none. */
+static inline pxi_item *pxi_task_spawned (const px_task *task)
+{
+    pxi_item *newest = task->top->before;
+    return newest && newest->owner == task ? newest : NULL;
+}
+
+/* What the same task spawned before it, and has not synced. */
+static inline pxi_item *pxi_item_older (const pxi_item *item)
+{
+    return item->before && item->before->owner == item->owner ? item->before : NULL;
+}
 
 /* spawn.c */
 void pxi_spawn_finish (px_task *task); /* cancel what was not synced, and wait for it */

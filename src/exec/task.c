@@ -79,9 +79,9 @@ void pxi_failures_fini (pxi_failures *list)
 /* NULL: out of memory, the failure goes without. */
 static pxi_trouble *trouble_of (px_task *task)
 {
+    pxi_task_make_busy (task);
     if (!task->trouble)
         task->trouble = calloc (1, sizeof *task->trouble);
-    task->busy = 1;
     return task->trouble;
 }
 
@@ -103,7 +103,8 @@ static const char *message_of (const pxi_trouble *trouble, px_err code)
 static uint64_t index_of (const pxi_item *item)
 {
     uint64_t index = item->typed ? 0 : item->index;
-    for (const pxi_item *older = item->typed ? item->older : NULL; older; older = older->older)
+    for (const pxi_item *older = item->typed ? pxi_item_older (item) : NULL; older;
+         older = pxi_item_older (older))
         index++;
     return index;
 }
@@ -111,7 +112,8 @@ static uint64_t index_of (const pxi_item *item)
 static void describe_failure (px_task *task, px_err code)
 {
     static const pxi_trouble none = {0};
-    const pxi_trouble *trouble = task->trouble ? task->trouble : &none;
+    const pxi_trouble *trouble =
+        (task->item->busy & BUSY_SET) && task->trouble ? task->trouble : &none;
     pxi_item *item = task->item;
     const pxi_pool *pool = task->fiber->pool;
     const pxi_executor_config *config = &pool->config;
@@ -151,9 +153,9 @@ static void drop_result (pxi_item *item)
 void pxi_task_end (px_task *task, px_err code)
 {
     pxi_item *item = task->item;
-    if (task->spawned)
+    if (pxi_task_spawned (task))
         pxi_spawn_finish (task);
-    while (task->branches)
+    while ((item->busy & BUSY_SET) && task->branches)
         pxi_branch_finish (task, task->branches);
     if (pxi_task_is_cancelled (task))
         code = PX_ECANCELLED;
@@ -162,9 +164,9 @@ void pxi_task_end (px_task *task, px_err code)
         drop_result (item);
         describe_failure (task, code);
     }
-    if (task->trouble)
+    if ((item->busy & BUSY_SET) && task->trouble)
         trouble_free (task->trouble);
-    task->trouble = NULL;
+    item->busy = 0;
 }
 
 static px_err call_typed (px_task *task, pxi_item *item)
@@ -181,7 +183,8 @@ static px_err call_typed (px_task *task, pxi_item *item)
 /* On the current stack, whoever's it is. */
 void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
 {
-    px_task task = {.fiber = fiber, .item = item, .below = fiber->task};
+    px_task *below = fiber->task;
+    px_task task = {.fiber = fiber, .item = item, .top = below ? below->top : fiber->row};
     fiber->task = &task;
     px_err code = PX_ECANCELLED;
     if (!pxi_task_is_cancelled (&task)) {
@@ -191,8 +194,13 @@ void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
         fiber->thread->n_known += item->typed != NULL; /* the others: when they were added */
     }
     pxi_task_end (&task, code);
-    fiber->task = task.below;
-    if (task.below && pxi_thread_should_look (fiber->thread))
+    fiber->task = below;
+    if (!below)
+        return;
+    pxi_thread *thread = fiber->thread;
+    thread->n_done--; /* not twice */
+    thread->n_known--;
+    if (pxi_thread_should_look (thread))
         pxi_pool_look (fiber);
 }
 
@@ -228,12 +236,13 @@ bool pxi_task_ask_ancestors (const px_task *task)
     if (atomic_load (&run->stopped))
         return true;
     for (const px_task *at = task; at; at = at->item->owner) {
-        if (atomic_load_explicit (&at->checked, memory_order_relaxed) == cancels)
+        if (atomic_load_explicit (&at->item->checked, memory_order_relaxed) == cancels)
             break;
         if (flag_of (at->item))
             return true;
     }
-    atomic_store_explicit (&((px_task *)task)->checked, cancels, memory_order_relaxed);
+    atomic_store_explicit (&task->item->checked, cancels, memory_order_relaxed);
+    task->item->busy |= BUSY_LOOKED;
     return false;
 }
 

@@ -60,7 +60,7 @@ static bool push_some (unsigned *next, unsigned n_max, pxi_prng *prng)
         all.payload[*next] = *next + 1;
         if (!pxi_deque_push (&all.deque, &all.payload[*next]))
             return false;
-        if (pxi_deque_is_asked (&all.deque))
+        if (pxi_deque_has_note (&all.deque, PXI_DEQUE_ASKED))
             pxi_deque_offer (&all.deque);
     }
     return true;

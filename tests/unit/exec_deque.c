@@ -30,7 +30,7 @@ Test (deque, a_thief_gives_back_what_the_owner_has_popped_meanwhile)
         for (int i = 0; i < N; i++)
             cr_assert (pxi_deque_push (&deque, &items[i]));
         cr_assert_null (pxi_deque_steal (&deque, false, &lost), "all is the owner's: it only asks");
-        cr_assert (pxi_deque_is_asked (&deque));
+        cr_assert (pxi_deque_has_note (&deque, PXI_DEQUE_ASKED));
         popped_meanwhile = &deque;
         for (int64_t i = 0; i < n_left; i++)
             cr_assert_eq (pxi_deque_steal (&deque, true, &lost), &items[i], "the oldest first");
@@ -61,4 +61,27 @@ Test (deque, what_is_offered_comes_back_half_by_half_or_is_stolen)
     cr_assert_gt (oldest, 0);
     cr_assert_null (pxi_deque_pop (&deque));
     pxi_deque_fini (&deque);
+}
+
+/* The array's end is come upon with little left, half of it, and all. */
+Test (deque, at_the_end_of_the_array_what_is_left_stays_in_order)
+{
+    enum { N = 5000 };
+    static char items[N];
+    for (int keep = 1; keep < 600; keep += 37) {
+        pxi_deque deque;
+        bool lost;
+        int pushed = 0, oldest = 0;
+        cr_assert (pxi_deque_init (&deque, false));
+        while (pushed < N) {
+            cr_assert (pxi_deque_push (&deque, &items[pushed++]));
+            if (pushed - oldest > keep)
+                cr_assert_eq (pxi_deque_steal (&deque, true, &lost), &items[oldest++]);
+            cr_assert_eq (pxi_deque_size (&deque), pushed - oldest);
+        }
+        while (oldest < pushed)
+            cr_assert_eq (pxi_deque_pop (&deque), &items[--pushed]);
+        cr_assert_null (pxi_deque_pop (&deque));
+        pxi_deque_fini (&deque);
+    }
 }

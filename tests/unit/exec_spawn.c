@@ -23,6 +23,7 @@ PX_TYPED_TASK (worse, uint64_t, uint64_t)
 PX_TYPED_TASK (worst, uint64_t, uint64_t)
 PX_TYPED_TASK (recovers, uint64_t, uint64_t)
 PX_TYPED_TASK (misuse, uint64_t, uint64_t)
+PX_TYPED_TASK (sync_of, uint64_t, uint64_t)
 PX_TYPED_TASK (until_cancelled, uint64_t, uint64_t)
 PX_TYPED_TASK (leaves_behind, uint64_t, uint64_t)
 PX_TYPED_TASK (mixed, uint64_t, uint64_t)
@@ -162,12 +163,26 @@ static px_err recovers (px_task *task, const uint64_t *n, uint64_t *result)
     return px_sync (task, &subtask, result);
 }
 
+/* Syncs the handle at this address: an old one, which looks like that of this very task. */
+static px_err sync_of (px_task *task, const uint64_t *address, uint64_t *result)
+{
+    px_subtask copy = *(const px_subtask *)(uintptr_t)*address;
+    *result = px_sync (task, &copy, result);
+    return PX_OK;
+}
+
 static px_err misuse (px_task *task, const uint64_t *n, uint64_t *result)
 {
     static const px_typed_task huge = {NULL, NULL, "huge", (1 << 20) + 1, 8};
-    px_subtask older = {NULL}, newer = {NULL}, copy;
-    uint64_t doubled = 0;
-    bool right = px_spawn (task, &twice_task, n, &older) == PX_OK;
+    px_subtask older = {NULL}, newer = {NULL}, copy = {NULL};
+    uint64_t doubled = 0, address = (uint64_t)(uintptr_t)&copy;
+    bool right = px_sync (task, &older, &doubled) == PX_ESTALE;
+    right = right && px_spawn (task, &twice_task, n, &older) == PX_OK;
+    copy = older;
+    right = right && px_sync (task, &older, &doubled) == PX_OK;
+    right = right && px_spawn (task, &sync_of_task, &address, &older) == PX_OK;
+    right = right && px_sync (task, &older, &doubled) == PX_OK && doubled == PX_ESTALE;
+    right = right && px_spawn (task, &twice_task, n, &older) == PX_OK;
     right = right && px_spawn (task, &twice_task, n, &newer) == PX_OK;
     copy = newer;
     right = right && px_sync (task, &older, &doubled) == PX_ESTATE;
@@ -252,16 +267,18 @@ static px_err sleeps (px_task *task, const uint64_t *n, uint64_t *result)
     return err;
 }
 
-static const char *const NAMES[] = {"twice",         "fib",    "chain",           "wide",
-                                    "mirror",        "worse",  "mirrors",         "bad",
-                                    "worst",         "misuse", "until_cancelled", "recovers",
-                                    "leaves_behind", "mixed",  "sleeps",          "whole_twice"};
+static const char *const NAMES[] = {
+    "sync_of",  "twice",         "fib",   "chain",  "wide",       "mirror",
+    "worse",    "mirrors",       "bad",   "worst",  "misuse",     "until_cancelled",
+    "recovers", "leaves_behind", "mixed", "sleeps", "whole_twice"};
 static px_task_fn *const FUNCTIONS[] = {
-    px_whole_twice,         px_whole_fib,    px_whole_chain,           px_whole_wide,
-    px_whole_mirror,        px_whole_worse,  px_whole_mirrors,         px_whole_bad,
-    px_whole_worst,         px_whole_misuse, px_whole_until_cancelled, px_whole_recovers,
-    px_whole_leaves_behind, px_whole_mixed,  px_whole_sleeps,          whole_twice};
+    px_whole_sync_of,  px_whole_twice,         px_whole_fib,    px_whole_chain,
+    px_whole_wide,     px_whole_mirror,        px_whole_worse,  px_whole_mirrors,
+    px_whole_bad,      px_whole_worst,         px_whole_misuse, px_whole_until_cancelled,
+    px_whole_recovers, px_whole_leaves_behind, px_whole_mixed,  px_whole_sleeps,
+    whole_twice};
 enum {
+    SYNC_OF,
     TWICE,
     FIB,
     CHAIN,
