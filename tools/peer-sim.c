@@ -493,7 +493,7 @@ static figures_t figures_of (const pxi_world_report *report, const pxi_world_con
                              double wall_s)
 {
     figures_t figures = {.makespan_s = (double)report->makespan_ns / 1e9, .wall_s = wall_s};
-    for (uint32_t kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++) {
+    for (uint32_t kind = PXI_HELLO; kind <= PXI_MESSAGE_LAST; kind++) {
         figures.n_messages += report->n_messages[kind];
         figures.n_control += kind > PXI_REFUSED ? report->n_messages[kind] : 0;
     }
@@ -550,7 +550,7 @@ static void print_text (const pxi_world_report *report, const figures_t *figures
         printf ("  %-22s %12llu  %s\n", #name, (unsigned long long)stats->name, text);
     PX_STATS (LINE)
 #undef LINE
-    for (uint32_t kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++)
+    for (uint32_t kind = PXI_HELLO; kind <= PXI_MESSAGE_LAST; kind++)
         printf ("  %-22s %12llu\n", pxi_message_name ((pxi_message_kind)kind),
                 (unsigned long long)report->n_messages[kind]);
 }

@@ -140,7 +140,9 @@ PX_API px_err px_peer_join (px_peer *peer, const char *address);
     X (bytes_received, "bytes received")                                                           \
     X (jobs, "jobs known here now")                                                                \
     X (waiting, "subtasks that wait here for a slot or a peer")                                    \
-    X (messages_work, "messages sent about work: all but the membership's")
+    X (messages_work, "messages sent about work: all but the membership's")                       \
+    X (shared_sent, "shared inputs sent")                                                          \
+    X (shared_received, "shared inputs fetched")
 
 typedef struct px_stats {
     size_t size; /* set by the caller: sizeof (px_stats) */

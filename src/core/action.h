@@ -6,9 +6,10 @@
 
 typedef enum pxi_action_kind {
     PXI_DO_SEND, /* message to message.to at address (kind 0: by the link it came from). Payloads:
-                    attempts[].blob, or blob of a RESULT. Either stays with the driver until
+                    attempts[].blob, or blob of a RESULT or SHARED. Either stays with the driver until
                     PXI_DO_FORGET: a lost message is sent again */
-    PXI_DO_RUN,  /* start attempt as run `run` in the executor of its job (module, task, blob).
+    PXI_DO_RUN,  /* start attempt as run `run` in the executor of its job (module, task, blob, and
+                    shared_blob where its branch has a shared input: see pxi_taken).
                     Answered by PXI_EV_FINISHED exactly once. `root`: outcome is the job's */
     PXI_DO_STOP, /* run is no longer wanted: cancel it and all below. PXI_EV_FINISHED still
                     follows (any result), soon */

@@ -97,7 +97,15 @@ static pxi_subtask *subtask_new (pxi_core *core, pxi_job *job, const pxi_taken *
         return NULL;
     }
     subtask->branch = branch;
-    return subtask;
+    if (!taken->attempt.shared.size_bytes)
+        return subtask;
+    subtask->shared = pxi_shared_own (core, &taken->attempt);
+    if (subtask->shared)
+        return subtask;
+    pxi_map_remove (&core->subtasks, taken->subtask, NULL);
+    pxi_core_release (core, subtask, sizeof *subtask);
+    branch_free_if_empty (core, branch);
+    return NULL;
 }
 
 /* NULL: out of memory; the executor has it again. */
@@ -108,11 +116,13 @@ pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *
     if (!subtask) {
         hand_back (core, job, key, taken->branch, taken->crashes);
         pxi_core_forget (core, taken->attempt.blob);
+        pxi_core_forget (core, taken->attempt.shared_blob);
         return NULL;
     }
     subtask->id = taken->subtask;
     subtask->job = job;
     subtask->spec = taken->attempt;
+    subtask->spec.shared_blob = subtask->shared ? subtask->shared->blob : 0;
     subtask->spec.key = key;
     subtask->crashes = taken->crashes;
     pxi_list_init (&subtask->attempts);
@@ -134,6 +144,8 @@ static void subtask_free (pxi_core *core, pxi_subtask *subtask)
     pxi_map_remove (&core->subtasks, subtask->id, NULL);
     pxi_core_forget (core, subtask->crash_blob);
     pxi_core_forget (core, subtask->spec.blob);
+    if (subtask->shared)
+        pxi_shared_leave (core, subtask->shared);
     core->n_subtasks--;
     pxi_core_release (core, subtask, sizeof *subtask);
     branch_free_if_empty (core, branch);

@@ -37,6 +37,7 @@ pxi_core_config pxi_core_config_default (void)
         .quantum_ns = 50 * PXI_MS,
         .view_max = PXI_VIEW_MAX,
         .attempts_max = PXI_ATTEMPTS_MAX,
+        .shared_size_max = PXI_SHARED_SIZE_MAX,
         .redo_percent = 10,
         .speculation = true,
         .inlining = true,
@@ -82,9 +83,11 @@ pxi_core *pxi_core_new (const pxi_core_config *config)
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         pxi_map_init (maps[i], ENTRIES_MAX, config->seed);
     pxi_map_init (&core->probes, ENTRIES_MAX, config->seed);
+    pxi_map_init (&core->shared, ENTRIES_MAX, config->seed);
     pxi_map_init (&core->sent_by_key, SENT_MAX, config->seed);
-    pxi_list *lists[] = {&core->all_peers, &core->all_jobs, &core->all_runs, &core->all_probes,
-                         &core->all_takes, &core->leases,   &core->sent};
+    pxi_list *lists[] = {&core->all_peers,  &core->all_jobs,   &core->all_runs,
+                         &core->all_probes, &core->all_takes,  &core->leases,
+                         &core->sent,       &core->all_shared, &core->kept};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         pxi_list_init (lists[i]);
     core->view = pxi_core_alloc (core, config->view_max * sizeof *core->view);
@@ -135,10 +138,11 @@ void pxi_core_free (pxi_core **core_p)
     FREE_ALL (&core->all_takes, pxi_take, in_core)
     FREE_ALL (&core->leases, pxi_lease, in_core)
     FREE_ALL (&core->sent, pxi_sent_result, in_core)
+    FREE_ALL (&core->all_shared, pxi_shared, in_core)
     FREE_ALL (&core->all_peers, pxi_peer, in_core)
-    pxi_map *maps[] = {&core->peers,        &core->jobs,  &core->subtasks,
-                       &core->branches,     &core->runs,  &core->probes,
-                       &core->leases_by_id, &core->takes, &core->sent_by_key};
+    pxi_map *maps[] = {&core->peers,       &core->jobs,   &core->subtasks,     &core->branches,
+                       &core->runs,        &core->probes, &core->leases_by_id, &core->takes,
+                       &core->sent_by_key, &core->shared};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         pxi_map_fini (maps[i]);
     pxi_heap_fini (&core->timers);
@@ -302,6 +306,10 @@ static void dispatch_message (pxi_core *core, const pxi_message *message)
     case PXI_HANDSHAKE_ACK:
         pxi_handshake_message (core, from, message);
         break;
+    case PXI_FETCH:
+    case PXI_SHARED:
+        pxi_shared_message (core, from, message);
+        break;
     }
     from->pins--;
     pxi_view_unref (core, from);
@@ -336,6 +344,10 @@ static void dispatch_timer (pxi_core *core, pxi_timer *timer)
         SAY (core, "lease lapsed -> slots free");
         pxi_lease_unanswered (core, timer->owner);
         core->share_pending = true;
+        break;
+    case PXI_TIMER_FETCH:
+    case PXI_TIMER_KEPT:
+        pxi_shared_timer (core, timer);
         break;
     }
 }
@@ -545,8 +557,9 @@ uint32_t pxi_core_runs (const pxi_core *core, pxi_run_look *looks, uint32_t max)
     {
         const pxi_run *run = PXI_LIST_ENTRY (node, pxi_run, in_core);
         if (n < max)
-            looks[n] = (pxi_run_look){run->id, run->master ? run->master->record.id : 0,
-                                      run->spec.key, run->job->id, run->started_ns};
+            looks[n] = (pxi_run_look){run->id,         run->master ? run->master->record.id : 0,
+                                      run->spec.key,   run->job->id,
+                                      run->started_ns, run->waits};
         n++;
     }
     return n;
@@ -598,6 +611,8 @@ void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes)
         .probes = core->n_probes,
         .jobs = core->n_jobs,
         .takes = core->n_takes,
+        .runs_waiting = core->n_waiting,
+        .shared = core->n_shared,
         .slots_leased = core->slots_leased,
         .timers = core->timers.n_nodes,
         .memory_bytes = core->memory_bytes,

@@ -29,6 +29,7 @@ typedef struct pxi_core_config {
     uint32_t view_max;     /* <= PXI_VIEW_MAX */
     uint32_t attempts_max; /* <= PXI_ATTEMPTS_MAX */
     uint32_t redo_percent; /* budget of speculation: extra attempts per running ones; default 10 */
+    uint64_t shared_size_max; /* of a shared input that this peer fetches, in bytes */
     bool isolated;         /* task code runs in processes of its own here: a subtask that crashed
                               elsewhere may be tried here */
     bool speculation, inlining, reservations, volunteers,
@@ -73,6 +74,7 @@ typedef struct pxi_run_look {
     pxi_key key;
     pxi_job_id job;
     uint64_t started_ns;
+    bool waits; /* for its shared input: no executor has it */
 } pxi_run_look;
 
 uint32_t pxi_core_runs (const pxi_core *core, pxi_run_look *looks, uint32_t max);
@@ -90,6 +92,8 @@ uint32_t pxi_core_away (const pxi_core *core, pxi_away_look *looks, uint32_t max
 typedef struct pxi_core_sizes {
     uint32_t runs, subtasks, attempts, branches, leases, reservations, probes, jobs, takes;
     uint32_t slots_used, slots_leased, roots, timers;
+    uint32_t runs_waiting; /* of runs: for their shared input */
+    uint32_t shared;       /* shared inputs that are here or on their way */
     uint64_t memory_bytes;
     uint64_t n_speculative; /* attempts beside a straggler, so far: a count, no size */
 } pxi_core_sizes;

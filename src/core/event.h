@@ -6,7 +6,8 @@
 
 typedef enum pxi_event_kind {
     PXI_EV_TICK,        /* a deadline of pxi_core_wake_ns () is due (harmless when none is) */
-    PXI_EV_MESSAGE,     /* message arrived: message (already checked by the codec) */
+    PXI_EV_MESSAGE,     /* message arrived: message (already checked by the codec; the bytes of a
+                           SHARED have the digest that it names) */
     PXI_EV_UNREACHABLE, /* the transport could not send to peer: a hint, not a verdict */
     PXI_EV_JOIN,        /* join whoever is at address */
     PXI_EV_HOST_BUSY,   /* flag: the owner of the host says "not now" (switch file, load) */
@@ -38,7 +39,9 @@ typedef struct pxi_taken {
     uint32_t n_done;     /* of these with an outcome */
     uint32_t attempts;   /* as in the PXI_DO_GIVE_BACK that returned it; 0 at first */
     uint32_t crashes;
-    pxi_attempt attempt; /* job, module, task, size, blob filled; key.subtask = subtask */
+    /* job, module, task, size, blob filled; key.subtask = subtask. shared, and a shared_blob of its
+       own, where its branch has a shared input */
+    pxi_attempt attempt;
 } pxi_taken;
 
 typedef struct pxi_event {

@@ -29,7 +29,15 @@ enum {
     PXI_ROOT_RUNS_MAX = 10, /* of a root whose executor dies of another's crash, time after time */
     PXI_CRASHES_MAX = 3,    /* attempts of a subtask that may crash: the first and two more */
     PXI_NUMBER_MAX = 65535, /* branch number */
+    PXI_FETCHES_MAX = 4,    /* of one peer for a shared input: three may be lost */
+    PXI_SHARED_KEPT_MAX = 64, /* shared inputs that nobody needs now, however small they are */
 };
+/* Shared inputs that nobody needs now: one of the largest by default. The latest is kept whatever its size, or a
+ * worker of one slot would fetch it for each subtask. */
+#define PXI_SHARED_KEPT_BYTES (UINT64_C (64) << 20)
+/* And so long: the branch's next subtask may come from a master that was busy with others for a while. */
+#define PXI_SHARED_KEPT_NS (10 * PXI_SECOND)
+#define PXI_SHARED_SIZE_MAX (UINT64_C (64) << 20) /* of one, by default: as of any input */
 
 static_assert (PXI_LEASES_MAX >= PXI_SLOTS_MAX, "every slot can be leased");
 static_assert (PXI_RECORDS_MAX <= PXI_VIEW_MAX, "a sample fits the view");

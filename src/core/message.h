@@ -62,6 +62,19 @@ static inline bool pxi_same_job (pxi_job_id a, pxi_job_id b)
     return a.origin == b.origin && a.number == b.number;
 }
 
+/* What all subtasks of a branch are given, by its content: the first 16 bytes of its digest, big endian, and its
+ * size. */
+typedef struct pxi_shared_name {
+    uint64_t digest[2];
+    uint32_t size_bytes; /* 0 = none */
+} pxi_shared_name;
+
+static inline bool pxi_same_shared (const pxi_shared_name *a, const pxi_shared_name *b)
+{
+    return a->digest[0] == b->digest[0] && a->digest[1] == b->digest[1] &&
+           a->size_bytes == b->size_bytes;
+}
+
 /* One attempt of one subtask. `subtask` is unique at its master (peer and incarnation). */
 typedef struct pxi_key {
     uint64_t subtask;
@@ -76,6 +89,8 @@ typedef struct pxi_attempt {
     uint32_t size_bytes; /* of the payload that goes with it */
     uint64_t
         blob; /* local handle of that payload; not on the wire. At a receiver: the received one */
+    pxi_shared_name shared; /* its branch's; does not go with it */
+    uint64_t shared_blob;   /* local handle of that; not on the wire. 0 = not here */
 } pxi_attempt;
 
 /* What became of an attempt, as its worker says. Values are on the wire. */
@@ -110,13 +125,17 @@ typedef struct pxi_report { /* of one attempt in hand, worker to master */
     X (RESULT, 13)    /* of one attempt */                                                         \
     X (CANCEL, 14)    /* attempts no longer wanted */                                              \
     X (HANDSHAKE, 15) /* master: what I believe you have of mine */                                \
-    X (HANDSHAKE_ACK, 16) /* worker: what I have of yours */
+    X (HANDSHAKE_ACK, 16) /* worker: what I have of yours */                                       \
+    X (FETCH, 17)         /* worker: a shared input that attempts of yours need */                 \
+    X (SHARED, 18)        /* to a FETCH: it, or that it is not here any more */
 
 typedef enum pxi_message_kind {
 #define PXI_MESSAGES_ENUM(name, value) PXI_##name = value,
     PXI_MESSAGES (PXI_MESSAGES_ENUM)
 #undef PXI_MESSAGES_ENUM
 } pxi_message_kind;
+
+#define PXI_MESSAGE_LAST PXI_SHARED
 
 /* Which fields each kind uses:
  *   HELLO WELCOME GOSSIP GOSSIP_REPLY   records (own first); HELLO also sequence, which the WELCOME that
@@ -132,6 +151,8 @@ typedef enum pxi_message_kind {
  *                                       n_slots (free there now; a hint)
  *   CANCEL HANDSHAKE                    keys; HANDSHAKE also sequence
  *   HANDSHAKE_ACK                       reports, sequence
+ *   FETCH                               shared
+ *   SHARED                              shared, accepted (its bytes come with it: blob)
  */
 typedef struct pxi_message {
     pxi_message_kind kind;
@@ -152,7 +173,8 @@ typedef struct pxi_message {
     pxi_result result;
     uint64_t run_ns;
     uint32_t size_bytes;
-    uint64_t blob; /* local handle of the result's payload */
+    uint64_t blob; /* local handle of the result's payload, or of the shared input */
+    pxi_shared_name shared;
 
     uint32_t n_records, n_attempts, n_keys, n_reports;
     const pxi_peer_record *records;

@@ -501,8 +501,10 @@ static void probe_taken (pxi_core *core, pxi_job *job, const pxi_take *take, con
 /* The job ended while its executor was handing over. */
 static void drop_taken (pxi_core *core, const pxi_event *event)
 {
-    for (uint32_t i = 0; i < event->n_taken; i++)
+    for (uint32_t i = 0; i < event->n_taken; i++) {
         pxi_core_forget (core, event->taken[i].attempt.blob);
+        pxi_core_forget (core, event->taken[i].attempt.shared_blob);
+    }
 }
 
 void pxi_place_taken (pxi_core *core, const pxi_event *event)

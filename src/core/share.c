@@ -311,9 +311,10 @@ static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
     return false;
 }
 
+/* Of one whose runs have all waited so far the driver knows nothing. */
 static void allow (pxi_core *core, pxi_job *job, uint32_t allowed)
 {
-    if (job->allowed == allowed)
+    if (job->allowed == allowed || job->n_waiting == job->runs_sent)
         return;
     job->allowed = allowed;
     pxi_action *action = pxi_core_act (core, PXI_DO_SLOTS);

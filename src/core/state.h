@@ -33,6 +33,8 @@ typedef enum pxi_timer_kind {
     PXI_TIMER_STRAGGLER,   /* job */
     PXI_TIMER_PROBE,       /* probe: no answer */
     PXI_TIMER_LEASE,       /* lease lapses */
+    PXI_TIMER_FETCH,       /* shared: it has not come */
+    PXI_TIMER_KEPT,        /* core: the oldest shared input that nobody needs lapses */
 } pxi_timer_kind;
 
 typedef struct pxi_timer {
@@ -80,6 +82,7 @@ typedef struct pxi_job {
     pxi_list in_core;
     /* serving side (core/worker.c) */
     uint32_t n_runs, active, wanted, allowed;
+    uint32_t n_waiting; /* of n_runs: for their shared input */
     uint64_t runs_sent, runs_echoed;
     uint64_t had_ns; /* slot time here */
     uint64_t run_ns; /* when the last run came */
@@ -117,6 +120,20 @@ typedef struct pxi_job {
     uint64_t work_ns, extra_ns;
 } pxi_job;
 
+/* A shared input that is here, or on its way. */
+typedef struct pxi_shared {
+    pxi_shared_name name;
+    uint64_t blob;    /* 0 = not here */
+    bool came;        /* from another peer: nobody else here has it */
+    uint32_t n_users; /* subtasks of ours and runs */
+    pxi_list waiting; /* runs, in order of arrival */
+    uint64_t asked;   /* peer; 0 = nobody is */
+    uint32_t n_asked; /* in vain so far, and now */
+    uint64_t until_ns;
+    pxi_timer timer;
+    pxi_list in_core, in_kept;
+} pxi_shared;
+
 typedef struct pxi_branch {
     uint64_t id;
     pxi_job *job;
@@ -144,6 +161,7 @@ typedef struct pxi_subtask {
     uint64_t crash_blob;
     uint32_t crash_size;
     uint64_t retry_until_ns;
+    pxi_shared *shared; /* NULL: none */
     pxi_list attempts;
     uint32_t n_attempts;
 } pxi_subtask;
@@ -159,6 +177,7 @@ typedef struct pxi_attempt_state {
     uint64_t handshake; /* sequence of the first handshake that listed it; 0 = none yet */
     uint32_t missing;   /* acks that should have had it and did not */
     bool speculative;
+    bool fetched;           /* its worker has asked for its shared input */
     bool confirmed;         /* its worker has said that it has it */
     uint64_t progress;      /* subtasks done below it, as last heard */
     uint64_t progressed_ns; /* when that was last more than before; at first when it was sent */
@@ -223,6 +242,9 @@ typedef struct pxi_run {
     uint32_t crashes; /* of a root */
     bool stopped;
     bool owns_input; /* a redo's input is its subtask's */
+    bool waits;      /* for its shared input: the driver does not know it yet */
+    pxi_shared *shared;
+    pxi_list in_shared;
 } pxi_run;
 
 /* A result that was sent, kept a while in case it was lost. */
@@ -278,7 +300,8 @@ struct pxi_core {
     int32_t full_share;       /* of the time that all slots here were taken, of PXI_SHARE_ONE */
     uint32_t volunteer_tries; /* left, until there is new evidence of work */
     uint32_t n_jobs, n_runs, n_subtasks, n_attempts, n_branches, n_probes, n_leases, n_takes,
-        n_sent;
+        n_sent, n_waiting, n_shared, n_kept;
+    uint64_t kept_bytes;
     uint64_t volunteer_to; /* peer that is known to have surplus; 0 = none */
     uint64_t memory_bytes;
 
@@ -288,10 +311,12 @@ struct pxi_core {
     uint32_t n_view, n_responsive, told_responsive, n_gone;
     uint32_t n_joins, join_rounds, n_gossips;
     pxi_list all_jobs, all_peers, all_runs, all_probes, all_takes, leases, sent;
-    pxi_timer gossip, quantum, volunteer, reservation_timer, join, sent_timer;
+    pxi_list all_shared, kept; /* kept: that nobody needs now, the oldest first */
+    pxi_timer gossip, quantum, volunteer, reservation_timer, join, sent_timer, kept_timer;
     px_stats stats;
 
     pxi_map jobs, subtasks, branches, runs, probes, leases_by_id, takes;
+    pxi_map shared;      /* by digest[0] */
     pxi_map sent_by_key; /* a hash of master and key: of two alike the later one */
     pxi_core_config config;
     pxi_peer_record self;
@@ -427,6 +452,8 @@ void pxi_worker_submit (pxi_core *core, const pxi_event *event);
 void pxi_worker_finished (pxi_core *core, const pxi_event *event);
 void pxi_worker_progress (pxi_core *core, const pxi_event *event);
 void pxi_worker_stop (pxi_core *core, pxi_run *run);
+void pxi_worker_begin (pxi_core *core, pxi_run *run); /* all that it needs is here */
+void pxi_worker_lose (pxi_core *core, pxi_run *run);  /* something of it does not come */
 void pxi_worker_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_worker_close_jobs (pxi_core *core); /* at the end of a step */
 void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id);
@@ -438,6 +465,19 @@ void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer);
 void pxi_worker_hand_back (pxi_core *core);
 bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key);
 bool pxi_worker_can (const pxi_core *core, uint64_t module);
+
+/* ---- shared.c: inputs that all subtasks of a branch have --------------------------------------
+ */
+
+/* Of a subtask that was handed over, with its bytes, whose handle is taken. NULL: out of memory. */
+pxi_shared *pxi_shared_own (pxi_core *core, const pxi_attempt *spec);
+/* Of a run, which waits where it is not here. False: out of memory. */
+bool pxi_shared_need (pxi_core *core, pxi_run *run);
+void pxi_shared_leave (pxi_core *core, pxi_shared *shared);
+bool pxi_shared_fits (const pxi_core *core, const pxi_message *message); /* those of its attempts */
+void pxi_shared_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
+void pxi_shared_timer (pxi_core *core, pxi_timer *timer);
+void pxi_shared_forget_peer (pxi_core *core, const pxi_peer *peer);
 
 /* ---- share.c: slots among jobs ----------------------------------------------------------------
  */

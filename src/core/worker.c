@@ -138,7 +138,13 @@ pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const p
     run->started_ns = core->now_ns;
     run->owns_input = master || run->id == job->root;
     pxi_list_init (&run->at_master);
+    pxi_list_init (&run->in_shared);
     if (!pxi_map_put_pointer (&core->runs, run->id, run)) {
+        pxi_core_release (core, run, sizeof *run);
+        return NULL;
+    }
+    if (!pxi_shared_need (core, run)) {
+        pxi_map_remove (&core->runs, run->id, NULL);
         pxi_core_release (core, run, sizeof *run);
         return NULL;
     }
@@ -155,13 +161,21 @@ pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const p
         pxi_handshake_begin (core, master);
     }
     core->share_pending = true;
+    if (!run->waits)
+        pxi_worker_begin (core, run);
+    return run;
+}
+
+void pxi_worker_begin (pxi_core *core, pxi_run *run)
+{
+    pxi_job *job = run->job;
     pxi_action *action = pxi_core_act (core, PXI_DO_RUN);
     action->run = run->id;
     action->job = job->id;
-    action->attempt = *spec;
-    action->peer = master ? master->record.id : 0;
+    action->attempt = run->spec;
+    action->attempt.shared_blob = run->shared ? run->shared->blob : 0;
+    action->peer = run->master ? run->master->record.id : 0;
     action->root = run->id == job->root;
-    return run;
 }
 
 static void run_detach (pxi_run *run)
@@ -173,20 +187,6 @@ static void run_detach (pxi_run *run)
     run->master = NULL;
 }
 
-void pxi_worker_stop (pxi_core *core, pxi_run *run)
-{
-    if (run->stopped)
-        return;
-    core->stats.attempts_abandoned += run->master != NULL;
-    run_detach (run);
-    run->stopped = true;
-    if (PXI_MUTANT (STOP_NOT_TOLD))
-        return;
-    pxi_action *action = pxi_core_act (core, PXI_DO_STOP);
-    action->run = run->id;
-    action->job = run->job->id;
-}
-
 static void run_free (pxi_core *core, pxi_run *run)
 {
     run_detach (run);
@@ -196,7 +196,39 @@ static void run_free (pxi_core *core, pxi_run *run)
     run->job->n_runs--;
     core->close_pending |= run->job->n_runs == 0;
     core->share_pending = true;
+    if (run->shared)
+        pxi_shared_leave (core, run->shared);
     pxi_core_release (core, run, sizeof *run);
+}
+
+/* One that waits was never told to the driver, and never will be. */
+static void run_drop (pxi_core *core, pxi_run *run)
+{
+    PXI_ASSERT (run->waits);
+    run->job->runs_sent--;
+    core->n_waiting--;
+    run->job->n_waiting--;
+    pxi_list_remove (&run->in_shared);
+    pxi_core_forget (core, run->spec.blob);
+    run_free (core, run);
+}
+
+void pxi_worker_stop (pxi_core *core, pxi_run *run)
+{
+    if (run->stopped)
+        return;
+    core->stats.attempts_abandoned += run->master != NULL;
+    if (run->waits) {
+        run_drop (core, run);
+        return;
+    }
+    run_detach (run);
+    run->stopped = true;
+    if (PXI_MUTANT (STOP_NOT_TOLD))
+        return;
+    pxi_action *action = pxi_core_act (core, PXI_DO_STOP);
+    action->run = run->id;
+    action->job = run->job->id;
 }
 
 void pxi_worker_submit (pxi_core *core, const pxi_event *event)
@@ -306,6 +338,16 @@ static pxi_sent_result *sent_find (pxi_core *core, const pxi_peer *master, pxi_k
                 sent->peer == master->record.id &&
                 sent->peer_incarnation == master->record.incarnation;
     return same ? sent : NULL;
+}
+
+/* Nobody gives it what it waits for: its master may try elsewhere. */
+void pxi_worker_lose (pxi_core *core, pxi_run *run)
+{
+    SAY (core, "s%llu.%u has no shared input -> lost for %s",
+         (unsigned long long)run->spec.key.subtask, run->spec.key.attempt,
+         pxi_core_name (run->master));
+    send_result (core, run->master, run->spec.key, PXI_RESULT_LOST, 0, 0, 0);
+    run_drop (core, run);
 }
 
 /* The master lists an attempt that ended here: its result was lost, or is on its way. */
@@ -553,6 +595,8 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
         answer_cannot (core, from, message, PX_ESTATE);
     } else if (!pxi_worker_can (core, message->module)) {
         answer_cannot (core, from, message, PX_ENOMODULE);
+    } else if (!pxi_shared_fits (core, message)) {
+        answer_cannot (core, from, message, PX_ETOOBIG);
     } else if (core->host_busy) {
         answer_busy (core, from, message, false, HOST_BUSY_RETRY_NS);
     } else if (!pxi_share_free (core)) {
@@ -579,7 +623,8 @@ static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *mess
         const pxi_attempt *spec = &message->attempts[i];
         if (!PXI_MUTANT (DISPATCH_TWICE) && has_come (core, from, spec->key))
             pxi_core_forget (core, spec->blob); /* the dispatch came twice */
-        else if (!pxi_worker_can (core, spec->module))
+        else if (!pxi_worker_can (core, spec->module) ||
+                 spec->shared.size_bytes > core->config.shared_size_max)
             hand_back (core, from, spec, PXI_RESULT_CANNOT);
         else if ((i >= n_slots * PXI_BATCH_MAX && !PXI_MUTANT (LEASE_LAPSED)) ||
                  !start (core, from, spec))
@@ -662,6 +707,7 @@ void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer)
         if (lease->master == peer)
             pxi_lease_end (core, lease);
     }
+    pxi_shared_forget_peer (core, peer);
     core->share_pending = true;
 }
 

@@ -14,6 +14,7 @@
  *   lease       nothing starts under a lapsed lease, never more than it is for
  *   reserved    no offer comes of a reservation that has lapsed
  *   former      what concerns a former self changes nothing
+ *   fetched     nobody asks for a shared input that is here; while nothing is disturbed it comes once
  *   bounded     timers and memory
  *   quiet       nothing is left when all is over
  *
@@ -32,6 +33,7 @@ enum {
     RUNS_MAX = 4096,
     ATTEMPTS_AT_ONCE = 2,
     REASONS_MAX = 24,
+    CAME_MAX = 1 << 16,
 };
 /* Of one core: what it has at rest, results kept for sending again, and what an object may cost. */
 #define MEMORY_REST_BYTES (UINT64_C (64) << 10)
@@ -151,7 +153,8 @@ static void check_former (pxi_sim_peer *peer, const pxi_event *event, const pxi_
                 after.attempts == before->attempts && after.branches == before->branches &&
                 after.leases == before->leases && after.reservations == before->reservations &&
                 after.probes == before->probes && after.jobs == before->jobs &&
-                after.takes == before->takes && after.timers == before->timers;
+                after.takes == before->takes && after.timers == before->timers &&
+                after.runs_waiting == before->runs_waiting && after.shared == before->shared;
     for (uint32_t i = 0; i < actions->n; i++) {
         pxi_action_kind kind = actions->items[i].kind;
         same = same && (kind == PXI_DO_SEND || kind == PXI_DO_FORGET);
@@ -411,6 +414,52 @@ static void check_runs (pxi_sim_peer *peer)
     }
 }
 
+/* What is asked for twice may come twice: where an answer may be slower than the asker's patience, or lost. */
+static bool is_undisturbed (const pxi_world *world)
+{
+    return !world->config.calm_ns && !world->config.short_of_memory &&
+           4 * world->slowest_ns < world->config.core.detect_ns / 5;
+}
+
+static bool forgets (const pxi_actions *actions, uint64_t blob)
+{
+    for (uint32_t i = 0; i < actions->n; i++) {
+        if (actions->items[i].kind == PXI_DO_FORGET && actions->items[i].blob == blob)
+            return true;
+    }
+    return false;
+}
+
+static void see_shared_come (pxi_sim_peer *peer, const pxi_event *event, const pxi_actions *actions)
+{
+    const pxi_message *message = event->message;
+    uint64_t digest = message->shared.digest[0];
+    bool again = pxi_map_get (&peer->came, digest, NULL);
+    if (again && is_undisturbed (peer->world))
+        pxi_check_broken (peer->world, peer, "fetched: a shared input comes twice");
+    if (!again && !forgets (actions, message->blob))
+        pxi_map_put (&peer->came, digest, message->blob);
+}
+
+static void check_fetched (pxi_sim_peer *peer, const pxi_event *event, const pxi_actions *actions)
+{
+    if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_SHARED && event->message->blob)
+        see_shared_come (peer, event, actions);
+    for (uint32_t i = 0; i < actions->n; i++) {
+        const pxi_action *action = &actions->items[i];
+        const pxi_payload *payload =
+            action->kind == PXI_DO_FORGET ? pxi_map_pointer (&peer->blobs, action->blob) : NULL;
+        uint64_t blob = 0;
+        if (payload && payload->shared.size_bytes &&
+            pxi_map_get (&peer->came, payload->shared.digest[0], &blob) && blob == action->blob)
+            pxi_map_remove (&peer->came, payload->shared.digest[0], NULL);
+        if (action->kind == PXI_DO_SEND && action->message.kind == PXI_FETCH &&
+            pxi_map_get (&peer->came, action->message.shared.digest[0], NULL))
+            pxi_check_broken (peer->world, peer, "fetched: asks w%llu for what is here",
+                              (unsigned long long)action->message.to);
+    }
+}
+
 void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
                            const pxi_check_before *before, const pxi_actions *actions)
 {
@@ -422,6 +471,7 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
     if (count_actions (actions, PXI_DO_RUN))
         check_runs (peer);
     pxi_custody_after_step (peer, event, actions);
+    check_fetched (peer, event, actions);
     see_answers (peer, event, actions);
     see_offers (peer, actions);
     hear_active (peer, event);
@@ -448,7 +498,8 @@ static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
 {
     const pxi_core_config *config = &peer->world->config.core;
     uint32_t n_peers = peer->world->config.n_peers;
-    uint32_t timers_max = n_peers + 2 * sizes->jobs + sizes->probes + sizes->leases + 8;
+    uint32_t timers_max =
+        n_peers + 2 * sizes->jobs + sizes->probes + sizes->leases + sizes->shared + 9;
     if (sizes->timers > timers_max)
         pxi_check_broken (peer->world, peer, "bounded: %u timers, %u explained", sizes->timers,
                           timers_max);
@@ -456,7 +507,7 @@ static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
         pxi_check_broken (peer->world, peer, "bounded: %u attempts of %u", sizes->attempts,
                           config->attempts_max);
     uint64_t objects = (uint64_t)sizes->runs + sizes->subtasks + sizes->attempts + sizes->branches +
-                       sizes->leases + sizes->probes + sizes->takes;
+                       sizes->leases + sizes->probes + sizes->takes + sizes->shared;
     uint64_t memory_bytes = MEMORY_REST_BYTES + MEMORY_SENT_BYTES + n_peers * MEMORY_PEER_BYTES +
                             config->view_max * sizeof (void *) + objects * MEMORY_OBJECT_BYTES +
                             sizes->jobs * MEMORY_JOB_BYTES;
@@ -485,9 +536,10 @@ void pxi_check_turn (pxi_sim_peer *peer)
     if (n_away != sizes.subtasks)
         pxi_check_broken (peer->world, peer, "conserved: %u subtasks away, %u in the core's hands",
                           n_away, sizes.subtasks);
-    if (n_runs != sizes.runs)
-        pxi_check_broken (peer->world, peer, "conserved: %u runs, %u in the core's hands", n_runs,
-                          sizes.runs);
+    if (n_runs + sizes.runs_waiting != sizes.runs)
+        pxi_check_broken (peer->world, peer,
+                          "conserved: %u runs, %u in the core's hands, of which %u wait", n_runs,
+                          sizes.runs, sizes.runs_waiting);
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */
@@ -528,6 +580,7 @@ static void check_peer_quiet (pxi_world *world, const pxi_sim_peer *peer)
         {"probes", sizes.probes},
         {"jobs", sizes.jobs},
         {"takes", sizes.takes},
+        {"shared inputs", sizes.shared},
         {"slots used", sizes.slots_used},
         {"slots leased", sizes.slots_leased},
         {"executors", !pxi_list_is_empty (&peer->executors)},
@@ -617,6 +670,8 @@ void pxi_check_forget (pxi_sim_peer *peer)
         free (PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer));
     }
     pxi_sweep_forget (peer);
+    pxi_map_fini (&peer->came);
+    pxi_map_init (&peer->came, CAME_MAX, 1);
     free (peer->reserved);
     peer->reserved = NULL;
     peer->reserved_unsure = false;

@@ -148,6 +148,17 @@ static bool is_stopped (const pxi_actions *actions, uint64_t run)
     return false;
 }
 
+static bool is_there (pxi_sim_peer *peer, uint64_t run)
+{
+    pxi_run_look *looks = peer->world->run_looks;
+    uint32_t n = pxi_core_runs (peer->core, looks, LOOKS_MAX);
+    for (uint32_t i = 0; i < n && i < LOOKS_MAX; i++) {
+        if (looks[i].run == run)
+            return true;
+    }
+    return false;
+}
+
 static void check_restarted (pxi_sim_peer *peer, uint64_t from, const pxi_actions *actions)
 {
     pxi_custody *custody = &peer->world->custody;
@@ -161,7 +172,8 @@ static void check_restarted (pxi_sim_peer *peer, uint64_t from, const pxi_action
     }
     for (uint32_t i = 0; i < custody->n_runs && i < LOOKS_MAX; i++) {
         const pxi_run_look *look = &custody->runs[i];
-        if (look->master == from && !is_stopped (actions, look->run))
+        bool ended = look->waits ? !is_there (peer, look->run) : is_stopped (actions, look->run);
+        if (look->master == from && !ended)
             pxi_check_broken (peer->world, peer, "restarted: s%llu.%u runs on for a former w%llu",
                               (unsigned long long)look->key.subtask, look->key.attempt,
                               (unsigned long long)from);

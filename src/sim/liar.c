@@ -41,6 +41,8 @@ static void falsify (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_messa
         parcel->payloads[0].hash ^= 1;
         from->world->falsified = true;
     }
+    if (parcel && message->kind == PXI_SHARED && parcel->n_payloads)
+        parcel->payloads[0].shared.digest[1] ^= 1;
     pxi_mail_post (from->world, parcel);
 }
 

@@ -42,7 +42,8 @@ static pxi_payload payload_of (pxi_sim_peer *from, uint64_t blob, const char *wh
 
 static uint32_t n_payloads_of (const pxi_message *message)
 {
-    return message->kind == PXI_RESULT ? message->blob != 0 : message->n_attempts;
+    bool one = message->kind == PXI_RESULT || message->kind == PXI_SHARED;
+    return one ? message->blob != 0 : message->n_attempts;
 }
 
 /* Payloads are found by the blobs of `sent`, which is the same message before its way. One that was damaged

@@ -299,7 +299,8 @@ static void do_run (pxi_sim_peer *peer, const pxi_action *action)
     peer->n_runs++;
     if (action->root)
         executor->root = action->run;
-    pxi_virtual_run (executor->virtual, action->run, action->attempt.blob);
+    pxi_virtual_run (executor->virtual, action->run, action->attempt.blob,
+                     action->attempt.shared_blob);
 }
 
 static void complete_root (pxi_sim_peer *peer, const pxi_action *action)
@@ -492,6 +493,15 @@ void pxi_sim_peer_tick (pxi_sim_peer *peer)
     pxi_sim_peer_event (peer, &tick);
 }
 
+/* What the agent finds out by the digest. */
+static bool is_refused (const pxi_parcel *parcel)
+{
+    const pxi_message *message = &parcel->message;
+    if (message->kind != PXI_SHARED || !message->accepted)
+        return false;
+    return !parcel->n_payloads || !pxi_same_shared (&message->shared, &parcel->payloads->shared);
+}
+
 void pxi_sim_peer_deliver (pxi_sim_peer *peer, pxi_parcel *parcel)
 {
     uint32_t held_max = peer->world->calm ? 0 : peer->world->config.held_max;
@@ -504,7 +514,7 @@ void pxi_sim_peer_deliver (pxi_sim_peer *peer, pxi_parcel *parcel)
         free (parcel);
         return;
     }
-    if (peer->up) {
+    if (peer->up && !is_refused (parcel)) {
         pxi_message *message = &parcel->message;
         for (uint32_t i = 0; i < message->n_attempts; i++)
             parcel->attempts[i].blob = blob_put (peer, &parcel->payloads[i]);
@@ -577,6 +587,7 @@ void pxi_sim_peer_init (pxi_world *world, pxi_sim_peer *peer, uint32_t index)
     pxi_list_init (&peer->executors);
     pxi_list_init (&peer->leases);
     pxi_map_init (&peer->blobs, BLOBS_MAX, 1);
+    pxi_map_init (&peer->came, BLOBS_MAX, 1);
     pxi_sweep_init (peer);
 }
 

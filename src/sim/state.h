@@ -60,6 +60,7 @@ struct pxi_sim_peer {
     pxi_list leases;                     /* check */
     pxi_sim_reserved *reserved; /* check: SIM_RESERVED_MAX of them, from the first promise on */
     bool reserved_unsure;
+    pxi_map came;     /* check: digest of a shared input that came -> its blob */
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
     pxi_map nowhere;  /* check: attempt -> own time when it was first seen to be at no worker */
     uint64_t n_runs, n_runs_seen; /* started; and when it was last swept */
@@ -127,7 +128,7 @@ struct pxi_world {
     pxi_verdict verdict;
     char why[PXI_WORLD_WHY_SIZE];
     uint64_t trace_hash;
-    uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1];
+    uint64_t n_events, n_messages[PXI_MESSAGE_LAST + 1];
     uint64_t n_tasks_run, done_ns, vain_ns;
     uint32_t n_crashes;
     pxi_map done;              /* work that was done, where it is told */

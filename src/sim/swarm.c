@@ -153,6 +153,23 @@ static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, pxi_prng *more, bool cr
     config->jobs = swarm->jobs;
 }
 
+/* Few and equal in all jobs, so that one peer has the same from several masters. */
+static void draw_shared (pxi_swarm *swarm, uint64_t seed)
+{
+    pxi_prng prng;
+    pxi_prng_init (&prng, pxi_mix64 (seed ^ UINT64_C (0x736861726564)));
+    if (!one_in (&prng, 3))
+        return;
+    uint32_t kinds = (uint32_t)between (&prng, 1, 4);
+    uint32_t size_max = one_in (&prng, 4) ? 100000 : 2000;
+    for (uint32_t i = 0; i < swarm->config.n_jobs; i++) {
+        pxi_tree *tree = &swarm->jobs[i].tree;
+        tree->shared_ppm = (uint32_t)(one_in (&prng, 2) ? 1000000 : between (&prng, 1, 1000000));
+        tree->shared_kinds = kinds;
+        tree->shared_size_max = size_max;
+    }
+}
+
 static void draw_network (pxi_network_config *network, pxi_prng *prng, bool faults)
 {
     network->min_ns = 1000 * magnitude (prng, 4);
@@ -251,7 +268,9 @@ static uint64_t largest_input (const pxi_swarm *swarm)
 {
     uint64_t largest_bytes = 1;
     for (uint32_t i = 0; i < swarm->config.n_jobs; i++) {
-        uint32_t size_bytes = swarm->jobs[i].tree.size_max;
+        const pxi_tree *tree = &swarm->jobs[i].tree;
+        uint32_t size_bytes =
+            tree->size_max > tree->shared_size_max ? tree->size_max : tree->shared_size_max;
         largest_bytes = size_bytes > largest_bytes ? size_bytes : largest_bytes;
     }
     return largest_bytes;
@@ -300,6 +319,7 @@ void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
     bool faults = !one_in (&prng, 8), crashing = one_in (&prng, 6);
     draw_peers (swarm, &prng);
     draw_jobs (swarm, &prng, &more, crashing);
+    draw_shared (swarm, seed);
     draw_network (&swarm->config.network, &prng, faults);
     draw_core (&swarm->config.core, &prng);
     swarm->config.calm_ns = PXI_SECOND + swarm->work_ns * between (&prng, 5, 30) / 10;
@@ -384,6 +404,10 @@ static void leave_out (pxi_swarm *swarm, pxi_swarm_part part)
     case PXI_SWARM_CRASHING_TASKS:
         for (uint32_t i = 0; i < PXI_SWARM_JOBS_MAX; i++)
             swarm->jobs[i].crash_times = 0;
+        break;
+    case PXI_SWARM_SHARED:
+        for (uint32_t i = 0; i < PXI_SWARM_JOBS_MAX; i++)
+            swarm->jobs[i].tree.shared_ppm = 0;
         break;
     case PXI_SWARM_N_PARTS:
         break;

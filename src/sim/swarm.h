@@ -18,7 +18,8 @@
     X (LIARS, "liars")                                                                             \
     X (LEFT_BEHIND, "left-behind")                                                                 \
     X (NOTICES, "notices") /* of executors, late */                                                \
-    X (CRASHING_TASKS, "crashing-tasks")
+    X (CRASHING_TASKS, "crashing-tasks")                                                           \
+    X (SHARED, "shared")
 
 typedef enum pxi_swarm_part {
 #define PXI_SWARM_PARTS_ENUM(name, text) PXI_SWARM_##name,

@@ -574,7 +574,16 @@ void pxi_virtual_burst_end (pxi_virtual *executor, pxi_burst *burst)
 
 /* ---- commands --------------------------------------------------------------------------------- */
 
-void pxi_virtual_run (pxi_virtual *executor, uint64_t id, uint64_t blob)
+/* A task of a branch with a shared input begins with it, and with no other. */
+static bool has_shared (const pxi_virtual *executor, const pxi_node *node, uint64_t blob)
+{
+    const pxi_payload *shared = executor->port->blob (executor->port->context, blob);
+    if (!node->shared.size_bytes)
+        return blob == 0;
+    return shared && pxi_same_shared (&shared->shared, &node->shared);
+}
+
+void pxi_virtual_run (pxi_virtual *executor, uint64_t id, uint64_t blob, uint64_t shared_blob)
 {
     const pxi_payload *input = executor->port->blob (executor->port->context, blob);
     if (!input || run_find (executor, id)) {
@@ -582,6 +591,9 @@ void pxi_virtual_run (pxi_virtual *executor, uint64_t id, uint64_t blob)
                                 input ? "started twice" : "its input is not here");
         return;
     }
+    if (!has_shared (executor, &input->node, shared_blob))
+        executor->port->broken (executor->port->context, "run %llu begins without its shared input",
+                                (unsigned long long)id);
     vrun *run = calloc (1, sizeof *run);
     PXI_ASSERT (run);
     run->id = id;
@@ -639,8 +651,13 @@ static void hand_over (pxi_virtual *executor, vsubtask *subtask, pxi_taken *take
                     .job = executor->config.job,
                     .module = executor->config.module,
                     .size_bytes = shape.size_bytes,
-                    .blob = executor->port->blob_new (executor->port->context, &input)},
+                    .blob = executor->port->blob_new (executor->port->context, &input),
+                    .shared = input.node.shared},
     };
+    if (!input.node.shared.size_bytes)
+        return;
+    pxi_payload shared = {.shared = input.node.shared, .size_bytes = input.node.shared.size_bytes};
+    taken->attempt.shared_blob = executor->port->blob_new (executor->port->context, &shared);
 }
 
 void pxi_virtual_take (pxi_virtual *executor, uint64_t token, uint32_t count)

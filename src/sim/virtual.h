@@ -11,9 +11,10 @@
 #include "sim/alarm.h"
 #include "sim/workload.h"
 
-/* What a blob stands for: the input of a task (node) or an outcome (hash, result). */
+/* What a blob stands for: the input of a task (node), an outcome (hash, result), or a shared input (shared). */
 typedef struct pxi_payload {
     pxi_node node;
+    pxi_shared_name shared;
     uint64_t hash;
     pxi_result result;
     uint32_t size_bytes;
@@ -63,7 +64,7 @@ pxi_virtual *pxi_virtual_new (const pxi_virtual_config *config);
 void pxi_virtual_free (pxi_virtual **executor_p);
 
 /* Commands, as in exec/port.h. */
-void pxi_virtual_run (pxi_virtual *executor, uint64_t run, uint64_t blob);
+void pxi_virtual_run (pxi_virtual *executor, uint64_t run, uint64_t blob, uint64_t shared_blob);
 void pxi_virtual_stop (pxi_virtual *executor, uint64_t run);
 void pxi_virtual_take (pxi_virtual *executor, uint64_t token, uint32_t count);
 void pxi_virtual_give_back (pxi_virtual *executor, uint64_t subtask, uint32_t attempts,

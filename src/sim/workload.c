@@ -10,6 +10,7 @@
 
 #define CUT_MEANS 64
 #define GOLDEN UINT64_C (0x9e3779b97f4a7c15)
+#define SHARED_SALT UINT64_C (0x736861726564)
 
 uint64_t pxi_law_draw (const pxi_law *law, pxi_prng *prng)
 {
@@ -77,6 +78,20 @@ static bool is_leaf (const pxi_tree *tree, const pxi_node *node, pxi_prng *prng)
     return node->depth >= tree->depth_max || (cut_short && node->depth > 0);
 }
 
+/* Drawn apart from the rest. Equal in all trees of the same sizes: jobs meet with equal bytes. */
+static pxi_shared_name shared_of (const pxi_tree *tree, const pxi_node *node)
+{
+    pxi_prng prng;
+    pxi_prng_init (&prng, pxi_mix64 (node->state ^ SHARED_SALT));
+    if (!tree->shared_size_max || !pxi_prng_chance (&prng, tree->shared_ppm))
+        return (pxi_shared_name){0};
+    uint64_t kind = 1 + pxi_prng_below (&prng, tree->shared_kinds);
+    uint64_t digest = pxi_mix64 (kind * GOLDEN + tree->shared_size_max);
+    pxi_prng_init (&prng, digest);
+    return (pxi_shared_name){{digest, pxi_prng_next (&prng)},
+                             (uint32_t)pxi_prng_between (&prng, 1, tree->shared_size_max)};
+}
+
 void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *shape)
 {
     pxi_prng prng;
@@ -96,6 +111,7 @@ void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *
     }
     shape->before_ns = drawn_ns / 2;
     shape->after_ns = drawn_ns - shape->before_ns;
+    shape->shared = shared_of (tree, node);
     if (tree->kind != PXI_TREE_RANDOM) {
         shape->n_rounds = 1;
         shape->n_children = tree->fan_max;
@@ -136,7 +152,8 @@ pxi_node pxi_workload_child (const pxi_tree *tree, const pxi_node *node, const p
                              uint32_t index)
 {
     PXI_ASSERT (index < shape->n_rounds * shape->n_children);
-    pxi_node child = {.state = child_state (node, index), .depth = node->depth + 1};
+    pxi_node child = {
+        .state = child_state (node, index), .depth = node->depth + 1, .shared = shape->shared};
     if (tree->kind == PXI_TREE_SPLIT)
         child.work_ns = child_work_ns (node, shape->n_children, index);
     else if (tree->kind == PXI_TREE_LIST)

@@ -50,12 +50,16 @@ typedef struct pxi_tree {
     const uint64_t *times_ns;  /* LIST: fan_max of them, the caller's */
     uint32_t numbers[PXI_TREE_NUMBERS_MAX], n_numbers; /* branch numbers, drawn per task */
     uint32_t size_min, size_max;                       /* of an input */
+    uint32_t shared_ppm;      /* tasks whose subtasks have a shared input, */
+    uint32_t shared_kinds;    /* one of so many, */
+    uint32_t shared_size_max; /* of up to so many bytes */
 } pxi_tree;
 
 typedef struct pxi_node {
     uint64_t state;
     uint64_t work_ns; /* SPLIT, LIST */
     uint32_t depth;
+    pxi_shared_name shared; /* its branch's, which it must be given */
 } pxi_node;
 
 typedef struct pxi_shape {
@@ -63,6 +67,7 @@ typedef struct pxi_shape {
     uint32_t number, size_bytes;
     uint64_t before_ns, after_ns; /* run time before the first branch and after the last */
     bool first_only, fails;
+    pxi_shared_name shared; /* of its branches */
 } pxi_shape;
 
 pxi_node pxi_workload_root (const pxi_tree *tree);

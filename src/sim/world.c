@@ -547,11 +547,21 @@ uint64_t pxi_world_patience_ns (const pxi_world *world)
 
 /* What lapses by itself: reservations, leases, results kept for sending again, relations; after the last
  * message that a slow network still had. */
+/* Of what came for a job, where one has such. */
+static uint64_t shared_kept_ns (const pxi_world *world)
+{
+    for (uint32_t i = 0; i < world->config.n_jobs; i++) {
+        if (world->config.jobs[i].tree.shared_ppm)
+            return PXI_SHARED_KEPT_NS;
+    }
+    return 0;
+}
+
 bool pxi_world_settle (pxi_world *world)
 {
     uint64_t shuffled_ns = world->calm_since_ns + RECONNECT_SHUFFLES * world->config.core.gossip_ns;
     uint64_t lapse_ns = 3 * world->config.core.detect_ns + 2 * RESERVED_NS + PXI_SECOND +
-                        VOLUNTEERS_NS (world) + longest_burst_ns (world);
+                        VOLUNTEERS_NS (world) + longest_burst_ns (world) + shared_kept_ns (world);
     uint64_t from_ns =
         world->last_arrival_ns > world->time.now_ns ? world->last_arrival_ns : world->time.now_ns;
     from_ns += lapse_ns;
@@ -685,7 +695,7 @@ static uint64_t n_of_kinds (const pxi_world_report *report, uint32_t first, uint
 
 uint64_t pxi_world_n_work (const pxi_world_report *report)
 {
-    return n_of_kinds (report, PXI_REFUSED + 1, PXI_HANDSHAKE_ACK);
+    return n_of_kinds (report, PXI_REFUSED + 1, PXI_MESSAGE_LAST);
 }
 
 uint64_t pxi_world_n_handshakes (const pxi_world_report *report)
@@ -774,6 +784,7 @@ void pxi_world_free (pxi_world **world_p)
         pxi_sim_peer_stop (&world->peers[i]);
         pxi_liar_forget (&world->peers[i]);
         pxi_map_fini (&world->peers[i].blobs);
+        pxi_map_fini (&world->peers[i].came);
         pxi_map_fini (&world->peers[i].unwanted);
         pxi_map_fini (&world->peers[i].nowhere);
         pxi_map_fini (&world->peers[i].idle_there);

@@ -130,7 +130,7 @@ typedef struct pxi_world_report {
     uint64_t slots_speed_permille;      /* sum over peers of slots x speed */
     uint32_t n_jobs_done, n_jobs_ended; /* ended: cancelled, or their root's peer crashed */
     uint32_t n_crashes;
-    uint64_t n_events, n_messages[PXI_HANDSHAKE_ACK + 1], n_lost, n_duplicated, n_damaged;
+    uint64_t n_events, n_messages[PXI_MESSAGE_LAST + 1], n_lost, n_duplicated, n_damaged;
     bool
         corrupted; /* a damaged message was taken for a whole one: nothing was checked from then on */
     uint64_t

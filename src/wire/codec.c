@@ -28,7 +28,7 @@ enum {
     /* Largest forms on the wire, tags and lengths included. */
     PLAIN_SIZE_MAX = 256, /* every single field of an envelope at once */
     RECORD_SIZE_MAX = 64 + 8 * PXI_PEER_MODULES_MAX + PXI_NAME_SIZE,
-    ATTEMPT_SIZE_MAX = 64,
+    ATTEMPT_SIZE_MAX = 96,
     KEY_SIZE_MAX = 8 + 5, /* fixed64, varint of 32 bits */
     REPORT_SIZE_MAX = KEY_SIZE_MAX + 10 + 10,
     /* Keys and reports unpack to less than their size on the wire and the rest of a valid message
@@ -66,6 +66,7 @@ enum {
     F_ATTEMPTS = 1 << 15,
     F_KEYS = 1 << 16,
     F_REPORTS = 1 << 17,
+    F_SHARED = 1 << 18,
 };
 
 typedef struct form {
@@ -91,6 +92,8 @@ static const form forms[] = {
     [PXI_CANCEL] = {F_KEYS, F_TO | F_KEYS},
     [PXI_HANDSHAKE] = {F_KEYS | F_SEQUENCE, F_TO},
     [PXI_HANDSHAKE_ACK] = {F_REPORTS | F_SEQUENCE, F_TO},
+    [PXI_FETCH] = {F_SHARED, F_TO | F_SHARED},
+    [PXI_SHARED] = {F_SHARED | F_ACCEPTED, F_TO | F_SHARED},
 };
 #define N_FORMS (sizeof forms / sizeof forms[0])
 
@@ -102,6 +105,8 @@ static uint32_t payloads_of (const pxi_message *message)
         return 2 * message->n_attempts; /* specification, input */
     case PXI_RESULT:
         return 2;
+    case PXI_SHARED:
+        return message->accepted;
     default:
         return 0;
     }
@@ -113,6 +118,13 @@ static uint32_t payloads_of (const pxi_message *message)
     do {                                                                                           \
         (out)->field = (value);                                                                    \
         (out)->has_##field = (out)->field != 0;                                                    \
+    } while (0)
+
+#define SET_SHARED(out, name)                                                                      \
+    do {                                                                                           \
+        SET (out, shared_high, (name)->digest[0]);                                                 \
+        SET (out, shared_low, (name)->digest[1]);                                                  \
+        SET (out, shared_size, (name)->size_bytes);                                                \
     } while (0)
 
 static void set_plain (const pxi_message *message, uint32_t uses, Pxi__Wire__Envelope *out)
@@ -142,6 +154,8 @@ static void set_plain (const pxi_message *message, uint32_t uses, Pxi__Wire__Env
         SET (out, accepted, message->accepted);
     if (uses & F_SEQUENCE)
         SET (out, sequence, message->sequence);
+    if (uses & F_SHARED)
+        SET_SHARED (out, &message->shared);
 }
 
 static void set_result (const pxi_message *message, uint32_t uses, Pxi__Wire__Envelope *out)
@@ -203,6 +217,8 @@ static void set_attempt (const pxi_attempt *attempt, Pxi__Wire__Attempt *out)
     SET (out, module, attempt->module);
     SET (out, task, attempt->task);
     SET (out, size_bytes, attempt->size_bytes);
+    if (attempt->shared.size_bytes)
+        SET_SHARED (out, &attempt->shared);
 }
 
 static bool set_attempts (pxi_arena *arena, const pxi_message *message, Pxi__Wire__Envelope *out)
@@ -403,6 +419,8 @@ static void take_plain (const Pxi__Wire__Envelope *in, uint32_t uses, pxi_messag
     message->has_inline = (uses & F_INLINE) && in->has_inline;
     message->accepted = (uses & F_ACCEPTED) && in->accepted;
     message->sequence = uses & F_SEQUENCE ? in->sequence : 0;
+    if (uses & F_SHARED)
+        message->shared = (pxi_shared_name){{in->shared_high, in->shared_low}, in->shared_size};
 }
 
 static px_err check_plain (const pxi_message *message, uint32_t needs, char *why)
@@ -415,6 +433,7 @@ static px_err check_plain (const pxi_message *message, uint32_t needs, char *why
     CHECK (!(needs & F_JOB) || message->job.origin != 0, "job origin is 0");
     CHECK (!(needs & F_SLOTS) || message->n_slots != 0, "n_slots is 0");
     CHECK (!(needs & F_ERR) || message->err != 0, "err is 0");
+    CHECK (!(needs & F_SHARED) || message->shared.size_bytes != 0, "a shared input of 0 bytes");
     CHECK (message->n_slots <= PXI_SLOTS_MAX, "n_slots is %u, over %d", message->n_slots,
            PXI_SLOTS_MAX);
     CHECK (message->duration_ns <= DURATION_MAX_NS, "duration_ns is over an hour");
@@ -533,6 +552,9 @@ static px_err take_attempt (const Pxi__Wire__Attempt *in, pxi_attempt *attempt, 
     attempt->module = in->module;
     attempt->task = in->task;
     attempt->size_bytes = in->size_bytes;
+    CHECK (in->shared_size != 0 || (in->shared_high == 0 && in->shared_low == 0),
+           "an attempt with a shared input of 0 bytes");
+    attempt->shared = (pxi_shared_name){{in->shared_high, in->shared_low}, in->shared_size};
     return PX_OK;
 }
 

@@ -40,6 +40,8 @@ static void fill_arrays (void)
             .module = UINT64_MAX,
             .task = i % 2 ? UINT32_MAX : 0,
             .size_bytes = i % 2 ? UINT32_MAX : 0,
+            .shared = {{i % 2 ? UINT64_MAX : 0, i % 2 ? UINT64_MAX - i : 0},
+                       i % 2 ? UINT32_MAX - i : 0},
         };
     for (uint32_t i = 0; i < PXI_KEYS_MAX; i++) {
         keys[i] = (pxi_key){UINT64_MAX - i, UINT32_MAX - i};
@@ -72,6 +74,8 @@ static const struct {
     {PXI_HANDSHAKE, PXI_KEYS_MAX, 0},
     {PXI_HANDSHAKE_ACK, 3, 0},
     {PXI_HANDSHAKE_ACK, PXI_KEYS_MAX, 0},
+    {PXI_FETCH, 0, 0},
+    {PXI_SHARED, 0, 1},
 };
 
 uint32_t wire_sample_count (void)
@@ -128,7 +132,9 @@ static void add_plain (pxi_message *message)
     if (kind == PXI_REFUSED || kind == PXI_CANNOT)
         message->err = PX_ENOMODULE;
     message->reserve = kind == PXI_PROBE || kind == PXI_BUSY;
-    message->accepted = kind == PXI_OFFER;
+    message->accepted = kind == PXI_OFFER || kind == PXI_SHARED;
+    if (kind == PXI_FETCH || kind == PXI_SHARED)
+        message->shared = (pxi_shared_name){{UINT64_MAX, 1}, UINT32_MAX};
     if (kind == PXI_HANDSHAKE || kind == PXI_HANDSHAKE_ACK || kind == PXI_HELLO ||
         kind == PXI_WELCOME)
         message->sequence = UINT64_MAX;
@@ -185,7 +191,8 @@ static const char *arrays_fault (const pxi_message *message)
             return record_fault (&message->records[i]);
     for (uint32_t i = 0; i < message->n_attempts; i++)
         if (message->attempts[i].key.subtask == 0 || message->attempts[i].key.attempt == 0 ||
-            message->attempts[i].job.origin == 0 || message->attempts[i].blob != 0)
+            message->attempts[i].job.origin == 0 || message->attempts[i].blob != 0 ||
+            message->attempts[i].shared_blob != 0)
             return "an attempt";
     for (uint32_t i = 0; i < message->n_keys; i++)
         if (message->keys[i].subtask == 0 || message->keys[i].attempt == 0)
@@ -198,7 +205,7 @@ static const char *arrays_fault (const pxi_message *message)
 
 const char *wire_message_fault (const pxi_message *message)
 {
-    if (message->kind < PXI_HELLO || message->kind > PXI_HANDSHAKE_ACK)
+    if (message->kind < PXI_HELLO || message->kind > PXI_MESSAGE_LAST)
         return "kind";
     if (message->from == 0 || message->from_incarnation == 0)
         return "sender";
@@ -218,6 +225,8 @@ const char *wire_message_fault (const pxi_message *message)
         return "inline attempt";
     if (message->kind == PXI_DISPATCH && (message->n_attempts == 0 || message->lease == 0))
         return "dispatch";
+    if (message->kind >= PXI_FETCH && message->shared.size_bytes == 0)
+        return "no shared input";
     if (message->kind <= PXI_GOSSIP_REPLY && message->n_records == 0)
         return "no records";
     return arrays_fault (message);
@@ -241,7 +250,7 @@ static bool attempts_same (const pxi_attempt *a, const pxi_attempt *b)
 {
     return keys_same (a->key, b->key) && a->job.origin == b->job.origin &&
            a->job.number == b->job.number && a->module == b->module && a->task == b->task &&
-           a->size_bytes == b->size_bytes;
+           a->size_bytes == b->size_bytes && pxi_same_shared (&a->shared, &b->shared);
 }
 
 static bool arrays_same (const pxi_message *a, const pxi_message *b)
@@ -273,7 +282,8 @@ bool wire_message_same (const pxi_message *a, const pxi_message *b)
            a->n_slots == b->n_slots && a->err == b->err && a->reserve == b->reserve &&
            a->has_inline == b->has_inline && a->accepted == b->accepted &&
            keys_same (a->key, b->key) && a->result == b->result && a->run_ns == b->run_ns &&
-           a->size_bytes == b->size_bytes && arrays_same (a, b);
+           a->size_bytes == b->size_bytes && pxi_same_shared (&a->shared, &b->shared) &&
+           arrays_same (a, b);
 }
 
 /* ---- chains ---------------------------------------------------------------------------------- */

@@ -27,7 +27,10 @@
     X (STOP_NOT_TOLD, 100, "a run that is stopped is told to the executor")                        \
     X (NEVER_ABANDONS, 100, "a worker abandons a silent master's attempts")                        \
     X (UNLISTED_RUNS_ON, 900, "what a handshake does not list is abandoned")                       \
-    X (MISSING_IGNORED, 100, "what a worker's answer does not list is lost")
+    X (MISSING_IGNORED, 100, "what a worker's answer does not list is lost")                       \
+    X (SHARED_NOT_AWAITED, 100, "a run waits for its shared input")                                \
+    X (FETCH_ONCE, 100, "a shared input that has not come is asked for again")                     \
+    X (FETCH_FOR_EACH, 100, "a shared input is asked for once, whoever waits for it")
 
 typedef enum px_mutant {
     PX_MUTANT_NONE,

@@ -392,7 +392,7 @@ static pxi_virtual *bench_new (uint32_t n_subtasks, uint32_t slots)
 static void bench_start (pxi_virtual *executor, uint32_t slots)
 {
     pxi_payload root = {.node = pxi_workload_root (&bench.tree)};
-    pxi_virtual_run (executor, 1, bench_blob_new (NULL, &root));
+    pxi_virtual_run (executor, 1, bench_blob_new (NULL, &root), 0);
     pxi_virtual_slots (executor, slots);
 }
 
@@ -715,7 +715,7 @@ static void counts_agree (const pxi_world_report *report)
     const px_stats *stats = &report->stats;
     const uint64_t *n = report->n_messages;
     uint64_t n_all = 0;
-    for (uint32_t kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++)
+    for (uint32_t kind = PXI_HELLO; kind <= PXI_MESSAGE_LAST; kind++)
         n_all += n[kind];
     cr_assert_eq (n_all, stats->messages_sent);
     cr_assert_eq (report->n_lost + report->n_duplicated + report->n_damaged, 0);

@@ -36,6 +36,9 @@ struct story {
     }
 #define LOOP(n, time) TREE (n, time, 64, .n_numbers = 0)
 #define LARGE(n, time) TREE (n, time, 100000, .n_numbers = 0)
+#define SHARED(n, time)                                                                            \
+    TREE (n, time, 64, .n_numbers = 0, .shared_ppm = 1000000, .shared_kinds = 1,                   \
+          .shared_size_max = 1000000)
 #define NUMBERED(n, time, number) TREE (n, time, 64, .n_numbers = 1, .numbers = {number})
 #define AT(ms) (START_NS + (ms)*PXI_MS)
 #define UNDER_WAY (PXI_MS / 4) /* what was sent then has not arrived yet */
@@ -49,6 +52,27 @@ static const struct story stories[] = {
      .what = "An input that fits no probe: first the question, then the dispatch under a lease.",
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LARGE (3, 100 * PXI_MS)}}},
+    {.name = "shared",
+     .what = "An input that all subtasks of the branch have: the worker asks for it once.",
+     .slots = {1, 2},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = SHARED (6, 100 * PXI_MS)}}},
+    {.name = "shared-lost",
+     .what =
+         "What was asked for is lost on its way: it is asked for again, and the subtask begins.",
+     .slots = {1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = SHARED (2, 100 * PXI_MS)}},
+     .faults = {{.kind = PXI_FAULT_ISOLATE,
+                 .at_ns = AT (0) + 3 * UNDER_WAY,
+                 .peer = 0,
+                 .way = 1,
+                 .duration_ns = 50 * PXI_MS}}},
+    {.name = "shared-gone",
+     .what = "The job is cancelled while the worker asks: it is not here any more, nothing begins.",
+     .slots = {1, 1},
+     .jobs = {{.peer = 0, .at_ns = AT (0), .tree = SHARED (2, 100 * PXI_MS)}},
+     .faults = {{.kind = PXI_FAULT_CANCEL, .at_ns = AT (0) + 3 * UNDER_WAY, .peer = 0}},
+     .may_end = true,
+     .last_ns = PXI_SECOND / 2},
     {.name = "short",
      .what = "Tasks shorter than a round trip, once that is known, go several in one message.",
      .slots = {1, 1},
@@ -71,8 +95,9 @@ static const struct story stories[] = {
          {{.kind = PXI_FAULT_PAUSE, .at_ns = AT (200), .peer = 1, .duration_ns = 4 * PXI_SECOND}},
      .last_ns = 3 * PXI_SECOND},
     {.name = "silent",
-     .what = "Nothing is left to do but wait for a worker that stands still: it is asked out of turn,\n"
-             "# and when it answers nothing its subtask is done here as well.",
+     .what =
+         "Nothing is left to do but wait for a worker that stands still: it is asked out of turn,\n"
+         "# and when it answers nothing its subtask is done here as well.",
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (2, 500 * PXI_MS)}},
      .faults =

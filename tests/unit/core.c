@@ -1386,3 +1386,196 @@ Test (core, a_job_whose_first_run_finds_no_room_is_closed)
     cr_assert_eq (sizes.jobs, 1);
     rig_free (&rig);
 }
+
+/* ---- shared inputs ----------------------------------------------------------------------------
+ */
+
+static pxi_attempt sharing (uint64_t subtask, uint64_t job)
+{
+    pxi_attempt attempt = attempt_of (subtask, job);
+    attempt.shared = (pxi_shared_name){{5, 6}, 1000};
+    return attempt;
+}
+
+static void shared_comes (struct rig *rig, uint64_t from_id, uint64_t blob)
+{
+    pxi_message message = from (from_id, PXI_SHARED);
+    message.shared = (pxi_shared_name){{5, 6}, 1000};
+    message.accepted = blob != 0;
+    message.blob = blob;
+    hear (rig, message);
+}
+
+/* Its run, which begins with those bytes. */
+static uint64_t began_with (const struct rig *rig, uint64_t subtask, uint64_t shared_blob)
+{
+    for (uint32_t i = 0; i < rig->last.n; i++) {
+        const pxi_action *action = &rig->last.items[i];
+        if (action->kind != PXI_DO_RUN || action->attempt.key.subtask != subtask)
+            continue;
+        cr_assert_eq (action->attempt.shared_blob, shared_blob);
+        return action->run;
+    }
+    cr_assert_fail ("s%llu has not begun", (unsigned long long)subtask);
+    return 0;
+}
+
+static bool forgot (const struct rig *rig, uint64_t blob)
+{
+    for (uint32_t i = 0; i < rig->last.n; i++) {
+        if (rig->last.items[i].kind == PXI_DO_FORGET && rig->last.items[i].blob == blob)
+            return true;
+    }
+    return false;
+}
+
+static void finish (struct rig *rig, uint64_t run)
+{
+    step (rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK});
+    cr_assert_not_null (sent (rig, PXI_RESULT));
+}
+
+static void probed (struct rig *rig, uint64_t master, pxi_attempt attempt)
+{
+    hear (rig, probe_from (master, attempt.key.subtask, &attempt, attempt.job.number));
+    cr_assert (sent (rig, PXI_OFFER)->accepted);
+}
+
+Test (core, a_shared_input_is_asked_for_once_whoever_waits_and_kept_a_while)
+{
+    struct rig rig = rig_new (2);
+    meet (&rig, 11);
+    probed (&rig, 11, sharing (3, 1));
+    cr_assert_eq (sent (&rig, PXI_FETCH)->to, 11);
+    cr_assert_null (did (&rig, PXI_DO_RUN), "it is not here");
+    probed (&rig, 11, sharing (4, 1));
+    cr_assert_null (sent (&rig, PXI_FETCH), "it is asked for already");
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (rig.core, &sizes);
+    cr_assert_eq (sizes.runs_waiting, 2);
+    shared_comes (&rig, 11, 70);
+    uint64_t first = began_with (&rig, 3, 70), second = began_with (&rig, 4, 70);
+    shared_comes (&rig, 11, 71);
+    cr_assert (forgot (&rig, 71), "it comes twice");
+    finish (&rig, first);
+    finish (&rig, second);
+    cr_assert_not (forgot (&rig, 70));
+
+    probed (&rig, 11, sharing (5, 1));
+    finish (&rig, began_with (&rig, 5, 70));
+    uint64_t ended_ns = rig.now_ns;
+    while (!forgot (&rig, 70)) {
+        cr_assert_lt (rig.now_ns, ended_ns + PXI_SHARED_KEPT_NS, "it lapses");
+        advance (&rig, pxi_core_wake_ns (rig.core) - rig.now_ns);
+    }
+    cr_assert_eq (rig.now_ns, ended_ns + PXI_SHARED_KEPT_NS);
+    pxi_core_sizes_read (rig.core, &sizes);
+    cr_assert_eq (sizes.shared, 0);
+    rig_free (&rig);
+}
+
+Test (core, a_shared_input_that_nobody_gives_is_given_up)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    probed (&rig, 11, sharing (3, 1));
+    uint32_t n_asked = 1;
+    bool lost = false;
+    for (uint32_t i = 0; i < 100 && !lost; i++) {
+        handshake (&rig, 11, 3);
+        rig.now_ns += 100 * PXI_MS;
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+        n_asked += sent (&rig, PXI_FETCH) != NULL;
+        const pxi_message *result = sent (&rig, PXI_RESULT);
+        lost = result && result->result == PXI_RESULT_LOST;
+    }
+    cr_assert (lost);
+    cr_assert_eq (n_asked, PXI_FETCHES_MAX);
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (rig.core, &sizes);
+    cr_assert_eq (sizes.runs + sizes.shared, 0);
+    rig_free (&rig);
+}
+
+Test (core, a_shared_input_is_asked_of_another_master_where_the_first_has_it_no_more)
+{
+    struct rig rig = rig_new (2);
+    meet (&rig, 11);
+    meet (&rig, 12);
+    probed (&rig, 11, sharing (3, 1));
+    probed (&rig, 12, sharing (4, 2));
+    shared_comes (&rig, 11, 0);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->to, 11);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->result, PXI_RESULT_LOST);
+    cr_assert_eq (sent (&rig, PXI_FETCH)->to, 12);
+    shared_comes (&rig, 12, 70);
+    began_with (&rig, 4, 70);
+    rig_free (&rig);
+}
+
+Test (core, what_is_cancelled_while_it_waits_never_begins_and_is_not_asked_for_again)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    probed (&rig, 11, sharing (3, 1));
+    pxi_key key = {3, 1};
+    pxi_message cancel = from (11, PXI_CANCEL);
+    cancel.keys = &key;
+    cancel.n_keys = 1;
+    hear (&rig, cancel);
+    cr_assert_null (did (&rig, PXI_DO_STOP), "no executor has it");
+    cr_assert (forgot (&rig, 3));
+    probed (&rig, 11, sharing (4, 1));
+    cr_assert_null (sent (&rig, PXI_FETCH), "it is on its way");
+    shared_comes (&rig, 11, 70);
+    began_with (&rig, 4, 70);
+    rig_free (&rig);
+}
+
+Test (core, a_shared_input_over_the_limit_cannot_come)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    pxi_attempt large = sharing (3, 1);
+    large.shared.size_bytes = PXI_SHARED_SIZE_MAX + 1;
+    hear (&rig, probe_from (11, 7, &large, 1));
+    cr_assert_eq (sent (&rig, PXI_CANNOT)->err, PX_ETOOBIG);
+    cr_assert_null (sent (&rig, PXI_FETCH));
+    rig_free (&rig);
+}
+
+Test (core, a_shared_input_is_sent_while_something_away_may_need_it)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    submit_with_surplus (&rig, 1);
+    pxi_taken taken = {.subtask = 3,
+                       .branch = 900,
+                       .number = 4,
+                       .attempt = {.key = {3, 0},
+                                   .job = {ME, 1},
+                                   .module = MODULE,
+                                   .size_bytes = 8,
+                                   .blob = 3,
+                                   .shared = {{5, 6}, 1000},
+                                   .shared_blob = 600}};
+    step (&rig, (pxi_event){.kind = PXI_EV_TAKEN,
+                            .job = {ME, 1},
+                            .token = rig.token,
+                            .taken = &taken,
+                            .n_taken = 1});
+    cr_assert_eq (sent (&rig, PXI_PROBE)->attempts[0].shared.size_bytes, 1000);
+    pxi_message fetch = from (11, PXI_FETCH);
+    fetch.shared = taken.attempt.shared;
+    hear (&rig, fetch);
+    cr_assert (sent (&rig, PXI_SHARED)->accepted);
+    cr_assert_eq (sent (&rig, PXI_SHARED)->blob, 600);
+    pxi_message result = from (11, PXI_RESULT);
+    result.key = (pxi_key){3, 1};
+    result.blob = 61;
+    hear (&rig, result);
+    cr_assert (forgot (&rig, 600));
+    hear (&rig, fetch);
+    cr_assert_not (sent (&rig, PXI_SHARED)->accepted, "its branch has nothing away any more");
+    rig_free (&rig);
+}

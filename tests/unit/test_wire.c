@@ -22,7 +22,7 @@ static px_err decode (const pxi_bytes *bytes, uint32_t n_payloads, pxi_decoded *
 
 Test (wire, every_kind_comes_out_as_it_went_in)
 {
-    bool seen[PXI_HANDSHAKE_ACK + 1] = {false};
+    bool seen[PXI_MESSAGE_LAST + 1] = {false};
     for (uint32_t i = 0; i < wire_sample_count (); i++) {
         pxi_message message;
         pxi_decoded decoded;
@@ -41,7 +41,7 @@ Test (wire, every_kind_comes_out_as_it_went_in)
         cr_expect (strstr (why, "payload"), "sample %u: %s", i, why);
         pxi_bytes_release (bytes);
     }
-    for (int kind = PXI_HELLO; kind <= PXI_HANDSHAKE_ACK; kind++)
+    for (int kind = PXI_HELLO; kind <= PXI_MESSAGE_LAST; kind++)
         cr_expect (seen[kind], "no sample of kind %d", kind);
     TEST_NO_LEAKS ();
 }
@@ -83,7 +83,7 @@ SPOIL (no_from, in->has_from = false)
 SPOIL (no_incarnation, in->from_incarnation = 0)
 SPOIL (no_to, in->has_to = false)
 SPOIL (kind_0, in->kind = 0)
-SPOIL (kind_17, in->kind = 17)
+SPOIL (kind_19, in->kind = PXI_MESSAGE_LAST + 1)
 SPOIL (kind_big, in->kind = UINT32_MAX)
 SPOIL (no_probe, in->probe = 0)
 SPOIL (no_job, in->job_origin = 0)
@@ -127,13 +127,16 @@ SPOIL (key_0, in->key_subtasks[0] = 0)
 SPOIL (key_attempt_0, in->key_attempts[0] = 0)
 SPOIL (reports_uneven, in->n_report_progress--)
 SPOIL (nothing_declined, in->lease = 0; in->probe = 0)
+SPOIL (shared_0, in->shared_size = 0)
+SPOIL (shared_gone, in->accepted = false)
+SPOIL (attempt_shared, in->attempts[1]->shared_size = 0)
 
 static const wrong wrongs[] = {
     {"sender's id", PXI_LEAVE, no_from},
     {"incarnation", PXI_LEAVE, no_incarnation},
     {"receiver", PXI_LEAVE, no_to},
     {"kind 0", PXI_LEAVE, kind_0},
-    {"kind 17", PXI_LEAVE, kind_17},
+    {"kind 19", PXI_LEAVE, kind_19},
     {"kind 4294967295", PXI_LEAVE, kind_big},
     {"probe", PXI_BUSY, no_probe},
     {"job", PXI_PROBE, no_job},
@@ -173,6 +176,10 @@ static const wrong wrongs[] = {
     {"attempt 0", PXI_CANCEL, key_attempt_0},
     {"keys with", PXI_HANDSHAKE_ACK, reports_uneven},
     {"nothing", PXI_DECLINE, nothing_declined},
+    {"0 bytes", PXI_FETCH, shared_0},
+    {"0 bytes", PXI_SHARED, shared_0},
+    {"1 payload frames where 0", PXI_SHARED, shared_gone},
+    {"an attempt with a shared input of 0 bytes", PXI_DISPATCH, attempt_shared},
 };
 
 /* The last sample of the kind: the fullest. */
