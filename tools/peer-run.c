@@ -39,7 +39,7 @@ struct settings {
     list_option join, numbers;
     uint64_t local, slots;
     double timeout_s;
-    const char *json, *trace, *name;
+    const char *json, *trace, *name, *key;
     bool quiet;
 };
 
@@ -47,6 +47,7 @@ struct settings {
 static const option_entry ENTRIES[] = {
     {"join", OPTION_LIST, AT (join), "ADDRESS",
      "any peer of the cluster; may be given several times", 0, 0},
+    KEY_ENTRY (AT (key)),
     {"local", OPTION_NUMBER, AT (local), "N", "start N peers on loopback for this run", 1,
      LOCAL_MAX},
     {"branch-number", OPTION_LIST, AT (numbers), "POINT=N",
@@ -387,6 +388,7 @@ static int run_on (const struct settings *settings, struct local_cluster *local,
     if (!executor_find (executor))
         return complain (executor, "not there: is the installation complete?");
     options.name = settings->name;
+    options.key = settings->key;
     options.join = local->n ? local_join : settings->join.n ? settings->join.items : NULL;
     options.slots = (uint32_t)settings->slots;
     options.modules = modules;
@@ -426,7 +428,8 @@ int main (int argc, char **argv)
     sigaddset (&watch.set, SIGTERM);
     pthread_sigmask (SIG_BLOCK, &watch.set, NULL); /* before any thread: all inherit it */
     const char *modules[] = {argv[first], NULL};
-    const struct local_plan plan = {.n = (uint32_t)settings.local, .modules = modules};
+    const struct local_plan plan = {
+        .n = (uint32_t)settings.local, .modules = modules, .key = settings.key};
     int code = EXIT_NOBODY;
     if (!settings.local || local_start (&local, &plan))
         code = run_on (&settings, &local, argv + first, &input, &watch);

@@ -15,6 +15,7 @@ enum { EXIT_DONE = 0, EXIT_NOBODY = 1, EXIT_USAGE = 2 };
 
 struct settings {
     list_option join;
+    const char *key;
     bool once, json, only;
 };
 
@@ -22,6 +23,7 @@ struct settings {
 static const option_entry ENTRIES[] = {
     {"join", OPTION_LIST, AT (join), "ADDRESS", "a peer to ask first; may be given several times",
      0, 0},
+    KEY_ENTRY (AT (key)),
     {"once", OPTION_FLAG, AT (once), NULL, "print once and end; otherwise once a second", 0, 0},
     {"only", OPTION_FLAG, AT (only), NULL, "ask none but these; otherwise also those they name", 0,
      0},
@@ -111,9 +113,14 @@ static int look (const struct settings *settings)
 {
     char why[PX_WHY_SIZE] = "";
     json_t *answers = json_array ();
-    uint32_t n_answers = 0, n_asked = 0;
-    px_err err = pxi_status_collect (settings->join.items, settings->join.n, !settings->only,
-                                     ASK_NS, collect, answers, &n_answers, &n_asked, why);
+    const pxi_status_question question = {.addresses = settings->join.items,
+                                          .n_addresses = settings->join.n,
+                                          .reach = !settings->only,
+                                          .key = settings->key,
+                                          .timeout_ns = ASK_NS,
+                                          .answer = collect,
+                                          .context = answers};
+    px_err err = pxi_status_collect (&question, NULL, NULL, why);
     if (err != PX_OK)
         fprintf (stderr, "peer-top: %s\n", *why ? why : px_err_text (err));
     else if (settings->json)
@@ -123,7 +130,8 @@ static int look (const struct settings *settings)
     if (err == PX_OK && settings->json)
         printf ("\n");
     json_decref (answers);
-    return err == PX_OK ? EXIT_DONE : err == PX_EADDRESS ? EXIT_USAGE : EXIT_NOBODY;
+    bool usage = err == PX_EADDRESS || err == PX_ECONFIG;
+    return err == PX_OK ? EXIT_DONE : usage ? EXIT_USAGE : EXIT_NOBODY;
 }
 
 int main (int argc, char **argv)

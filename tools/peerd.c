@@ -28,11 +28,11 @@
 enum { EXIT_RUN = 1, EXIT_USAGE = 2, DETECT_MIN_MS = 60, DETECT_MAX_MS = 600000 };
 
 struct settings {
-    const char *listen, *hosts, *name, *config, *ready_file, *log_level, *busy_file;
+    const char *listen, *hosts, *name, *config, *ready_file, *log_level, *busy_file, *key, *new_key;
     list_option join, modules;
     uint64_t slots, detect_ms, stack_kib, drain_ms, beacon;
     double load_max;
-    bool no_speculation, in_process;
+    bool no_speculation, in_process, tcp_only;
 };
 
 #define AT(member) offsetof (struct settings, member)
@@ -46,6 +46,9 @@ static const option_entry ENTRIES[] = {
     {"hosts", OPTION_TEXT, AT (hosts), "FILE", "addresses to join, one per line, # comments", 0, 0},
     {"beacon", OPTION_NUMBER, AT (beacon), "PORT",
      "find peers on the LAN of --listen by UDP beacons on PORT", 1, 65535},
+    KEY_ENTRY (AT (key)),
+    {"new-key", OPTION_TEXT, AT (new_key), "FILE", "make a key file for a new cluster, and end", 0,
+     0},
     {"module", OPTION_LIST, AT (modules), "FILE",
      "shared object with tasks; may be given several times", 0, 0},
     {"slots", OPTION_NUMBER, AT (slots), "N", "tasks at once; default: the processors", 1, 1024},
@@ -68,6 +71,8 @@ static const option_entry ENTRIES[] = {
      "redo only what is lost, not what is late", 0, 0},
     {"in-process", OPTION_FLAG, AT (in_process), NULL,
      "run tasks in this process: quicker, but one that crashes\nends this peer", 0, 0},
+    {"tcp-only", OPTION_FLAG, AT (tcp_only), NULL,
+     "TCP to peers of this host, too: slower, and encrypted with --key", 0, 0},
     {"log-level", OPTION_TEXT, AT (log_level), "LEVEL",
      "error, warning, notice (default), info or debug", 0, 0},
 };
@@ -156,6 +161,8 @@ static bool fill_options (const struct settings *from, const char *executor,
     options->stack_size = from->stack_kib * 1024;
     options->load_max = from->load_max;
     options->busy_file = from->busy_file;
+    options->key = from->key;
+    options->tcp_only = from->tcp_only;
     options->speculation = !from->no_speculation;
     return !from->log_level || parse_level (from->log_level, &options->log_level);
 }
@@ -295,6 +302,16 @@ static int block_signals (void)
     return signalfd (-1, &set, SFD_CLOEXEC);
 }
 
+static int make_key (const char *path)
+{
+    char why[PX_WHY_SIZE] = "";
+    px_err err = px_key_make (path, why);
+    if (err == PX_OK)
+        return 0;
+    fprintf (stderr, "peerd: --new-key: %s\n", *why ? why : px_err_text (err));
+    return EXIT_RUN;
+}
+
 int main (int argc, char **argv)
 {
     struct settings settings = {.drain_ms = 30000};
@@ -304,6 +321,8 @@ int main (int argc, char **argv)
     int code = read_settings (argc, argv, &settings);
     if (code >= 0)
         return code;
+    if (settings.new_key)
+        return make_key (settings.new_key);
     if (!executor_find (executor)) {
         fprintf (stderr, "peerd: %s: not there: is the installation complete?\n", executor);
         return EXIT_RUN;

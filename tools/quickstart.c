@@ -84,7 +84,7 @@ static void print_progress (const struct quickstart *run)
 static size_t attempts_at (const struct local_peer *host)
 {
     char *json = NULL;
-    if (pxi_status_ask (host->address, ASK_NS, &json, NULL) != PX_OK)
+    if (pxi_status_ask (host->address, NULL, ASK_NS, &json, NULL) != PX_OK)
         return 0;
     json_t *status = json_loads (json, 0, NULL);
     size_t n = json_array_size (json_object_get (status, "runs"));

@@ -235,7 +235,7 @@ static bool read_rtt (cluster_t *cluster, const char *address, uint64_t *rtt_ns)
 {
     uint64_t rtts_us[REALITY_PEERS_MAX] = {0};
     char *text;
-    if (pxi_status_ask (address, ANSWER_MS * PXI_MS, &text, cluster->why) != PX_OK)
+    if (pxi_status_ask (address, NULL, ANSWER_MS * PXI_MS, &text, cluster->why) != PX_OK)
         return false;
     json_t *status = json_loads (text, 0, NULL), *peer;
     size_t i, n = 0;

@@ -20,7 +20,7 @@ static const char MORE[] =
     "  --shares             tell on stderr where the subtasks ran\n"
     "  --timeout SECONDS    give up after this\n"
     "  --px-local N         start N more peers of this program for the run\n"
-    "  --px-join ADDRESS    join a cluster; --px-listen, --px-slots, --px-name as well\n"
+    "  --px-join ADDRESS    join a cluster; --px-listen, --px-slots, --px-name, --px-key as well\n"
     "  --px-serve           be a peer of this program until SIGTERM\n"
     "  --help               this text\n"
     "exit code: 0 done, 1 failed, 2 wrong options, 3 not the serial answer\n";

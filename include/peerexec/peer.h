@@ -52,11 +52,14 @@ typedef struct px_peer_options {
     uint64_t seed;            /* of the random choices; 0 = from the system */
     int32_t branch_number;    /* default for every branch point; PX_NUMBER_DEFAULT = 64 */
     int speculation;          /* 1 = redo stragglers (default), 0 = only what is lost */
+    const char *key;          /* file of the cluster's key, see px_key_make (); NULL = none: nothing is
+                                 encrypted, and who has a key is not talked to */
+    int tcp_only;             /* 1 = TCP to peers of this host as well, which is slower */
 } px_peer_options;
 
 #define PX_PEER_OPTIONS_INIT                                                                       \
     {sizeof (px_peer_options), NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, PX_LOG_NOTICE,   \
-     0, 0, 0, 0, 0, 0.0, NULL, 0, PX_NUMBER_DEFAULT, 1}
+     0, 0, 0, 0, 0, 0.0, NULL, 0, PX_NUMBER_DEFAULT, 1, NULL, 0}
 
 /** Open a peer: start its agent, listen, join.
  *  Returns when it listens and, with addresses to join, when one has answered.
@@ -64,11 +67,20 @@ typedef struct px_peer_options {
  *  Ownership: options are copied; *peer is the caller's until px_peer_close ()
  *  Errors:    PX_EINVAL, PX_EADDRESS, PX_EINUSE, PX_ESELF, PX_ENOPEER (none of the addresses answered),
  *             PX_EVERSION (they speak another version), PX_EDUPLICATE, PX_ENOMODULE, PX_EABI,
- *             PX_ESYSTEM, PX_ENOMEM
+ *             PX_ECONFIG (the key file), PX_ESYSTEM, PX_ENOMEM
  *  Threads:   any
  *  Since:     0.1 */
 #define PX_WHY_SIZE 512
 PX_API px_err px_peer_open (const px_peer_options *options, px_peer **peer, char why[PX_WHY_SIZE]);
+
+/** Make the key of a new cluster: a file that only its owner can read. Every peer gets a copy
+ *  (px_peer_options.key); who has it is in, and what they say over TCP is encrypted (CURVE).
+ *  It is a ZeroMQ CURVE certificate with both halves, as CZMQ's zcert writes it.
+ *  `why` (may be NULL) receives a sentence for people on error.
+ *  Errors:    PX_EINVAL, PX_ESYSTEM (it is there already, cannot be written, libzmq has no CURVE)
+ *  Threads:   any
+ *  Since:     0.1 */
+PX_API px_err px_key_make (const char *path, char why[PX_WHY_SIZE]);
 
 /** Leave the cluster and close: hands back what has not started, finishes the rest until the deadline,
  *  then ends. Jobs still running here are cancelled. A task in this process that does not look

@@ -17,6 +17,7 @@ typedef struct pxi_agent_config {
     const char *listen; /* never NULL; "" = do not listen */
     const char *executor;
     const char *busy_file;
+    const char *key; /* file of the cluster's key; NULL = none */
     uint32_t slots;
     px_log_fn *log;
     void *log_context;
@@ -26,11 +27,11 @@ typedef struct pxi_agent_config {
     double load_max;
     uint64_t seed;
     int32_t branch_number;
-    bool speculation;
+    bool speculation, tcp_only;
 } pxi_agent_config;
 
 /* Listens and starts the thread. Takes the registry on PX_OK. PX_EADDRESS, PX_EINUSE, PX_ESYSTEM,
- * PX_ENOMEM, PX_EINVAL; `why` as for pxi_fail (). */
+ * PX_ENOMEM, PX_EINVAL, PX_ECONFIG; `why` as for pxi_fail (). */
 px_err pxi_agent_new (const pxi_agent_config *config, pxi_registry **registry_p,
                       pxi_agent **agent_p, char *why);
 /* Cancels the jobs of this peer, drains until the deadline, hands back the rest, ends every

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/state.h"
+#include "agent/status.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -32,10 +33,11 @@ static bool copy_config (pxi_agent *agent, const pxi_agent_config *config)
 {
     agent->config = *config;
     agent->config.name = agent->name;
-    /* All three, so that none is the caller's when one of them fails. */
+    /* All of them, so that none is the caller's when one of them fails. */
     bool copied = copy_text (&agent->config.listen);
     copied &= copy_text (&agent->config.executor);
     copied &= copy_text (&agent->config.busy_file);
+    copied &= copy_text (&agent->config.key);
     size_t size = strlen (config->name);
     PXI_ASSERT (size < sizeof agent->name);
     memcpy (agent->name, config->name, size + 1);
@@ -75,6 +77,8 @@ static px_err open_transport (pxi_agent *agent, char *why)
                                                                         : config->result_size_max;
     const pxi_transport_config transport = {
         .listen = config->listen,
+        .key = config->key,
+        .tcp_only = config->tcp_only,
         .message_size_max = frame_max > PXI_CHAIN_SIZE_MAX ? frame_max : PXI_CHAIN_SIZE_MAX,
         .events = {pxi_mail_received, pxi_mail_unreachable, pxi_mail_notice},
         .context = agent,
@@ -213,6 +217,7 @@ static void agent_free (pxi_agent *agent)
     free ((char *)agent->config.listen);
     free ((char *)agent->config.executor);
     free ((char *)agent->config.busy_file);
+    free ((char *)agent->config.key);
     free (agent);
 }
 
@@ -420,8 +425,9 @@ static px_err explain (const pxi_agent *agent, px_err err, const char *const *te
     case PX_EAGAIN:
         if (count_versions (agent, &at))
             return explain_version (agent, texts, why);
-        return pxi_fail (PX_ENOPEER, why, "%s: no answer in %.3g s%s: not a peer, or not admitted",
-                         texts[0], (double)timeout_ns / 1e9, others);
+        return pxi_fail (PX_ENOPEER, why,
+                         "%s: no answer in %.3g s%s: not a peer, or not admitted; %s", texts[0],
+                         (double)timeout_ns / 1e9, others, pxi_status_advice (agent->config.key));
     default:
         return err;
     }

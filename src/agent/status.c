@@ -145,10 +145,11 @@ static void collect (status_collection *collection, uint64_t timeout_ns)
     }
 }
 
-static px_err open_collection (status_collection *collection, char *why)
+static px_err open_collection (status_collection *collection, const char *key, char *why)
 {
     const pxi_transport_config config = {.listen = "",
                                          .message_size_max = PXI_STATUS_SIZE_MAX,
+                                         .key = key,
                                          .events = {received, unreachable, notice},
                                          .context = collection};
     collection->from = pxi_system_seed ();
@@ -159,27 +160,43 @@ static px_err open_collection (status_collection *collection, char *why)
     return pxi_zmq_new (&config, &collection->transport, why);
 }
 
-px_err pxi_status_collect (const char *const *addresses, uint32_t n_addresses, bool reach,
-                           uint64_t timeout_ns, pxi_status_fn *answer, void *context,
-                           uint32_t *n_answers, uint32_t *n_asked, char *why)
+const char *pxi_status_advice (const char *key)
 {
-    status_collection collection = {.reach = reach, .answer = answer, .context = context};
-    px_err err = open_collection (&collection, why);
-    for (uint32_t i = 0; i < n_addresses && err == PX_OK; i++) {
+    return key ? "check that a peer runs there with the same key file: its log says whom it refused"
+               : "check that a peer runs there, without a key: one with a key needs --key here, "
+                 "too";
+}
+
+static px_err explain (const status_collection *collection, const pxi_status_question *question,
+                       char *why)
+{
+    const char *first = question->n_addresses ? question->addresses[0] : "no address";
+    if (collection->n_answers)
+        return PX_OK;
+    if (collection->version)
+        return pxi_fail (PX_EVERSION, why,
+                         "%s: speaks version %u of the protocol, this program speaks version %d",
+                         first, collection->version, PXI_WIRE_VERSION);
+    return pxi_fail (PX_ENOPEER, why, "%s: no answer in %.3g s: not a peer, or not admitted; %s",
+                     first, (double)question->timeout_ns / 1e9, pxi_status_advice (question->key));
+}
+
+px_err pxi_status_collect (const pxi_status_question *question, uint32_t *n_answers,
+                           uint32_t *n_asked, char *why)
+{
+    status_collection collection = {
+        .reach = question->reach, .answer = question->answer, .context = question->context};
+    px_err err = open_collection (&collection, question->key, why);
+    for (uint32_t i = 0; i < question->n_addresses && err == PX_OK; i++) {
         pxi_address address;
-        err = pxi_address_parse (addresses[i], &address, why);
+        err = pxi_address_parse (question->addresses[i], &address, why);
         if (err == PX_OK)
             add_target (&collection, &address);
     }
-    if (err == PX_OK)
-        collect (&collection, timeout_ns);
-    if (err == PX_OK && !collection.n_answers && collection.version)
-        err = pxi_fail (PX_EVERSION, why,
-                        "%s: speaks version %u of the protocol, this program speaks version %d",
-                        addresses[0], collection.version, PXI_WIRE_VERSION);
-    else if (err == PX_OK && !collection.n_answers)
-        err = pxi_fail (PX_ENOPEER, why, "%s: no answer in %.3g s: not a peer, or not admitted",
-                        n_addresses ? addresses[0] : "no address", (double)timeout_ns / 1e9);
+    if (err == PX_OK) {
+        collect (&collection, question->timeout_ns);
+        err = explain (&collection, question, why);
+    }
     if (n_answers)
         *n_answers = collection.n_answers;
     if (n_asked)
@@ -197,10 +214,17 @@ static void keep (void *context, const char *address, const char *json)
         *kept = strdup (json);
 }
 
-px_err pxi_status_ask (const char *address, uint64_t timeout_ns, char **json, char *why)
+px_err pxi_status_ask (const char *address, const char *key, uint64_t timeout_ns, char **json,
+                       char *why)
 {
     char *kept = NULL;
-    px_err err = pxi_status_collect (&address, 1, false, timeout_ns, keep, &kept, NULL, NULL, why);
+    const pxi_status_question question = {.addresses = &address,
+                                          .n_addresses = 1,
+                                          .key = key,
+                                          .timeout_ns = timeout_ns,
+                                          .answer = keep,
+                                          .context = &kept};
+    px_err err = pxi_status_collect (&question, NULL, NULL, why);
     if (err == PX_OK && !kept)
         err = pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
     if (err == PX_OK)

@@ -5,6 +5,7 @@
 #define PXI_AGENT_STATUS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <peerexec/peer.h>
 
@@ -29,17 +30,28 @@ enum {
  * Ids are decimal strings: they do not fit a JSON number. */
 typedef void pxi_status_fn (void *context, const char *address, const char *json);
 
-/* Ask `n_addresses` addresses ("tcp://127.0.0.1:5555") and, with `reach`, every peer that is named
- * in an answer and has an address, each once. Blocks until all have answered, at most timeout_ns.
- * *n_answers and *n_asked may be NULL. Opens and closes a link of its own: any thread, no px_peer
- * needed.
- * PX_EADDRESS, PX_ENOPEER (nobody answered: `why` names the addresses), PX_EVERSION, PX_ESYSTEM, PX_ENOMEM.
- * `why` (PX_WHY_SIZE bytes) may be NULL. */
-px_err pxi_status_collect (const char *const *addresses, uint32_t n_addresses, bool reach,
-                           uint64_t timeout_ns, pxi_status_fn *answer, void *context,
-                           uint32_t *n_answers, uint32_t *n_asked, char *why);
+typedef struct pxi_status_question {
+    const char *const *addresses; /* "tcp://127.0.0.1:5555" */
+    uint32_t n_addresses;
+    bool reach;      /* also every peer that is named in an answer and has an address, each once */
+    const char *key; /* file of the cluster's key; NULL = none */
+    uint64_t timeout_ns;
+    pxi_status_fn *answer;
+    void *context;
+} pxi_status_question;
+
+/* Blocks until all have answered, at most timeout_ns. *n_answers and *n_asked may be NULL. Opens and
+ * closes a link of its own: any thread, no px_peer needed.
+ * PX_EADDRESS, PX_ENOPEER (nobody answered: `why` names the addresses), PX_EVERSION, PX_ECONFIG (the key),
+ * PX_ESYSTEM, PX_ENOMEM. `why` (PX_WHY_SIZE bytes) may be NULL. */
+px_err pxi_status_collect (const pxi_status_question *question, uint32_t *n_answers,
+                           uint32_t *n_asked, char *why);
 
 /* One address, no reach: *json is the caller's to free (). Errors as above. */
-px_err pxi_status_ask (const char *address, uint64_t timeout_ns, char **json, char *why);
+px_err pxi_status_ask (const char *address, const char *key, uint64_t timeout_ns, char **json,
+                       char *why);
+
+/* What to look at when a peer does not answer one that has this key. */
+const char *pxi_status_advice (const char *key);
 
 #endif

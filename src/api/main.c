@@ -29,7 +29,7 @@ enum { JOINS_MAX = 16, LOCAL_MAX = 64, EXIT_OPEN = 1, EXIT_USAGE = 2 };
 typedef struct main_settings {
     bool serve, with_parent;
     unsigned long slots, local;
-    const char *listen, *name;
+    const char *listen, *name, *key;
     const char *join[JOINS_MAX + 1];
     int n_joins;
     char **rest; /* the program's own arguments, its name first */
@@ -59,6 +59,8 @@ static bool take_option (main_settings *to, const char *option, const char *valu
         to->listen = value;
     } else if (strcmp (option, "--px-name") == 0) {
         to->name = value;
+    } else if (strcmp (option, "--px-key") == 0) {
+        to->key = value;
     } else if (strcmp (option, "--px-slots") == 0) {
         return take_number (value, PXI_SLOTS_MAX, &to->slots) ||
                complain ("want a number of slots, at most 1024", option);
@@ -102,6 +104,7 @@ static px_peer *open_peer (const main_settings *from, const px_module_def *modul
     px_peer_options options = PX_PEER_OPTIONS_INIT;
     options.name = from->name;
     options.listen = from->listen;
+    options.key = from->key;
     options.join = from->n_joins ? from->join : NULL;
     options.slots = (uint32_t)from->slots;
     options.module = module;
@@ -140,12 +143,15 @@ static int serve (const main_settings *from, const px_module_def *module)
 /* ---- local copies -----------------------------------------------------------------------------
  */
 
-static bool start_copy (const char *program, const char *join, unsigned long slots, pid_t *pid)
+static bool start_copy (const main_settings *from, const char *join, pid_t *pid)
 {
+    const char *program = from->rest[0];
     char slots_text[24];
-    snprintf (slots_text, sizeof slots_text, "%lu", slots);
-    const char *arguments[] = {program, "--px-serve", "--px-with-parent", "--px-join",
-                               join,    "--px-slots", slots_text,         NULL};
+    snprintf (slots_text, sizeof slots_text, "%lu", from->slots);
+    const char *arguments[] = {
+        program,   "--px-serve", "--px-with-parent", "--px-join",
+        join,      "--px-slots", slots_text,         from->key ? "--px-key" : NULL,
+        from->key, NULL};
     int result = posix_spawn (pid, "/proc/self/exe", NULL, NULL, (char *const *)arguments, environ);
     if (result)
         fprintf (stderr, "%s: cannot start a copy: %s\n", program, strerror (result));
@@ -184,8 +190,7 @@ static int run_job (const main_settings *from, const px_module_def *module, px_m
     px_peer *peer = open_peer (from, module);
     if (!peer)
         return EXIT_OPEN;
-    while (n < from->local &&
-           start_copy (from->rest[0], px_peer_address (peer), from->slots, &pids[n]))
+    while (n < from->local && start_copy (from, px_peer_address (peer), &pids[n]))
         n++;
     bool ready = n == from->local;
     if (ready && n && px_peer_wait (peer, (uint32_t)n, px_deadline_ns (START_NS)) != PX_OK) {

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "exec/barrier.h"
+#include "net/key.h"
 #include "net/transport.h"
 
 enum {
@@ -139,6 +140,7 @@ static pxi_agent_config make_config (const px_peer_options *options, const char 
         .listen = options->listen ? options->listen : "tcp://127.0.0.1:*",
         .executor = options->executor,
         .busy_file = options->busy_file,
+        .key = options->key,
         .slots = options->slots ? options->slots : processors (),
         .log = options->log,
         .log_context = options->log_context,
@@ -152,6 +154,7 @@ static pxi_agent_config make_config (const px_peer_options *options, const char 
         .branch_number =
             options->branch_number == PX_NUMBER_DEFAULT ? BRANCH_NUMBER : options->branch_number,
         .speculation = options->speculation != 0,
+        .tcp_only = options->tcp_only != 0,
     };
 }
 
@@ -239,6 +242,11 @@ static px_err open_agent (const px_peer_options *options, pxi_agent **agent, cha
     if (err != PX_OK)
         pxi_agent_close (agent, 0);
     return err;
+}
+
+px_err px_key_make (const char *path, char why[PX_WHY_SIZE])
+{
+    return path ? pxi_key_make (path, why) : pxi_fail (PX_EINVAL, why, "no path given");
 }
 
 px_err px_peer_open (const px_peer_options *given, px_peer **peer_p, char why[PX_WHY_SIZE])

@@ -136,6 +136,7 @@ static int receive_identity (void *socket, pxi_identity *identity, bool *more)
     } else {
         const uint8_t *bytes = zmq_msg_data (&frame);
         *more = zmq_msg_more (&frame);
+        identity->source = identity->ask_source ? zmq_msg_get (&frame, ZMQ_SRCFD) : -1;
         if (zmq_msg_size (&frame) == PXI_IDENTITY_SIZE && bytes[0] == 0)
             memcpy (identity->bytes, bytes, PXI_IDENTITY_SIZE);
         else

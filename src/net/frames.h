@@ -12,6 +12,8 @@ enum { PXI_IDENTITY_SIZE = 5 };
 
 typedef struct pxi_identity {
     uint8_t bytes[PXI_IDENTITY_SIZE];
+    bool ask_source; /* before a receive: which descriptor did it come by? */
+    int source;      /* -1 = not known */
 } pxi_identity;
 
 /* 0, or an errno: EAGAIN (not connected, or full) and EHOSTUNREACH (identity gone) leave the caller

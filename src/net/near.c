@@ -1,7 +1,8 @@
 /* A listener of the Unix domain under an abstract name, which is made of the TCP address: it goes
  * with its process and belongs to the network namespace, as the TCP port does. Whoever wants to
  * reach an address tries that name first; it connects at once or not at all. Both ends take only
- * their own user: others could have taken the name, and have TCP.
+ * their own user: others could have taken the name, and have TCP. The name says whose cluster it is
+ * as well, by the key, so that peers of two clusters never meet; nothing is encrypted here.
  *
  *     u32 version | u32 n_frames | u64 size of each | frames
  *
@@ -74,16 +75,19 @@ struct pxi_near {
     pxi_list links; /* longest unused first */
     pxi_list ready, dirty, waiting;
     uint32_t n_opened; /* links that this side has opened */
+    char tag[18];      /* in the names of this cluster: of its key, after a dash; "" = none */
 };
 
 /* ---- names ------------------------------------------------------------------------------------
  */
 
-static socklen_t name_of (struct sockaddr_un *name, const char *host, uint16_t port)
+static socklen_t name_of (const pxi_near *near, struct sockaddr_un *name, const char *host,
+                          uint16_t port)
 {
     memset (name, 0, sizeof *name);
     name->sun_family = AF_UNIX;
-    int n = snprintf (name->sun_path + 1, NAME_SIZE, "peerexec-%d/%s:%u", VERSION, host, port);
+    int n = snprintf (name->sun_path + 1, NAME_SIZE, "peerexec-%d%s/%s:%u", VERSION, near->tag,
+                      host, port);
     return (socklen_t)(offsetof (struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
@@ -126,10 +130,10 @@ static bool is_own_user (int fd)
     return getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &far, &size) == 0 && far.uid == geteuid ();
 }
 
-static int connect_to (const char *host, uint16_t port)
+static int connect_to (const pxi_near *near, const char *host, uint16_t port)
 {
     struct sockaddr_un name;
-    socklen_t size = name_of (&name, host, port);
+    socklen_t size = name_of (near, &name, host, port);
     int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect (fd, (struct sockaddr *)&name, size) == 0 && is_own_user (fd))
         return fd;
@@ -138,13 +142,13 @@ static int connect_to (const char *host, uint16_t port)
     return -1;
 }
 
-static int connect_address (const pxi_address *address)
+static int connect_address (const pxi_near *near, const pxi_address *address)
 {
     char host[INET6_ADDRSTRLEN];
     print_ip (address, host);
-    int fd = connect_to (host, address->port);
+    int fd = connect_to (near, host, address->port);
     if (fd < 0 && is_of_this_host (address))
-        fd = connect_to ("*", address->port);
+        fd = connect_to (near, "*", address->port);
     return fd;
 }
 
@@ -236,7 +240,7 @@ pxi_link pxi_near_open (pxi_near *near, const pxi_address *address)
 {
     if (pxi_map_pointer (&near->by_address, pxi_address_key (address)))
         return 0; /* broken and not closed yet, or another with the same key: TCP, for now */
-    int fd = connect_address (address);
+    int fd = connect_address (near, address);
     if (fd >= 0 && near->n_opened >= near->config.links_max)
         evict (near);
     const near_link *link = fd >= 0 ? link_new (near, fd, address) : NULL;
@@ -542,7 +546,7 @@ static void listen_at (pxi_near *near, const pxi_address *address)
     struct sockaddr_un name;
     if (!pxi_address_is_wildcard (address))
         print_ip (address, host);
-    socklen_t size = name_of (&name, host, address->port);
+    socklen_t size = name_of (near, &name, host, address->port);
     int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
@@ -572,11 +576,16 @@ px_err pxi_near_new (const pxi_near_config *config, pxi_near **near_p)
     pxi_list_init (&near->ready);
     pxi_list_init (&near->dirty);
     pxi_list_init (&near->waiting);
+    if (config->key) {
+        near->tag[0] = '-';
+        pxi_key_tag (config->key, near->tag + 1);
+    }
     pxi_address address;
     if (config->endpoint[0] && pxi_address_parse (config->endpoint, &address, NULL) == PX_OK)
         listen_at (near, &address);
     set_spare (near);
     near->config.endpoint = NULL; /* the caller's */
+    near->config.key = NULL;
     *near_p = near;
     return PX_OK;
 }

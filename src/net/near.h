@@ -4,6 +4,7 @@
 #ifndef PXI_NET_NEAR_H
 #define PXI_NET_NEAR_H
 
+#include "net/key.h"
 #include "net/transport.h"
 
 typedef struct pxi_near pxi_near;
@@ -11,9 +12,10 @@ typedef struct pxi_near pxi_near;
 #define PXI_LINK_NEAR (UINT64_C (1) << 62) /* set in the number of every such link */
 
 typedef struct pxi_near_config {
-    const char *endpoint;      /* as TCP is bound, "tcp://127.0.0.1:4123"; "" = do not listen */
-    uint64_t message_size_max; /* bytes of one frame */
-    uint32_t links_max;        /* opened from here; the longest unused is closed first */
+    const char *endpoint;       /* as TCP is bound, "tcp://127.0.0.1:4123"; "" = do not listen */
+    const pxi_cluster_key *key; /* of the cluster; NULL = none. Only for pxi_near_new () */
+    uint64_t message_size_max;  /* bytes of one frame */
+    uint32_t links_max;         /* opened from here; the longest unused is closed first */
     /* From pxi_near_step () only. A whole message, whose references the receiver takes. */
     void (*received) (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames);
     /* A link was closed: the far end has gone, or sent what is no message; or another took its place.

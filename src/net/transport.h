@@ -29,6 +29,8 @@ typedef struct pxi_transport_config {
     const char *listen;        /* "tcp://127.0.0.1:*"; "" = do not listen */
     uint64_t message_size_max; /* bytes of one frame */
     bool tcp_only;             /* also to peers of this host */
+    const char *key;    /* file of the cluster's key, read by pxi_zmq_new () only; NULL = none: then
+                        nothing is encrypted, and who has a key is not talked to */
     uint32_t links_max; /* outgoing links kept; the longest unused is closed first. 0 = 512 */
     pxi_transport_events events;
     void *context;
@@ -38,7 +40,7 @@ typedef struct pxi_transport_stats {
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received, refused, links;
 } pxi_transport_stats;
 
-/* PX_EADDRESS, PX_EINUSE, PX_ESYSTEM; `why` (PX_WHY_SIZE bytes) says it in a sentence. */
+/* PX_EADDRESS, PX_EINUSE, PX_ESYSTEM, PX_ECONFIG (the key); `why` (PX_WHY_SIZE bytes) says it in a sentence. */
 px_err pxi_zmq_new (const pxi_transport_config *config, pxi_transport **transport, char *why);
 /* Drops what waits. May block for 200 ms, so that what was sent last leaves. NULL inside is fine. */
 void pxi_zmq_free (pxi_transport **transport_p);

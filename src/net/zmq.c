@@ -41,6 +41,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "net/door.h"
 #include "net/endpoint.h"
 #include "net/frames.h"
 #include "net/listen.h"
@@ -49,9 +50,8 @@
 
 enum {
     LINKS_MAX_DEFAULT = 512,
-    CONNECTIONS_MAX = 1 << 20, /* descriptors end before */
-    LINK_DESCRIPTORS = 2,      /* a DEALER's signaler and its connection */
-    SPARE_DESCRIPTORS = 64,    /* this transport's own, and some for the program */
+    LINK_DESCRIPTORS = 2,   /* a DEALER's signaler and its connection */
+    SPARE_DESCRIPTORS = 64, /* this transport's own, and some for the program */
     DEALER_HWM = 64,   /* lost without a word with the connection: no more than keeps it busy */
     ROUTER_HWM = 1024, /* answers of one quantum to one master; there is no outbox behind it */
     HEARTBEAT_IVL_MS =
@@ -66,12 +66,11 @@ enum {
     REPORTS_MAX = 64, /* unreachable links told in one step; more are a hint the less */
     EVENTS_MAX = 64,
 };
-#define NOTICE_PAUSE_NS                                                                            \
-    (10 * PXI_SECOND) /* between notices about strangers, so that a log stays readable */
+#define NOTICE_PAUSE_NS (10 * PXI_SECOND) /* between notices about strangers of one kind */
 #define INBOUND (UINT64_C (1) << 63)
 
 /* What an event of the epoll set is about; outgoing links count from FIRST_LINK. */
-enum { ID_ROUTER = 1, ID_KICK, ID_TIMER, ID_MONITOR, ID_NEAR, FIRST_LINK = 16 };
+enum { ID_ROUTER = 1, ID_KICK, ID_TIMER, ID_DOOR, ID_NEAR, FIRST_LINK = 16 };
 
 struct source { /* a socket that is read */
     pxi_list in_ready;
@@ -94,23 +93,30 @@ struct report {
     pxi_link link;
 };
 
+/* Of one kind of strangers, so that a log stays readable. */
+struct quiet {
+    uint64_t until_ns, n_suppressed;
+};
+
 struct pxi_transport {
     pxi_transport_config config;
     char endpoint[PXI_ENDPOINT_SIZE];
-    void *context, *monitor;
+    pxi_cluster_key own_key;
+    const pxi_cluster_key *key; /* own_key; NULL = none */
+    void *context;
     struct source router;
+    pxi_door door;
     pxi_near *near; /* NULL: TCP only */
     bool near_ready;
     int epoll, kick, timer;
     bool kicked, ticking;
     pxi_map by_id, by_address;
-    pxi_map known; /* descriptors of connections whose handshake is done */
     pxi_list ready, recent,
         waiting; /* sources; links, longest unused first; links with an outbox */
     uint64_t next_id;
     struct report reports[REPORTS_MAX];
     uint32_t n_reports;
-    uint64_t quiet_until_ns, n_suppressed; /* notices about strangers */
+    struct quiet quiet[PXI_REFUSALS];
     pxi_transport_stats stats;
 };
 
@@ -243,6 +249,8 @@ static bool link_connect (pxi_transport *transport, struct link *link)
     set_options (transport, socket, DEALER_HWM);
     set_int (socket, ZMQ_IMMEDIATE, 1); /* nothing is queued for a peer that is not there */
     set_int (socket, ZMQ_IPV6, link->address.kind == 6);
+    if (transport->key)
+        pxi_key_connect (transport->key, socket);
     pxi_address_print (&link->address, endpoint);
     if (!watch (transport, socket_fd (socket), link->source.id) ||
         zmq_connect (socket, endpoint) != 0) {
@@ -346,7 +354,7 @@ static px_err answer (pxi_transport *transport, pxi_link to, pxi_bytes **frames,
 {
     int events = 0;
     pxi_identity identity = {
-        {0, (uint8_t)(to >> 24), (uint8_t)(to >> 16), (uint8_t)(to >> 8), (uint8_t)to}};
+        .bytes = {0, (uint8_t)(to >> 24), (uint8_t)(to >> 16), (uint8_t)(to >> 8), (uint8_t)to}};
     int err = EHOSTUNREACH;
     if (transport->router.socket)
         err = send_now (transport, &transport->router, &identity, frames, n_frames, &events);
@@ -451,60 +459,38 @@ static void notify (pxi_transport *transport, int level, const char *text)
         transport->config.events.notice (transport->config.context, level, text);
 }
 
-/* Strangers may come often: one line for many. */
-static void notify_stranger (pxi_transport *transport, const char *what)
+/* Strangers may come often: one line for many of a kind. */
+static void refused (void *context, pxi_refusal why, const char *what)
 {
+    pxi_transport *transport = context;
+    struct quiet *quiet = &transport->quiet[why];
     char text[512];
     uint64_t now_ns = pxi_clock_ns ();
-    if (now_ns < transport->quiet_until_ns) {
-        transport->n_suppressed++;
+    transport->stats.refused++;
+    if (now_ns < quiet->until_ns) {
+        quiet->n_suppressed++;
         return;
     }
     int n = snprintf (text, sizeof text, "%s: %s", transport->endpoint, what);
-    if (transport->n_suppressed > 0 && n > 0 && (size_t)n < sizeof text)
+    if (quiet->n_suppressed > 0 && n > 0 && (size_t)n < sizeof text)
         snprintf (text + n, sizeof text - (size_t)n, " (and %llu more like it)",
-                  (unsigned long long)transport->n_suppressed);
-    transport->quiet_until_ns = now_ns + NOTICE_PAUSE_NS;
-    transport->n_suppressed = 0;
+                  (unsigned long long)quiet->n_suppressed);
+    *quiet = (struct quiet){now_ns + NOTICE_PAUSE_NS, 0};
     notify (transport, PX_LOG_WARNING, text);
 }
 
-/* Of the ways in which a handshake fails libzmq reports some only: whoever goes without having
- * completed one is a stranger. */
-static void note_connection (pxi_transport *transport, uint16_t event, uint32_t fd)
+static void refuse_nonsense (pxi_transport *transport)
 {
-    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-        pxi_map_put (&transport->known, fd, 1);
-        return;
-    }
-    if (event != ZMQ_EVENT_DISCONNECTED || pxi_map_remove (&transport->known, fd, NULL))
-        return;
-    transport->stats.refused++;
-    notify_stranger (transport, "somebody connected and did not shake hands as peers do: not a "
-                                "peer, or one that went away");
-}
-
-static void read_monitor (pxi_transport *transport)
-{
-    pxi_bytes *frames[PXI_FRAMES_MAX];
-    uint32_t n_frames = 0;
-    while (pxi_frames_receive (transport->monitor, NULL, frames, &n_frames) == 0) {
-        uint16_t event = 0;
-        uint32_t fd = 0;
-        if (pxi_bytes_size (frames[0]) == sizeof event + sizeof fd) {
-            memcpy (&event, pxi_bytes_data (frames[0]), sizeof event);
-            memcpy (&fd, (uint8_t *)pxi_bytes_data (frames[0]) + sizeof event, sizeof fd);
-            note_connection (transport, event, fd);
-        }
-        pxi_bytes_release_all (frames, n_frames);
-    }
+    refused (transport, PXI_REFUSED_NONSENSE, "a message that no peer sends: not a peer");
 }
 
 static void notify_gone (pxi_transport *transport, const struct link *link)
 {
     char endpoint[64], text[256];
     pxi_address_print (&link->address, endpoint);
-    snprintf (text, sizeof text, "%s: no connection: not a peer, or not there", endpoint);
+    snprintf (text, sizeof text, "%s: no connection: not a peer, or not there, or %s", endpoint,
+              transport->key ? "without this cluster's key: its log says whom it refuses"
+                             : "of a cluster with a key, and this peer has none");
     notify (transport, PX_LOG_NOTICE, text);
 }
 
@@ -607,7 +593,7 @@ static void serve (pxi_transport *transport, struct source *source)
 {
     pxi_bytes *frames[PXI_FRAMES_MAX];
     uint32_t n_frames = 0;
-    pxi_identity identity;
+    pxi_identity identity = {.ask_source = transport->door.n_unknown > 0};
     bool inbound = source == &transport->router;
     if (!inbound)
         flush (transport, PXI_LIST_ENTRY (source, struct link, source));
@@ -618,13 +604,16 @@ static void serve (pxi_transport *transport, struct source *source)
     }
     pxi_list_remove (&source->in_ready);
     pxi_list_add_last (&transport->ready, &source->in_ready);
+    if (err == 0 && inbound && identity.source >= 0)
+        pxi_door_heard (&transport->door, identity.source);
     if (err == 0) {
         deliver (transport, inbound ? inbound_link (&identity) : source->id, frames, n_frames);
         return;
     }
-    transport->stats.refused++;
     if (err == EPROTO)
-        notify_stranger (transport, "a message that no peer sends: not a peer");
+        refuse_nonsense (transport);
+    else
+        transport->stats.refused++;
 }
 
 /* ---- step: links on this host ------------------------------------------------------------------
@@ -639,10 +628,8 @@ static void near_gone (void *context, const pxi_address *address, pxi_link link,
 {
     pxi_transport *transport = context;
     transport->stats.links -= address->kind != 0;
-    if (nonsense) {
-        transport->stats.refused++;
-        notify_stranger (transport, "a message that no peer sends: not a peer");
-    }
+    if (nonsense)
+        refuse_nonsense (transport);
     report (transport, address, link);
 }
 
@@ -661,6 +648,7 @@ static px_err system_error (char *why, const char *what)
 static px_err open_near (pxi_transport *transport, char *why)
 {
     const pxi_near_config config = {.endpoint = transport->endpoint,
+                                    .key = transport->key,
                                     .message_size_max = transport->config.message_size_max,
                                     .links_max = transport->config.links_max,
                                     .received = near_received,
@@ -688,8 +676,8 @@ static void gather (pxi_transport *transport)
             mark_ready (transport, &transport->router);
         else if (id == ID_TIMER)
             tick (transport);
-        else if (id == ID_MONITOR)
-            read_monitor (transport);
+        else if (id == ID_DOOR)
+            pxi_door_step (&transport->door);
         else if (id == ID_NEAR)
             transport->near_ready = true;
     }
@@ -770,27 +758,43 @@ static px_err make_context (pxi_transport *transport, char *why)
     return PX_OK;
 }
 
-/* The monitor tells who strangers are. */
-static bool make_monitor (pxi_transport *transport)
+static bool make_door (pxi_transport *transport)
 {
-    static const char endpoint[] = "inproc://router-monitor";
-    if (zmq_socket_monitor (transport->router.socket, endpoint,
-                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
+    pxi_door *door = &transport->door;
+    door->refused = refused;
+    door->context = transport;
+    door->key = transport->key;
+    if (!pxi_door_open (door, transport->context, transport->router.socket) ||
+        !watch (transport, socket_fd (door->monitor), ID_DOOR) ||
+        (door->judge && !watch (transport, socket_fd (door->judge), ID_DOOR)))
         return false;
-    transport->monitor = zmq_socket (transport->context, ZMQ_PAIR);
-    if (!transport->monitor || zmq_connect (transport->monitor, endpoint) != 0 ||
-        !watch (transport, socket_fd (transport->monitor), ID_MONITOR))
-        return false;
-    read_monitor (transport); /* only who has found nothing to read is woken */
+    pxi_door_step (door); /* only who has found nothing to read is woken */
     return true;
+}
+
+static px_err read_key (pxi_transport *transport, const char *path, char *why)
+{
+    px_err err = pxi_key_read (path, &transport->own_key, why);
+    if (err != PX_OK)
+        return err;
+    transport->key = &transport->own_key;
+    if (!transport->key->exposed)
+        return PX_OK;
+    char text[PX_WHY_SIZE];
+    snprintf (text, sizeof text,
+              "key file %.200s: others than its owner can read it, and join the cluster with it: "
+              "chmod 600",
+              path);
+    notify (transport, PX_LOG_WARNING, text);
+    return PX_OK;
 }
 
 static void warn_open (pxi_transport *transport)
 {
-    char text[PXI_ENDPOINT_SIZE + 160];
+    char text[PXI_ENDPOINT_SIZE + 200];
     snprintf (text, sizeof text,
               "%s: whoever reaches this address can run the tasks of its modules here, and nothing "
-              "is encrypted: only for networks where everybody is trusted",
+              "is encrypted: give all peers a key (--key FILE), or trust everybody on that network",
               transport->endpoint);
     notify (transport, PX_LOG_WARNING, text);
 }
@@ -803,12 +807,12 @@ static px_err make_router (pxi_transport *transport, const char *listen, char *w
         return system_error (why, "ZeroMQ");
     set_options (transport, transport->router.socket, ROUTER_HWM);
     set_int (transport->router.socket, ZMQ_ROUTER_MANDATORY, 1);
-    if (!make_monitor (transport) ||
+    if (!make_door (transport) ||
         !watch (transport, socket_fd (transport->router.socket), ID_ROUTER))
         return system_error (why, "ZeroMQ");
     px_err err =
         pxi_listen_bind (transport->router.socket, listen, transport->endpoint, &open, why);
-    if (err == PX_OK && open)
+    if (err == PX_OK && open && !transport->key)
         warn_open (transport);
     return err;
 }
@@ -819,7 +823,7 @@ px_err pxi_zmq_new (const pxi_transport_config *config, pxi_transport **transpor
     if (!transport)
         return PX_ENOMEM;
     transport->config = *config;
-    transport->config.listen = NULL; /* the caller's */
+    transport->config.listen = transport->config.key = NULL; /* the caller's */
     transport->config.links_max = links_max (config->links_max);
     transport->epoll = transport->kick = transport->timer = -1;
     transport->router.id = ID_ROUTER;
@@ -827,12 +831,13 @@ px_err pxi_zmq_new (const pxi_transport_config *config, pxi_transport **transpor
     uint64_t seed = pxi_system_seed ();
     pxi_map_init (&transport->by_id, transport->config.links_max, seed);
     pxi_map_init (&transport->by_address, transport->config.links_max, seed);
-    pxi_map_init (&transport->known, CONNECTIONS_MAX, seed);
     pxi_list_init (&transport->ready);
     pxi_list_init (&transport->recent);
     pxi_list_init (&transport->waiting);
     pxi_list_init (&transport->router.in_ready);
-    px_err err = make_descriptors (transport, why);
+    px_err err = config->key ? read_key (transport, config->key, why) : PX_OK;
+    if (err == PX_OK)
+        err = make_descriptors (transport, why);
     if (err == PX_OK)
         err = make_context (transport, why);
     if (err == PX_OK && config->listen && config->listen[0])
@@ -869,8 +874,8 @@ void pxi_zmq_free (pxi_transport **transport_p)
         link_close (transport, PXI_LIST_ENTRY (first, struct link, in_recent));
     if (transport->router.socket)
         zmq_socket_monitor (transport->router.socket, NULL, 0);
-    close_socket (transport->monitor);
     close_socket (transport->router.socket);
+    pxi_door_close (&transport->door);
     while (transport->context && zmq_ctx_term (transport->context) != 0 && errno == EINTR)
         continue;
     close_descriptor (transport->epoll);
@@ -878,7 +883,7 @@ void pxi_zmq_free (pxi_transport **transport_p)
     close_descriptor (transport->timer);
     pxi_map_fini (&transport->by_id);
     pxi_map_fini (&transport->by_address);
-    pxi_map_fini (&transport->known);
+    pxi_key_wipe (&transport->own_key);
     free (transport);
 }
 

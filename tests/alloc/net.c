@@ -7,6 +7,7 @@
 #include <peerexec/peer.h>
 
 #include "failing.h"
+#include "key.h"
 #include "net/transport.h"
 
 static void received (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
@@ -17,12 +18,16 @@ static void received (void *context, pxi_link link, pxi_bytes **frames, uint32_t
     (*n_received)++;
 }
 
+static char key_path[32];
+static const char *key; /* NULL = none */
+
 static px_err open_one (const char *listen, int *n_received, pxi_transport **transport)
 {
     char why[PX_WHY_SIZE];
     pxi_transport_config config = {.listen = listen,
                                    .message_size_max = 1000,
                                    .tcp_only = TCP_ONLY,
+                                   .key = key,
                                    .events = {.received = received},
                                    .context = n_received};
     return pxi_zmq_new (&config, transport, why);
@@ -57,6 +62,7 @@ static void exchange (pxi_transport *a, pxi_transport *b, const int *n_received)
 Test (net, a_failing_allocation_costs_one_message_or_one_call)
 {
     bool met = true;
+    key = KEYED ? test_key (key_path) : NULL;
     for (size_t n = 1; met; n++) {
         pxi_transport *a = NULL, *b = NULL;
         int n_a = 0, n_b = 0;

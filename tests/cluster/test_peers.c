@@ -188,15 +188,18 @@ Test (peers, say_that_nobody_answers)
     cr_assert_eq (bind (fd, (struct sockaddr *)&address, sizeof address), 0);
     cr_assert_eq (getsockname (fd, (struct sockaddr *)&address, &size), 0);
     for (int listening = 0; listening < 2; listening++) {
-        char text[64], why[PX_WHY_SIZE], expected[160];
+        char text[64], why[PX_WHY_SIZE], expected[300];
         px_peer *peer = NULL;
         px_peer_options options = cluster_options (NO_MODULE);
         const char *join[] = {text, NULL};
         if (listening)
             cr_assert_eq (listen (fd, 4), 0);
         snprintf (text, sizeof text, "tcp://127.0.0.1:%u", ntohs (address.sin_port));
-        snprintf (expected, sizeof expected, "%s: no answer in 0.3 s: not a peer, or not admitted",
-                  text);
+        snprintf (
+            expected, sizeof expected,
+            "%s: no answer in 0.3 s: not a peer, or not admitted; check that a peer runs there, "
+            "without a key: one with a key needs --key here, too",
+            text);
         options.join = join;
         options.join_timeout_ns = MILLISECONDS (300);
         cr_assert_eq (px_peer_open (&options, &peer, why), PX_ENOPEER);

@@ -94,7 +94,53 @@ def open_address(scratch):
     with Peerd(BUILD, scratch, 'open', '--listen', 'tcp://0.0.0.0:*') as peer:
         yield (peer.end() == 0, ''), 'a peer on every interface'
         told = peer.log.read_text()
-        yield (told.count('whoever reaches') == 1 and told.count('warning') == 1, told), 'warns once'
+        once = told.count('whoever reaches') == 1 and told.count('warning') == 1
+        yield (once and '--key FILE' in told, told), 'warns once'
+
+
+def keys(scratch):
+    key, other, public = scratch / 'key', scratch / 'other', scratch / 'public'
+    for path in (key, other):
+        done = run('peerd', '--new-key', path)
+        yield (done.returncode == 0 and path.stat().st_mode & 0o777 == 0o600, done.stderr), 'a new key is private'
+    kept = key.read_text()
+    yield says(run('peerd', '--new-key', key), 1, str(key), 'is there already'), 'it is not overwritten'
+    yield (key.read_text() == kept, ''), 'and stays as it was'
+    yield says(run('peerd', '--new-key', '/nowhere/key'), 1, '/nowhere/key', 'cannot be made'), 'nor made nowhere'
+    public.write_text(''.join(line for line in kept.splitlines(True) if 'secret-key' not in line))
+    for path, words in ((scratch / 'none', ('none', 'No such file')), (MODULE, ('not a CURVE certificate',)),
+                        (public, ('lacks the secret half', '--new-key')), (scratch, ('not a file',))):
+        yield says(run('peerd', '--key', path), 1, *words), f'peerd --key: {words[-1]}'
+        yield (run('peer-run', '--key', path, MODULE, 'tree').returncode == 2, ''), 'peer-run refuses it as well'
+        done = run('peer-top', '--once', '--join', '127.0.0.1:1', '--key', path)
+        yield says(done, 1 if words[-1] == 'No such file' else 2, words[0]), 'and peer-top'
+    config = scratch / 'new-key.cfg'
+    config.write_text(f'new-key = {scratch / "third"}\n')
+    yield says(run('peerd', '--config', config), 2, 'no such key'), 'none is made by a configuration'
+    key.chmod(0o644)
+    with Peerd(BUILD, scratch, 'keyed', '--key', key, '--tcp-only') as first, \
+            Peerd(BUILD, scratch, 'keyed2', '--key', key, '--tcp-only', '--join', first.address):
+        yield ('others than its owner can read it' in first.log.read_text(), ''), 'a key that others can read is told'
+        done = run('peer-run', '--key', key, '--join', first.address, MODULE, 'tree', '-g 2')
+        yield (done.returncode == 0 and done.stdout == COUNTS, done.stderr), 'peers with a key: exact'
+        done = run('peer-top', '--once', '--json', '--join', first.address, '--key', key)
+        told = json.loads(done.stdout) if done.returncode == 0 else []
+        yield (sorted(peer['name'] for peer in told) == ['keyed', 'keyed2'], done.stderr), 'peer-top has it, too'
+        yield (sum(peer['stats']['subtasks_run'] for peer in told) > 0, str(told)), 'and they worked'
+        done = run('peer-run', '--join', first.address, MODULE, 'tree')
+        yield says(done, 5, 'no answer', 'needs --key'), 'who has none is told what to do'
+        done = run('peer-run', '--key', other, '--join', first.address, MODULE, 'tree')
+        yield says(done, 5, 'no answer', 'same key file', 'its log says'), 'who has another, too'
+        yield says(run('peer-top', '--once', '--join', first.address), 1, 'no answer', 'needs --key'), 'and peer-top'
+        wait_for(lambda: 'has another key, refused' in first.log.read_text())
+        yield (True, ''), 'the log says who was refused'
+        done = run(BUILD / 'examples/uts', '--px-key', key, '--px-local', 2, '-d', 5)
+        yield (done.returncode == 0, done.stderr), 'a program that is its own cluster has a key'
+        done = run('peer-run', '--key', key, '--local', 2, '--quiet', MODULE, 'tree')
+        yield (done.returncode == 0 and done.stdout == COUNTS, done.stderr), 'and peer-run --local'
+    with Peerd(BUILD, scratch, 'open-keyed', '--listen', 'tcp://0.0.0.0:*', '--key', other) as peer:
+        peer.end()
+        yield ('whoever reaches' not in peer.log.read_text(), ''), 'with a key an open address is no matter'
 
 
 def results_of_peers(address):
@@ -177,8 +223,8 @@ def main():
     tap = Tap()
     with tempfile.TemporaryDirectory() as directory:
         scratch = pathlib.Path(directory)
-        for part in (wrong_inputs(scratch), names(scratch), open_address(scratch), cluster(scratch), interrupted(),
-                     local_and_quickstart(scratch)):
+        for part in (wrong_inputs(scratch), names(scratch), open_address(scratch), keys(scratch), cluster(scratch),
+                     interrupted(), local_and_quickstart(scratch)):
             tap.run((good, what, detail) for (good, detail), what in part)
         left = [name for name in os.listdir(scratch) if name.startswith(('peerexec-', 'quickstart-'))]
     tap.check(not left, 'no file is left behind', left)

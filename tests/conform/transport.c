@@ -22,8 +22,22 @@
 
 #include "base/clock.h"
 #include "base/prng.h"
+#include "key.h"
 #include "leak.h"
+#include "net/key.h"
 #include "net/transport.h"
+
+/* KEYED: all the same, encrypted. */
+static char key_path[32];
+static const char *key; /* of the nodes that are opened next; NULL = none */
+
+static void begin (void)
+{
+    if (KEYED)
+        key = test_key (key_path);
+}
+
+TestSuite (transport, .init = begin);
 
 enum { NODES_MAX = 16, MESSAGE_SIZE_MAX = 16 << 20 };
 
@@ -95,6 +109,7 @@ static px_err node_open (struct node *node, const char *listen, uint32_t links_m
     pxi_transport_config config = {.listen = listen,
                                    .message_size_max = size_max,
                                    .tcp_only = TCP_ONLY,
+                                   .key = key,
                                    .links_max = links_max,
                                    .events = {received, unreachable, notice},
                                    .context = node};
@@ -614,9 +629,11 @@ static int tcp_connect (const pxi_address *address)
 Test (transport, garbage_on_the_port_is_refused_and_harms_nobody)
 {
     static char page[65536];
-    static const char *const openings[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-                                           "\x16\x03\x01\x02\x00\x01", "SSH-2.0-OpenSSH_9.2\r\n",
-                                           "\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
+    static const char *const openings[] = {
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\x16\x03\x01\x02\x00\x01", "SSH-2.0-OpenSSH_9.2\r\n",
+        "\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        /* ZMTP 1 and 2: an anonymous DEALER */
+        "\x01\x02", "\xff\x01\x01\x01\x01\x01\x01\x01\x01\x7f\x01\x05"};
     struct node a, b;
     node_start (&a, "tcp://127.0.0.1:*");
     node_start (&b, "");
@@ -640,12 +657,49 @@ Test (transport, garbage_on_the_port_is_refused_and_harms_nobody)
     TEST_NO_LEAKS ();
 }
 
+/* Who shook hands and goes in order is nobody that has to be told of. */
+Test (transport, a_peer_that_goes_is_no_stranger)
+{
+    enum { COME = 5 };
+    struct node a, b;
+    node_start (&a, "tcp://127.0.0.1:*");
+    for (uint64_t i = 1; i <= COME; i++) {
+        node_start (&b, "");
+        cr_assert_eq (node_send (&b, &a.address, 0, "x", 1), PX_OK);
+        PUMP_UNTIL (a.n_received == i, &a, &b);
+        node_close (&b);
+    }
+    node_start (&b, "");
+    cr_assert_eq (node_send (&b, &a.address, 0, "stays", 5), PX_OK);
+    PUMP_UNTIL (a.n_received == COME + 1, &a, &b);
+    int fd = tcp_connect (&a.address); /* who says nothing has to go after 3 s */
+    PUMP_UNTIL (refused_by (&a) == 1, &a);
+    cr_expect (strstr (a.notice, "127.0.0.1 port"), "%s", a.notice);
+    close (fd);
+    node_close (&b);
+    struct node *one[] = {&a};
+    while (pump (one, 1, 300)) /* all has been said */
+        continue;
+    cr_expect_eq (refused_by (&a), 1);
+    node_close (&a);
+    TEST_NO_LEAKS ();
+}
+
 static void raw_send (void *socket, size_t size, bool more)
 {
     zmq_msg_t frame;
     cr_assert_eq (zmq_msg_init_size (&frame, size), 0);
     memset (zmq_msg_data (&frame), 0, size);
     cr_assert_geq (zmq_msg_send (&frame, socket, more ? ZMQ_SNDMORE : 0), 0);
+}
+
+static void set_key (void *socket)
+{
+    pxi_cluster_key own;
+    if (!key)
+        return;
+    cr_assert_eq (pxi_key_read (key, &own, NULL), PX_OK);
+    pxi_key_connect (&own, socket);
 }
 
 /* They speak ZeroMQ, but not as peers do. */
@@ -660,6 +714,8 @@ Test (transport, messages_that_no_peer_sends_are_refused_whole)
     zmq_setsockopt (plain, ZMQ_LINGER, &linger, sizeof linger);
     zmq_setsockopt (named, ZMQ_LINGER, &linger, sizeof linger);
     zmq_setsockopt (named, ZMQ_ROUTING_ID, "peer7", 5);
+    set_key (plain);
+    set_key (named);
     zmq_connect (plain, pxi_zmq_endpoint (a.transport));
     zmq_connect (named, pxi_zmq_endpoint (a.transport));
     for (int i = 0; i < PXI_FRAMES_MAX + 50; i++)
@@ -947,6 +1003,146 @@ Test (transport, without_descriptors_who_comes_on_this_host_is_turned_away)
 
 #endif
 
+/* ---- keys ---------------------------------------------------------------------------------------
+ */
+
+/* Both sides are told why. */
+static void expect_apart (const char *of_server, const char *of_client, const char *server_told,
+                          const char *client_told)
+{
+    struct node server, client;
+    key = of_server;
+    node_start (&server, "tcp://127.0.0.1:*");
+    key = of_client;
+    node_start (&client, "");
+    cr_assert_eq (node_send (&client, &server.address, 0, "let me in", 9), PX_OK);
+    PUMP_UNTIL (client.n_unreachable >= 1 && links_of (&client) == 0 && server.notice[0], &server,
+                &client);
+    cr_expect_eq (server.n_received, 0);
+    cr_expect_geq (refused_by (&server), 1);
+    cr_expect (strstr (server.notice, server_told), "%s", server.notice);
+    cr_expect (strstr (client.notice, client_told), "%s", client.notice);
+    node_close (&client);
+    node_close (&server);
+}
+
+Test (transport, peers_of_different_keys_do_not_talk_and_say_so)
+{
+    char one[32], two[32];
+    test_key (one);
+    test_key (two);
+    expect_apart (one, two, "has another key, refused", "without this cluster's key");
+    expect_apart (one, NULL, "key", "of a cluster with a key");
+    expect_apart (NULL, one, "key", "without this cluster's key");
+    TEST_NO_LEAKS ();
+}
+
+/* Who listens is reached by those of his key, whatever else is tried beside. */
+Test (transport, peers_of_one_key_meet_beside_strangers)
+{
+    char one[32], two[32];
+    const char *keys[] = {NULL, test_key (two), test_key (one)};
+    struct node server, clients[3];
+    key = one;
+    node_start (&server, "tcp://127.0.0.1:*");
+    for (int i = 0; i < 3; i++) {
+        key = keys[i];
+        node_start (&clients[i], "");
+        cr_assert_eq (node_send (&clients[i], &server.address, 0, "xx", (size_t)i), PX_OK);
+    }
+    PUMP_UNTIL (clients[0].n_unreachable && clients[1].n_unreachable && server.n_received >= 1,
+                &server, &clients[0], &clients[1], &clients[2]);
+    cr_expect_eq (server.n_received, 1);
+    cr_expect_eq (pxi_bytes_size (server.last), 2);
+    cr_expect_eq (server.link >> 62, TCP_ONLY ? 2 : 1);
+    for (int i = 0; i < 3; i++)
+        node_close (&clients[i]);
+    node_close (&server);
+    TEST_NO_LEAKS ();
+}
+
+/* The public half is no secret: with it alone, and a pair of one's own, nobody gets in. */
+Test (transport, who_knows_the_public_half_only_is_refused_by_name)
+{
+    char path[32], public_text[41], secret_text[41];
+    pxi_cluster_key known;
+    struct node server;
+    key = test_key (path);
+    node_start (&server, "tcp://127.0.0.1:*");
+    cr_assert_eq (pxi_key_read (path, &known, NULL), PX_OK);
+    cr_assert_eq (zmq_curve_keypair (public_text, secret_text), 0);
+    void *context = zmq_ctx_new (), *socket = zmq_socket (context, ZMQ_DEALER);
+    zmq_setsockopt (socket, ZMQ_CURVE_SERVERKEY, known.public_text, 41);
+    zmq_setsockopt (socket, ZMQ_CURVE_PUBLICKEY, public_text, 41);
+    zmq_setsockopt (socket, ZMQ_CURVE_SECRETKEY, secret_text, 41);
+    int linger = 0;
+    zmq_setsockopt (socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_connect (socket, pxi_zmq_endpoint (server.transport));
+    raw_send (socket, 10, false);
+    PUMP_UNTIL (refused_by (&server) >= 1, &server);
+    cr_expect (strstr (server.notice, public_text), "%s", server.notice);
+    cr_expect (strstr (server.notice, "127.0.0.1"), "%s", server.notice);
+    zmq_close (socket);
+    zmq_ctx_term (context);
+    struct node peer;
+    node_start (&peer, "");
+    cr_assert_eq (node_send (&peer, &server.address, 0, "peer", 4), PX_OK);
+    PUMP_UNTIL (server.n_received == 1, &server, &peer);
+    cr_expect_eq (pxi_bytes_size (server.last), 4);
+    node_close (&peer);
+    node_close (&server);
+    TEST_NO_LEAKS ();
+}
+
+/* By seed: a greeting, then commands of handshakes, right and changed anywhere. Connections are closed
+ * in the middle, and so is who listens. */
+Test (transport, whatever_comes_in_a_handshake_harms_nobody, .timeout = 60)
+{
+    enum { STREAMS = 300, EACH = 60, HELLO_SIZE = 200 };
+    static const uint8_t greeting[64] = {0xff, 0, 0, 0,   0,   0,   0,   0,  1,
+                                         0x7f, 3, 1, 'C', 'U', 'R', 'V', 'E'};
+    char path[32];
+    uint8_t bytes[sizeof greeting + 4 * (HELLO_SIZE + 2)];
+    struct node a, b;
+    struct node *one[] = {&a};
+    pxi_prng prng;
+    pxi_prng_init (&prng, 11);
+    key = test_key (path);
+    for (uint32_t stream = 0; stream < STREAMS; stream++) {
+        if (stream % EACH == 0)
+            node_start (&a, "tcp://127.0.0.1:*");
+        size_t size = sizeof greeting;
+        memcpy (bytes, greeting, size);
+        for (uint64_t n = pxi_prng_below (&prng, 4); n; n--) {
+            static const char *const names[] = {"\x05HELLO\x01", "\x08INITIATE", "\x05READY",
+                                                "\x07MESSAGE"};
+            bytes[size++] = 4; /* a command */
+            bytes[size++] = HELLO_SIZE;
+            for (int i = 0; i < HELLO_SIZE; i++)
+                bytes[size + (size_t)i] = (uint8_t)pxi_prng_below (&prng, 256);
+            const char *name = names[pxi_prng_below (&prng, 4)];
+            memcpy (bytes + size, name, strlen (name));
+            size += HELLO_SIZE;
+        }
+        for (uint64_t n = pxi_prng_below (&prng, 3); n; n--)
+            bytes[pxi_prng_below (&prng, size)] ^= (uint8_t)(1 + pxi_prng_below (&prng, 255));
+        int fd = tcp_connect (&a.address);
+        send (fd, bytes, 1 + pxi_prng_below (&prng, size), MSG_NOSIGNAL | MSG_DONTWAIT);
+        pump (one, 1, 2);
+        close (fd);
+        if (stream % EACH != EACH - 1)
+            continue;
+        cr_expect_eq (a.n_received, 0);
+        node_start (&b, "");
+        cr_assert_eq (node_send (&b, &a.address, 0, "peer", 4), PX_OK);
+        PUMP_UNTIL (a.n_received == 1, &a, &b);
+        cr_expect_gt (refused_by (&a), EACH / 2);
+        node_close (&b);
+        node_close (&a);
+    }
+    TEST_NO_LEAKS ();
+}
+
 /* ---- bounds and ends ----------------------------------------------------------------------------
  */
 
@@ -1061,7 +1257,11 @@ Test (transport, listening_to_the_network_is_said_to_be_open)
 {
     struct node a;
     node_start (&a, "tcp://*:*");
-    cr_expect (strstr (a.notice, "nothing is encrypted"), "%s", a.notice);
+    if (KEYED)
+        cr_expect_str_eq (a.notice, "");
+    else
+        cr_expect (strstr (a.notice, "nothing is encrypted: give all peers a key (--key FILE)"),
+                   "%s", a.notice);
     node_close (&a);
     TEST_NO_LEAKS ();
 }

@@ -246,7 +246,7 @@ Test (versions, that_differ_are_told_to_who_joins_and_to_who_asks, .timeout = 30
     options.join_timeout_ns = 20 * SECOND; /* it need not be waited for */
     cr_assert_eq (px_peer_open (&options, &peer, why), PX_EVERSION, "%s", why);
     cr_assert_eq (strncmp (why, begin, strlen (begin)), 0, "%s", why);
-    cr_assert_eq (pxi_status_ask (address, SECOND, &json, why), PX_EVERSION);
+    cr_assert_eq (pxi_status_ask (address, NULL, SECOND, &json, why), PX_EVERSION);
     cr_assert_not_null (strstr (why, "speaks version 2"), "%s", why);
     options.join = NULL;
     cr_assert_eq (px_peer_open (&options, &good, why), PX_OK);
@@ -301,8 +301,13 @@ Test (status, is_told_by_every_peer_in_reach, .timeout = 30)
     const char *address = px_peer_address (peers[1]);
     uint32_t n_answers = 0, n_asked = 0;
     heard all = {0};
-    px_err err =
-        pxi_status_collect (&address, 1, true, 10 * SECOND, hear, &all, &n_answers, &n_asked, why);
+    const pxi_status_question question = {.addresses = &address,
+                                          .n_addresses = 1,
+                                          .reach = true,
+                                          .timeout_ns = 10 * SECOND,
+                                          .answer = hear,
+                                          .context = &all};
+    px_err err = pxi_status_collect (&question, &n_answers, &n_asked, why);
     cr_assert_eq (err, PX_OK, "%s", why);
     cr_assert_eq (n_answers, 3);
     cr_assert_eq (n_asked, 3);
@@ -310,7 +315,7 @@ Test (status, is_told_by_every_peer_in_reach, .timeout = 30)
     cr_assert_eq (all.n_peers, 6);
     cr_assert_str_eq (all.names[0], "two", "who was asked answers first");
     char *json = NULL;
-    cr_assert_eq (pxi_status_ask (address, 10 * SECOND, &json, why), PX_OK, "%s", why);
+    cr_assert_eq (pxi_status_ask (address, NULL, 10 * SECOND, &json, why), PX_OK, "%s", why);
     cr_assert_not_null (strstr (json, "\"name\":\"two\""));
     free (json);
     for (int i = 3; i-- > 0;)
@@ -321,9 +326,12 @@ Test (status, is_told_by_every_peer_in_reach, .timeout = 30)
 Test (status, says_who_does_not_answer)
 {
     char why[PX_WHY_SIZE], *json = NULL;
-    cr_assert_eq (pxi_status_ask ("tcp://127.0.0.1:1", SECOND / 5, &json, why), PX_ENOPEER);
-    cr_assert_str_eq (why, "tcp://127.0.0.1:1: no answer in 0.2 s: not a peer, or not admitted");
-    cr_assert_eq (pxi_status_ask ("nonsense", SECOND / 5, &json, why), PX_EADDRESS);
+    cr_assert_eq (pxi_status_ask ("tcp://127.0.0.1:1", NULL, SECOND / 5, &json, why), PX_ENOPEER);
+    cr_assert_str_eq (
+        why,
+        "tcp://127.0.0.1:1: no answer in 0.2 s: not a peer, or not admitted; check that a peer "
+        "runs there, without a key: one with a key needs --key here, too");
+    cr_assert_eq (pxi_status_ask ("nonsense", NULL, SECOND / 5, &json, why), PX_EADDRESS);
     cr_assert_null (json);
     TEST_NO_LEAKS ();
 }

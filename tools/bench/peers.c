@@ -90,7 +90,7 @@ void peers_close (peers_t *peers)
 static uint32_t n_known (const char *address)
 {
     char *text = NULL;
-    if (pxi_status_ask (address, ASK_NS, &text, NULL) != PX_OK)
+    if (pxi_status_ask (address, NULL, ASK_NS, &text, NULL) != PX_OK)
         return 0;
     json_t *status = json_loads (text, 0, NULL);
     uint32_t n = (uint32_t)json_array_size (json_object_get (status, "peers"));

@@ -94,7 +94,7 @@ static bool set_item (const option_table *table, const char *path, zconfig_t *ro
     unsigned occurrence = occurrence_of (root, item);
     unsigned line = line_of (path, key, occurrence);
     const option_entry *entry = options_find (table, key);
-    if (!entry || !strcmp (key, "config"))
+    if (!entry || !strcmp (key, "config") || !strcmp (key, "new-key"))
         return say (table->program, path, line, key, "no such key");
     if (occurrence > 1 && entry->kind != OPTION_LIST)
         return say (table->program, path, line, key, "given twice");

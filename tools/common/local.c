@@ -20,7 +20,7 @@
 #define END_NS UINT64_C (5000000000) /* for leaving politely; then SIGKILL */
 
 struct arguments {
-    const char *items[14 + 2 * LOCAL_MODULES_MAX];
+    const char *items[17 + 2 * LOCAL_MODULES_MAX];
     uint32_t n;
 };
 
@@ -58,6 +58,10 @@ static bool spawn (struct local_cluster *cluster, const struct local_plan *plan,
         add (&arguments, "--module", plan->modules[i]);
     if (plan->in_process)
         add (&arguments, "--in-process", NULL);
+    if (plan->key)
+        add (&arguments, "--key", plan->key);
+    if (plan->tcp_only)
+        add (&arguments, "--tcp-only", NULL);
     if (at)
         add (&arguments, "--join", cluster->peers[0].address);
     pid_t parent = getpid ();

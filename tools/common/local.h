@@ -27,6 +27,8 @@ struct local_plan {
     const char *const *modules; /* NULL-ended, at most LOCAL_MODULES_MAX */
     uint32_t slots;             /* of each; 0 = 1 */
     bool in_process;            /* tasks run in the peers' own processes */
+    const char *key;            /* file; NULL = none */
+    bool tcp_only;              /* TCP, though they are on one host */
     const char *directory;      /* where to make one; NULL = $TMPDIR, or /tmp */
 };
 

@@ -32,6 +32,16 @@ typedef struct option_entry {
     double low, high;     /* of numbers; both included */
 } option_entry;
 
+/* Of every tool that talks to peers. */
+#define KEY_ENTRY(offset)                                                                          \
+    {                                                                                              \
+        "key", OPTION_TEXT, offset, "FILE",                                                        \
+            "the cluster's key file ('peerd --new-key FILE' makes one):\nonly who has it can "     \
+            "take "                                                                                \
+            "part, and TCP is encrypted",                                                          \
+            0, 0                                                                                   \
+    }
+
 typedef struct option_table {
     const char *program, *usage, *purpose; /* usage without the program's name */
     const option_entry *entries;           /* --help and --version are always there */
