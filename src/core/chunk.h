@@ -1,0 +1,93 @@
+/* How the range of a data-parallel branch is cut: who takes the next chunk, and how large it is.
+ *
+ * A taker is a slot or a device. Of each the time of a chunk is estimated as fixed + items x cost, both
+ * measured, transfer included. With these it is known when all would end together; a taker gets half of
+ * what it could do until then, so chunks begin large and shrink, and what the estimates are wrong by is
+ * made good by later chunks. What would be less than MIN_FIXED times its fixed cost is not halved any more.
+ * A taker that would end later with one item than the others without it gets none.
+ *
+ * (Guided self-scheduling: Polychronopoulos and Kuck, 1987; weighted by speed, as in weighted factoring:
+ * Flynn Hummel, Schmidt, Uma and Wein, 1996.)
+ *
+ * A pure state machine: the time is handed in, nothing is allocated, nothing is drawn by chance. */
+#ifndef PXI_CORE_CHUNK_H
+#define PXI_CORE_CHUNK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    PXI_TAKERS_MAX = 64, /* of one branch: branch number and slots seen in practice */
+    PXI_CHUNKS_MAX = 2 * PXI_TAKERS_MAX + 2, /* under way: one computes, one is on its way */
+    PXI_COST_SHIFT = 16, /* a cost of 1 is 2^-16 ns: a device does 6e13 items a second */
+};
+
+/* What is known of a taker, or learned of a task on a device. */
+typedef struct pxi_speed {
+    uint64_t fixed_ns;          /* of each chunk */
+    uint64_t item_cost;         /* in 2^-16 ns; 0 = nothing is known */
+    uint64_t least_n, least_ns; /* the smallest chunk measured: what the fixed part is told from */
+    uint64_t most_n;            /* the largest */
+} pxi_speed;
+
+/* n items took `took_ns`. */
+void pxi_speed_learn (pxi_speed *speed, uint64_t n, uint64_t took_ns);
+/* What an item cost where n took so long: at least 1. */
+uint64_t pxi_speed_cost (uint64_t n, uint64_t took_ns);
+/* UINT64_MAX where nothing is known. */
+uint64_t pxi_speed_ns (const pxi_speed *speed, uint64_t n);
+
+typedef struct pxi_chunk {
+    uint64_t begin, end;
+    uint32_t id;
+    bool again; /* another taker has it as well: the first result is the result */
+} pxi_chunk;
+
+typedef struct pxi_taker {
+    bool here;
+    uint32_t kind; /* those of one kind are alike, so the first that is measured speaks for all */
+    uint64_t busy_until_ns; /* with what it has, as estimated */
+    uint64_t done_ns;       /* its last chunk */
+    pxi_speed speed;
+} pxi_taker;
+
+typedef struct pxi_chunk_given {
+    bool here;
+    uint32_t taker;
+    uint32_t twin; /* id of the other attempt, PXI_CHUNKS_MAX = none */
+    uint64_t begin, end;
+    uint64_t given_ns, until_ns; /* as estimated; UINT64_MAX = nothing is known */
+} pxi_chunk_given;
+
+typedef struct pxi_plan {
+    uint64_t next, end; /* what nobody has taken yet */
+    uint64_t granule;   /* chunks are multiples of it, but for the last */
+    uint64_t n_undone;  /* items without a result */
+    uint32_t n_takers, n_returned;
+    pxi_taker takers[PXI_TAKERS_MAX];
+    pxi_chunk_given given[PXI_CHUNKS_MAX];
+    struct {
+        uint64_t begin, end;
+    } returned[PXI_CHUNKS_MAX]; /* of takers that failed or left */
+} pxi_plan;
+
+/* granule 0 = 1. */
+void pxi_plan_init (pxi_plan *plan, uint64_t begin, uint64_t end, uint64_t granule);
+/* speed NULL = nothing is known. Its index; PXI_TAKERS_MAX = there are as many as can be. */
+uint32_t pxi_plan_add (pxi_plan *plan, uint32_t kind, const pxi_speed *speed, uint64_t now_ns);
+/* A taker is gone: what it had goes back. Its index is not used again. */
+void pxi_plan_remove (pxi_plan *plan, uint32_t taker);
+
+/* The taker's next chunk. False: none now; ask again after the next event of the plan. A taker may ask
+ * while it has one chunk under way, so that the next is there when it needs it. */
+bool pxi_plan_next (pxi_plan *plan, uint32_t taker, uint64_t now_ns, pxi_chunk *chunk);
+/* A chunk has its result, or has failed and goes back. False: another attempt's result was there before,
+ * this one is dropped. `measured`: its time says something (no kernel was compiled in it). */
+bool pxi_plan_done (pxi_plan *plan, uint32_t id, uint64_t now_ns, bool succeeded, bool measured);
+
+static inline bool pxi_plan_is_done (const pxi_plan *plan)
+{
+    return plan->n_undone == 0;
+}
+
+#endif
