@@ -164,7 +164,7 @@ static uint64_t level_ns (const pxi_plan *plan, uint64_t n_items, uint64_t now_n
             break;
         left -= until;
         at_ns = begin_ns;
-        rate += ((wide)1 << (32 + PXI_COST_SHIFT)) / plan->takers[order[i]].speed.item_cost;
+        rate += (UINT64_C (1) << (32 + PXI_COST_SHIFT)) / plan->takers[order[i]].speed.item_cost;
     }
     return rate ? plus (at_ns, narrow ((left + rate - 1) / rate)) : UINT64_MAX;
 }

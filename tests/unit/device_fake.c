@@ -45,8 +45,8 @@ static void serve (const pxi_device_message *request)
 {
     switch (request->kind) {
     case PXI_DEVICE_MSG_BUILD:
-        if (plays ("silent in a build"))
-            break;
+        while (plays ("silent in a build"))
+            pause (); /* and takes nothing more */
         answer (PXI_DEVICE_MSG_BUILT, request->id, plays ("no build") ? PX_EFAILED : PX_OK, "log");
         break;
     case PXI_DEVICE_MSG_KEEP:

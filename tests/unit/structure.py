@@ -24,7 +24,8 @@ CORE_SYSTEM_HEADERS = {'assert.h', 'inttypes.h', 'limits.h', 'stdalign.h', 'stda
 CORE_SYMBOLS = {'malloc', 'calloc', 'realloc', 'free', 'abort', 'qsort', 'bsearch',
                 'memcpy', 'memmove', 'memset', 'memcmp', 'memchr', 'strlen', 'strnlen', 'strcmp',
                 'strncmp', 'snprintf', 'vsnprintf', '__assert_fail', '__stack_chk_fail',
-                '_GLOBAL_OFFSET_TABLE_'}
+                '_GLOBAL_OFFSET_TABLE_',
+                '__udivti3'}  # the compiler's own division of 128 bits
 FORTIFIED = re.compile(r'^__(\w+)_chk$')
 
 # What a library must not do to its host: print, exit, read or change its environment and signals.
