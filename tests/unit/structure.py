@@ -25,7 +25,7 @@ CORE_SYMBOLS = {'malloc', 'calloc', 'realloc', 'free', 'abort', 'qsort', 'bsearc
                 'memcpy', 'memmove', 'memset', 'memcmp', 'memchr', 'strlen', 'strnlen', 'strcmp',
                 'strncmp', 'snprintf', 'vsnprintf', '__assert_fail', '__stack_chk_fail',
                 '_GLOBAL_OFFSET_TABLE_',
-                '__udivti3'}  # the compiler's own division of 128 bits
+                '__divti3', '__udivti3'}  # the compiler's own division of 128 bits
 FORTIFIED = re.compile(r'^__(\w+)_chk$')
 
 # What a library must not do to its host: print, exit, read or change its environment and signals.
