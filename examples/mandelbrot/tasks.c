@@ -8,24 +8,20 @@
 
 PX_MODULE ("mandelbrot", "1.0")
 
-typedef struct rows_input {
-    px_range range;
-    mandelbrot_options options;
-} rows_input;
-
 static px_err rows (px_task *task, const void *input, size_t input_size)
 {
-    const rows_input *work = input;
-    if (input_size != sizeof *work)
+    const px_range *range = input;
+    size_t options_size;
+    const mandelbrot_options *options = px_task_shared (task, &options_size);
+    if (input_size != sizeof *range || options_size != sizeof *options)
         return px_task_fail (task, "%zu bytes are no rows of a picture", input_size);
-    size_t width = work->options.width;
+    size_t width = options->width;
     void *greys = NULL;
-    px_err err = px_task_result (task, (work->range.end - work->range.begin) * width, &greys);
+    px_err err = px_task_result (task, (range->end - range->begin) * width, &greys);
     if (err != PX_OK)
         return err;
-    for (uint64_t row = work->range.begin; row < work->range.end; row++)
-        mandelbrot_row (&work->options, row,
-                        (unsigned char *)greys + (row - work->range.begin) * width);
+    for (uint64_t row = range->begin; row < range->end; row++)
+        mandelbrot_row (options, row, (unsigned char *)greys + (row - range->begin) * width);
     return PX_OK;
 }
 PX_TASK (rows)

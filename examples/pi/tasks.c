@@ -5,17 +5,14 @@
 
 PX_MODULE ("pi", "1.0")
 
-typedef struct throw_input {
-    px_range range;
-    uint64_t seed;
-} throw_input;
-
 static px_err throw_points (px_task *task, const void *input, size_t input_size)
 {
-    const throw_input *work = input;
-    if (input_size != sizeof *work)
+    const px_range *range = input;
+    size_t seed_size;
+    const uint64_t *seed = px_task_shared (task, &seed_size);
+    if (input_size != sizeof *range || seed_size != sizeof *seed)
         return px_task_fail (task, "%zu bytes are no range of points", input_size);
-    uint64_t inside = pi_inside (work->seed, work->range.begin, work->range.end);
+    uint64_t inside = pi_inside (*seed, range->begin, range->end);
     return px_task_return (task, &inside, sizeof inside);
 }
 PX_TASK (throw_points)

@@ -38,13 +38,17 @@ typedef struct px_branch_options {
     void *react_context;
     uint32_t subtasks_max;  /* started or waiting at once; px_branch_add () waits over it.
                                0 = no bound without a reaction, 4,096 with one */
+    const void *shared;     /* bytes that all subtasks are given, see px_task_shared (): copied once when
+                               the branch opens, and sent once to each peer that works for it */
+    size_t shared_size;     /* 0 = none; input_size_max at most */
 } px_branch_options;
 
-#define PX_BRANCH_OPTIONS_INIT {sizeof (px_branch_options), PX_NUMBER_DEFAULT, NULL, NULL, 0}
+#define PX_BRANCH_OPTIONS_INIT                                                                          \
+    {sizeof (px_branch_options), PX_NUMBER_DEFAULT, NULL, NULL, 0, NULL, 0}
 
 /** Open a branch at a branch point.
  *  Ownership: point is copied by reference: a string literal, or one that outlives the job
- *  Errors:    PX_EINVAL, PX_ENOMEM, PX_ECANCELLED
+ *  Errors:    PX_EINVAL; PX_ETOOBIG shared bytes over input_size_max; PX_ENOMEM; PX_ECANCELLED
  *  Threads:   the task's own
  *  Since:     0.1 */
 PX_API px_err px_branch_open (px_task *task, const char *point, const px_branch_options *options,
@@ -95,14 +99,23 @@ PX_API px_err px_branch_cancel (px_branch branch);
  *  Since:     0.1 */
 PX_API px_err px_branch_close (px_branch branch);
 
+/** The shared bytes of the branch that the calling task is a subtask of; NULL = it has none.
+ *  The same bytes for all subtasks, aligned to 16, never copied for one: not to be written to. Handing
+ *  them on as the shared bytes of a branch of one's own copies nothing either.
+ *  Units:     *size (may be NULL) in bytes; 0 with NULL
+ *  Ownership: the branch's, until the task returns
+ *  Threads:   the task's own
+ *  Since:     0.1 */
+PX_API const void *px_task_shared (px_task *task, size_t *size);
+
 /* ---- conveniences ---------------------------------------------------------------------------- */
 
 /** Run `function` over [begin, end) in chunks of at most `grain` indices.
- *  Each subtask's input is a px_range followed by the shared bytes; `react` sees each chunk's outcome
- *  (index = number of the chunk, in order of begin). NULL react = outcomes are only checked.
+ *  Each subtask's input is a px_range; px_task_shared () gives it the shared bytes. `react` sees each
+ *  chunk's outcome (index = number of the chunk, in order of begin). NULL react = outcomes are only checked.
  *  Units:     grain in indices; 0 = about 64 chunks
- *  Ownership: shared bytes are copied
- *  Errors:    as px_branch_join (), PX_EINVAL
+ *  Ownership: shared bytes are copied once
+ *  Errors:    as px_branch_open () and px_branch_join (), PX_EINVAL
  *  Threads:   the task's own
  *  Since:     0.1 */
 typedef struct px_range {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/digest.h"
 #include "core/limits.h"
 
 enum {
@@ -76,4 +77,27 @@ void pxi_blobs_forget (pxi_blobs *blobs, uint64_t handle)
 uint32_t pxi_blobs_count (const pxi_blobs *blobs)
 {
     return pxi_map_size (&blobs->by_handle);
+}
+
+pxi_bytes *pxi_blob_aligned (pxi_bytes *bytes)
+{
+    if ((uintptr_t)pxi_bytes_data (bytes) % 16 == 0)
+        return pxi_bytes_acquire (bytes);
+    return pxi_bytes_copy (pxi_bytes_data (bytes), pxi_bytes_size (bytes));
+}
+
+static uint64_t big_endian (const uint8_t *bytes)
+{
+    uint64_t value = 0;
+    for (uint32_t i = 0; i < 8; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+pxi_shared_name pxi_blob_shared_name (const pxi_bytes *bytes)
+{
+    pxi_digest digest;
+    pxi_digest_bytes (pxi_bytes_data (bytes), pxi_bytes_size (bytes), &digest);
+    return (pxi_shared_name){{big_endian (digest.bytes), big_endian (digest.bytes + 8)},
+                             (uint32_t)pxi_bytes_size (bytes)};
 }

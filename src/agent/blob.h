@@ -1,12 +1,13 @@
 /* Payloads by handle: the core names them, the agent holds them. An input is a pair (specification
- * of the job, input bytes), a result a pair (value, chain) with its code. One thread, the loop's.
- */
+ * of the job, input bytes), a result a pair (value, chain) with its code, a shared input `second` alone.
+ * One thread, the loop's. */
 #ifndef PXI_AGENT_BLOB_H
 #define PXI_AGENT_BLOB_H
 
 #include "base/bytes.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "core/message.h"
 
 typedef struct pxi_blob {
     pxi_bytes *first;  /* specification, or value */
@@ -32,5 +33,12 @@ pxi_blob pxi_blobs_get (const pxi_blobs *blobs, uint64_t handle);
 pxi_blob pxi_blobs_take (pxi_blobs *blobs, uint64_t handle);
 void pxi_blobs_forget (pxi_blobs *blobs, uint64_t handle);
 uint32_t pxi_blobs_count (const pxi_blobs *blobs);
+
+/* A received frame lies where the transport put it; tasks are promised an alignment of 16. NULL: out of
+ * memory, or of NULL. */
+pxi_bytes *pxi_blob_aligned (pxi_bytes *bytes);
+
+/* What these bytes are called everywhere. Reads all of them: about a millisecond each. */
+pxi_shared_name pxi_blob_shared_name (const pxi_bytes *bytes);
 
 #endif

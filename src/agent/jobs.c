@@ -296,18 +296,10 @@ static pxi_agent_run *run_new (pxi_agent *agent, pxi_execution *execution, const
     return run;
 }
 
-/* A received frame lies where the transport put it; tasks are promised an alignment of 16. */
-static pxi_bytes *aligned (pxi_bytes *bytes)
-{
-    if ((uintptr_t)pxi_bytes_data (bytes) % 16 == 0)
-        return pxi_bytes_acquire (bytes);
-    return pxi_bytes_copy (pxi_bytes_data (bytes), pxi_bytes_size (bytes));
-}
-
 static void begin_run (pxi_agent *agent, pxi_execution *execution, const pxi_action *action)
 {
     pxi_blob blob = pxi_blobs_get (&agent->blobs, action->attempt.blob);
-    pxi_bytes *input = aligned (blob.second);
+    pxi_bytes *input = pxi_blob_aligned (blob.second);
     pxi_agent_run *run = input || !blob.second ? run_new (agent, execution, action) : NULL;
     if (!run) {
         pxi_bytes_release (input);
@@ -316,12 +308,15 @@ static void begin_run (pxi_agent *agent, pxi_execution *execution, const pxi_act
                     px_err_text (PX_ENOMEM));
         return;
     }
+    pxi_blob shared = pxi_blobs_get (&agent->blobs, action->attempt.shared_blob);
     execution->n_runs++;
     pxi_command command = {.kind = PXI_CMD_RUN,
                            .run = run->id,
                            .task = action->attempt.task,
                            .attempt = action->attempt.key.attempt,
-                           .input = input};
+                           .input = input,
+                           .shared = pxi_bytes_acquire (shared.second),
+                           .shared_id = action->attempt.shared_blob};
     pxi_execution_submit (execution, &command);
 }
 

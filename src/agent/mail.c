@@ -204,6 +204,39 @@ static bool result_is_valid (const pxi_agent *agent, const pxi_message *message,
            pxi_bytes_size (payloads[1]) <= PXI_CHAIN_SIZE_MAX;
 }
 
+/* Whoever sent it: its digest says what it is. */
+static bool shared_is_valid (const pxi_agent *agent, const pxi_message *message,
+                             const pxi_bytes *bytes)
+{
+    if (pxi_bytes_size (bytes) != message->shared.size_bytes ||
+        pxi_bytes_size (bytes) > agent->config.input_size_max)
+        return false;
+    pxi_shared_name name = pxi_blob_shared_name (bytes);
+    return pxi_same_shared (&name, &message->shared);
+}
+
+/* What the core does not wait for is not looked at: it is dropped as if it had been lost. */
+static bool is_idle_gift (const pxi_agent *agent, const pxi_message *message)
+{
+    return message->kind == PXI_SHARED && message->accepted &&
+           !pxi_core_awaits (agent->core, &message->shared);
+}
+
+static bool payloads_are_valid (const pxi_agent *agent, const pxi_message *message,
+                                pxi_bytes *const *payloads)
+{
+    if (message->kind == PXI_RESULT)
+        return result_is_valid (agent, message, payloads);
+    if (message->kind == PXI_SHARED && message->accepted)
+        return shared_is_valid (agent, message, payloads[0]);
+    if (!message->n_attempts)
+        return true;
+    pxi_spec *spec = malloc (sizeof *spec);
+    bool valid = spec && attempts_are_valid (agent, message, payloads, spec);
+    free (spec);
+    return valid;
+}
+
 /* The pair of frames becomes a blob, which takes them. */
 static uint64_t make_blob (pxi_agent *agent, pxi_bytes **pair, uint32_t code)
 {
@@ -226,6 +259,11 @@ static bool take_payloads (pxi_agent *agent, pxi_decoded *decoded, pxi_bytes **p
             pxi_blobs_forget (&agent->blobs, attempts[i].blob);
         return false;
     }
+    if (message->kind == PXI_SHARED && message->accepted) {
+        pxi_bytes *bytes = pxi_blob_aligned (payloads[0]);
+        message->blob = bytes ? pxi_blobs_put (&agent->blobs, (pxi_blob){.second = bytes}) : 0;
+        return message->blob != 0;
+    }
     if (message->kind != PXI_RESULT)
         return true;
     message->blob = make_blob (agent, payloads, pxi_apply_code (message->result, payloads[1]));
@@ -235,12 +273,9 @@ static bool take_payloads (pxi_agent *agent, pxi_decoded *decoded, pxi_bytes **p
 static void deliver (pxi_agent *agent, pxi_link link, pxi_decoded *decoded, pxi_bytes **payloads)
 {
     const pxi_message *message = &decoded->message;
-    pxi_spec *spec = message->n_attempts ? malloc (sizeof *spec) : NULL;
-    bool valid = message->n_attempts ? spec && attempts_are_valid (agent, message, payloads, spec)
-                 : message->kind == PXI_RESULT ? result_is_valid (agent, message, payloads)
-                                               : true;
-    free (spec);
-    if (!valid) {
+    if (is_idle_gift (agent, message))
+        return;
+    if (!payloads_are_valid (agent, message, payloads)) {
         refuse (agent, "its payload is not what its envelope says");
         return;
     }
@@ -378,6 +413,8 @@ void pxi_mail_send (pxi_agent *agent, const pxi_action *action)
         n += add_pair (agent, message->attempts[i].blob, frames + n);
     if (message->kind == PXI_RESULT)
         n += add_pair (agent, message->blob, frames + n);
+    if (message->kind == PXI_SHARED && message->accepted)
+        frames[n++] = frame_of (agent, pxi_blobs_get (&agent->blobs, message->blob).second);
     /* Two processes may claim one id for a while: a link leads to the one that it came from. */
     const pxi_seen *seen = pxi_mail_seen (agent, message->to);
     bool same = seen && seen->incarnation == message->to_incarnation;

@@ -15,13 +15,16 @@
 
 void pxi_notices_release (pxi_notice *notice)
 {
-    for (uint32_t i = 0; notice->inputs && i < notice->n_taken; i++)
-        pxi_bytes_release (notice->inputs[i]);
+    if (notice->inputs)
+        pxi_bytes_release_all (notice->inputs, notice->n_taken);
+    if (notice->shared)
+        pxi_bytes_release_all (notice->shared, notice->n_taken);
     free (notice->inputs);
+    free (notice->shared);
     free (notice->taken);
     pxi_bytes_release (notice->outcome.value);
     pxi_bytes_release (notice->outcome.chain);
-    notice->inputs = NULL;
+    notice->inputs = notice->shared = NULL;
     notice->taken = NULL;
     notice->outcome = (pxi_outcome){0};
 }
@@ -131,20 +134,46 @@ static bool is_of (const pxi_execution *execution, uint64_t id)
     return id >> PXI_ID_BITS == execution->number;
 }
 
-/* So that it can be closed when its process has died. */
-static bool note_branch (pxi_agent *agent, pxi_execution *execution, uint64_t id)
+/* So that it can be closed when its process has died. NULL: out of memory. */
+static pxi_agent_branch *note_branch (pxi_agent *agent, pxi_execution *execution, uint64_t id)
 {
-    if (pxi_map_pointer (&agent->branches, id))
-        return true;
-    pxi_agent_branch *branch = malloc (sizeof *branch);
+    pxi_agent_branch *branch = pxi_map_pointer (&agent->branches, id);
+    if (branch)
+        return branch;
+    branch = calloc (1, sizeof *branch);
     if (!branch || !pxi_map_put_pointer (&agent->branches, id, branch)) {
         free (branch);
-        return false;
+        return NULL;
     }
     branch->id = id;
     pxi_list_init (&branch->in_execution);
     pxi_list_add_last (&execution->branches, &branch->in_execution);
-    return true;
+    return branch;
+}
+
+/* It is read once for each branch of which something leaves. */
+static void note_shared (pxi_agent *agent, pxi_agent_branch *branch, pxi_bytes *shared)
+{
+    if (branch->shared || !shared || pxi_bytes_size (shared) > agent->config.input_size_max)
+        return;
+    branch->shared = pxi_bytes_acquire (shared);
+    branch->shared_name = pxi_blob_shared_name (shared);
+}
+
+/* False: its branch has a shared input, and it is not here. */
+static bool give_shared (pxi_agent *agent, const pxi_agent_branch *branch, pxi_attempt *attempt)
+{
+    bool has_one = attempt->shared.size_bytes != 0;
+    attempt->shared = (pxi_shared_name){0};
+    attempt->shared_blob = 0;
+    if (!has_one)
+        return true;
+    if (!branch->shared)
+        return false;
+    attempt->shared = branch->shared_name;
+    attempt->shared_blob =
+        pxi_blobs_put (&agent->blobs, (pxi_blob){.second = pxi_bytes_acquire (branch->shared)});
+    return attempt->shared_blob != 0;
 }
 
 static bool forget_branch (pxi_agent *agent, uint64_t id)
@@ -153,18 +182,22 @@ static bool forget_branch (pxi_agent *agent, uint64_t id)
     if (!branch)
         return false;
     pxi_list_remove (&branch->in_execution);
+    pxi_bytes_release (branch->shared);
     free (branch);
     return true;
 }
 
 /* Fill in what the executor leaves to us. False: it is not handed over. */
 static bool complete_taken (pxi_agent *agent, pxi_execution *execution, pxi_taken *taken,
-                            pxi_bytes *input)
+                            pxi_bytes *input, pxi_bytes *shared)
 {
     pxi_agent_job *job = execution->job;
-    if (!job || !is_of (execution, taken->subtask) || !is_of (execution, taken->branch) ||
-        taken->attempt.task >= execution->module->n_tasks ||
-        !note_branch (agent, execution, taken->branch)) {
+    bool valid = job && is_of (execution, taken->subtask) && is_of (execution, taken->branch) &&
+                 taken->attempt.task < execution->module->n_tasks;
+    pxi_agent_branch *branch = valid ? note_branch (agent, execution, taken->branch) : NULL;
+    if (branch)
+        note_shared (agent, branch, shared);
+    if (!branch || !give_shared (agent, branch, &taken->attempt)) {
         pxi_bytes_release (input);
         return false;
     }
@@ -174,6 +207,8 @@ static bool complete_taken (pxi_agent *agent, pxi_execution *execution, pxi_take
     taken->attempt.size_bytes = (uint32_t)pxi_bytes_size (input);
     taken->attempt.blob =
         pxi_blobs_put (&agent->blobs, (pxi_blob){pxi_bytes_acquire (job->spec), input, PX_OK});
+    if (!taken->attempt.blob)
+        pxi_blobs_forget (&agent->blobs, taken->attempt.shared_blob);
     return taken->attempt.blob != 0;
 }
 
@@ -198,7 +233,8 @@ static void on_taken (pxi_agent *agent, pxi_execution *execution, pxi_notice *no
         pxi_taken *taken = &notice->taken[i];
         pxi_bytes *input = notice->inputs[taken->attempt.blob];
         notice->inputs[taken->attempt.blob] = NULL;
-        if (complete_taken (agent, execution, taken, input))
+        pxi_bytes *shared = notice->shared ? notice->shared[i] : NULL;
+        if (complete_taken (agent, execution, taken, input, shared))
             notice->taken[n++] = *taken;
         else if (is_of (execution, taken->subtask))
             give_back (execution, taken);

@@ -119,6 +119,7 @@ static px_err open_core (pxi_agent *agent, const pxi_address *address, char *why
     config.now_ns = pxi_clock_ns ();
     config.detect_ns = agent->config.detect_ns;
     config.speculation = agent->config.speculation;
+    config.shared_size_max = agent->config.input_size_max;
     config.isolated = is_isolated (agent);
     agent->core = pxi_core_new (&config);
     if (!agent->core)

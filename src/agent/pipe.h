@@ -21,6 +21,7 @@ enum {
     PXI_PIPE_VERSION = 1,
     PXI_PIPE_PARTS_MAX = 2 * PXI_DISPATCH_MAX,
     PXI_PIPE_META_MAX = 65536,
+    PXI_PIPE_SHARED_MAX = 4, /* shared inputs that a process keeps for runs to come */
 };
 
 typedef enum pxi_frame_kind {
@@ -36,6 +37,8 @@ typedef struct pxi_frame_header {
     uint32_t kind, sub;
     uint32_t meta_size, n_parts;
     uint32_t task, count, wanted, attempts, crashes, attempt, flag, result, code, n_taken;
+    uint32_t shared; /* RUN: place of its shared input among those kept, from 1; 0 = it has none */
+    uint32_t reserved;
     uint64_t run, token, subtask, branch, runs, run_ns, done, known;
 } pxi_frame_header;
 

@@ -168,6 +168,35 @@ static void send_frame (pxi_process *process, pxi_frame *frame)
     flush (process);
 }
 
+/* The place of what it has, or that of the least recently used for what it is given now. */
+static uint32_t shared_place (pxi_process *process, uint64_t id, bool *is_new)
+{
+    uint32_t place = 0, oldest = 0;
+    while (place < PXI_PIPE_SHARED_MAX && process->shared[place].id != id) {
+        if (process->shared[place].used < process->shared[oldest].used)
+            oldest = place;
+        place++;
+    }
+    *is_new = place == PXI_PIPE_SHARED_MAX;
+    place = *is_new ? oldest : place;
+    process->shared[place].id = id;
+    process->shared[place].used = ++process->n_shared_used;
+    return place;
+}
+
+/* The bytes pass once, while the process keeps them. */
+static void add_shared (pxi_process *process, const pxi_command *command, pxi_frame *frame)
+{
+    bool is_new;
+    if (!command->shared)
+        return;
+    frame->header.shared = 1 + shared_place (process, command->shared_id, &is_new);
+    if (is_new)
+        frame->parts[3] = command->shared;
+    else
+        pxi_bytes_release (command->shared);
+}
+
 static void submit (pxi_executor *executor, pxi_command *command)
 {
     pxi_process *process = (pxi_process *)executor;
@@ -184,10 +213,11 @@ static void submit (pxi_executor *executor, pxi_command *command)
                                   .attempt = command->attempt,
                                   .flag = command->flag,
                                   .code = command->outcome.code,
-                                  .n_parts = 3}};
+                                  .n_parts = 4}};
     frame.parts[0] = command->input;
     frame.parts[1] = command->outcome.value;
     frame.parts[2] = command->outcome.chain;
+    add_shared (process, command, &frame);
     send_frame (process, &frame);
 }
 
@@ -220,6 +250,7 @@ px_err pxi_process_open (pxi_process *process, const pxi_executor_config *config
     process->notify = config->notify;
     process->notify_context = config->notify_context;
     process->state = PXI_PROCESS_OPEN;
+    memset (process->shared, 0, sizeof process->shared);
     pxi_frame frame = {.header = {.kind = PXI_FRAME_OPEN, .meta_size = sizeof *open, .n_parts = 1}};
     frame.meta = open;
     frame.parts[0] = pxi_bytes_acquire (spec);
@@ -233,10 +264,10 @@ px_err pxi_process_open (pxi_process *process, const pxi_executor_config *config
 static bool taken_is_valid (const pxi_frame *frame)
 {
     const pxi_frame_header *header = &frame->header;
-    if (header->n_taken > PXI_DISPATCH_MAX || header->n_parts != header->n_taken ||
+    if (header->n_taken > PXI_DISPATCH_MAX || header->n_parts != 2 * header->n_taken ||
         header->meta_size != header->n_taken * sizeof (pxi_taken))
         return false;
-    for (uint32_t i = 0; i < header->n_parts; i++) {
+    for (uint32_t i = 0; i < header->n_taken; i++) {
         if (!frame->parts[i])
             return false;
     }
@@ -254,20 +285,25 @@ static bool notice_is_valid (const pxi_process *process, const pxi_frame *frame)
            (header->sub == PXI_NOTE_FINISHED ? header->n_parts == 2 : header->n_parts == 0);
 }
 
-/* Inputs leave the frame for an array of their own. */
+/* Inputs leave the frame for an array of their own, and so do shared inputs. */
 static bool move_taken (pxi_frame *frame, pxi_notice *notice)
 {
     if (!frame->header.n_taken)
         return true;
     notice->inputs = calloc (frame->header.n_taken, sizeof (pxi_bytes *));
-    if (!notice->inputs)
+    notice->shared = calloc (frame->header.n_taken, sizeof (pxi_bytes *));
+    if (!notice->inputs || !notice->shared) {
+        free (notice->inputs);
+        free (notice->shared);
         return false;
+    }
     notice->taken = frame->meta;
     frame->meta = NULL;
     for (uint32_t i = 0; i < frame->header.n_taken; i++) {
         notice->inputs[i] = frame->parts[i];
+        notice->shared[i] = frame->parts[frame->header.n_taken + i];
         notice->taken[i].attempt.blob = i;
-        frame->parts[i] = NULL;
+        frame->parts[i] = frame->parts[frame->header.n_taken + i] = NULL;
     }
     return true;
 }

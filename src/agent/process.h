@@ -29,6 +29,10 @@ typedef struct pxi_process {
     bool killed;          /* by us: its death says nothing about its tasks */
     pxi_pipe pipe;
     px_executor_page *page;
+    struct {
+        uint64_t id, used;         /* id 0 = none */
+    } shared[PXI_PIPE_SHARED_MAX]; /* what it keeps */
+    uint64_t n_shared_used;
     pxi_notify_fn *notify; /* of the job */
     void *notify_context;
     bool ready;        /* it has loaded the module */

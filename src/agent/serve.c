@@ -29,6 +29,7 @@ typedef struct exec_server {
     pxi_inbox inbox;
     pxi_module *module;
     pxi_executor *pool; /* NULL: no job */
+    pxi_bytes *shared[PXI_PIPE_SHARED_MAX]; /* of runs so far, for those to come */
     void (*thread_begin) (void);
     void (*thread_end) (void);
 } exec_server;
@@ -86,17 +87,26 @@ static bool send_notice (exec_server *server, pxi_notice *notice)
     if (notice->kind == PXI_NOTE_TAKEN) {
         PXI_ASSERT (notice->n_taken <= PXI_DISPATCH_MAX);
         frame.header.meta_size = (uint32_t)(notice->n_taken * sizeof *notice->taken);
-        frame.header.n_parts = notice->n_taken;
+        frame.header.n_parts = 2 * notice->n_taken;
         frame.meta = notice->taken;
-        for (uint32_t i = 0; i < notice->n_taken; i++)
+        for (uint32_t i = 0; i < notice->n_taken; i++) {
             frame.parts[i] = notice->inputs[notice->taken[i].attempt.blob];
+            frame.parts[notice->n_taken + i] = notice->shared[i];
+        }
     } else if (notice->kind == PXI_NOTE_FINISHED) {
         frame.header.n_parts = 2;
         frame.parts[0] = notice->outcome.value;
         frame.parts[1] = notice->outcome.chain;
     }
     free (notice->inputs);
+    free (notice->shared);
     return pxi_pipe_send (&server->pipe, &frame);
+}
+
+static void forget_shared (exec_server *server)
+{
+    pxi_bytes_release_all (server->shared, PXI_PIPE_SHARED_MAX);
+    memset (server->shared, 0, sizeof server->shared);
 }
 
 static bool send_letters (exec_server *server)
@@ -109,8 +119,10 @@ static bool send_letters (exec_server *server)
         bool closed = posted->notice.kind == PXI_NOTE_CLOSED;
         sent = send_notice (server, &posted->notice) && sent;
         free (posted);
-        if (closed)
+        if (closed) {
             server->pool->ops->destroy (&server->pool);
+            forget_shared (server);
+        }
     }
     return sent && pxi_pipe_flush (&server->pipe) == PXI_CHANNEL_DONE;
 }
@@ -152,24 +164,44 @@ static bool open_pool (exec_server *server, const pxi_frame *frame)
     return pxi_pool_new (&config, &server->pool) == (int)PX_OK;
 }
 
+/* Of a run that has one: it comes with it, or is kept. False: neither. */
+static bool keep_shared (exec_server *server, pxi_frame *frame)
+{
+    uint32_t place = frame->header.shared;
+    if (!place)
+        return true;
+    if (place > PXI_PIPE_SHARED_MAX)
+        return false;
+    pxi_bytes **kept = &server->shared[place - 1];
+    if (frame->parts[3]) {
+        pxi_bytes_release (*kept);
+        *kept = frame->parts[3];
+        frame->parts[3] = NULL;
+    }
+    return *kept != NULL;
+}
+
 static bool submit (exec_server *server, pxi_frame *frame)
 {
     const pxi_frame_header *header = &frame->header;
-    if (!server->pool || header->sub > PXI_CMD_CLOSE || header->n_parts != 3)
+    if (!server->pool || header->sub > PXI_CMD_CLOSE || header->n_parts != 4 ||
+        !keep_shared (server, frame))
         return false;
-    pxi_command command = {.kind = (pxi_command_kind)header->sub,
-                           .run = header->run,
-                           .token = header->token,
-                           .subtask = header->subtask,
-                           .branch = header->branch,
-                           .task = header->task,
-                           .count = header->count,
-                           .attempts = header->attempts,
-                           .crashes = header->crashes,
-                           .attempt = header->attempt,
-                           .flag = header->flag != 0,
-                           .input = frame->parts[0],
-                           .outcome = {header->code, frame->parts[1], frame->parts[2]}};
+    pxi_command command = {
+        .kind = (pxi_command_kind)header->sub,
+        .run = header->run,
+        .token = header->token,
+        .subtask = header->subtask,
+        .branch = header->branch,
+        .task = header->task,
+        .count = header->count,
+        .attempts = header->attempts,
+        .crashes = header->crashes,
+        .attempt = header->attempt,
+        .flag = header->flag != 0,
+        .input = frame->parts[0],
+        .shared = header->shared ? pxi_bytes_acquire (server->shared[header->shared - 1]) : NULL,
+        .outcome = {header->code, frame->parts[1], frame->parts[2]}};
     memset (frame->parts, 0, sizeof frame->parts);
     server->pool->ops->submit (server->pool, &command);
     return true;

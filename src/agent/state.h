@@ -85,6 +85,8 @@ typedef struct pxi_agent_take {
 /* A branch of which something was handed over: the core hears when it is closed. */
 typedef struct pxi_agent_branch {
     uint64_t id;
+    pxi_bytes *shared; /* its shared input; NULL = none, or it has not come yet */
+    pxi_shared_name shared_name;
     pxi_list in_execution;
 } pxi_agent_branch;
 

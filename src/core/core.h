@@ -51,6 +51,9 @@ void pxi_core_fetch (const pxi_core *core);
 /* When the next PXI_EV_TICK is due; UINT64_MAX = never. */
 uint64_t pxi_core_wake_ns (const pxi_core *core);
 
+/* It waits for a shared input of this name: what else comes need not be looked at. */
+bool pxi_core_awaits (const pxi_core *core, const pxi_shared_name *name);
+
 /* Counters: the same X-list as px_stats has, filled as far as the core knows them. */
 struct px_stats;
 void pxi_core_stats (const pxi_core *core, struct px_stats *stats);

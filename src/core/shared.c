@@ -16,7 +16,7 @@
 /* A link that is slower than this is asked twice. */
 #define BYTES_PER_MS (UINT64_C (16) << 10)
 
-static pxi_shared *find (pxi_core *core, const pxi_shared_name *name)
+static pxi_shared *find (const pxi_core *core, const pxi_shared_name *name)
 {
     pxi_shared *shared = pxi_map_pointer (&core->shared, name->digest[0]);
     return shared && pxi_same_shared (&shared->name, name) ? shared : NULL;
@@ -319,10 +319,20 @@ static void on_fetch (pxi_core *core, const pxi_peer *worker, const pxi_message 
     excuse (core, worker, shared);
 }
 
+static bool is_awaited (const pxi_shared *shared)
+{
+    return shared && !shared->blob && shared->asked;
+}
+
+bool pxi_core_awaits (const pxi_core *core, const pxi_shared_name *name)
+{
+    return is_awaited (find (core, name));
+}
+
 static void on_shared (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     pxi_shared *shared = find (core, &message->shared);
-    bool wanted = shared && !shared->blob && shared->asked;
+    bool wanted = is_awaited (shared);
     if (wanted && message->accepted && message->blob) {
         core->stats.shared_received++;
         SAY (core, "shared input of %u bytes from %s -> what waits for it begins",

@@ -36,7 +36,35 @@ static pxi_open_branch *find (px_branch handle)
 
 static bool options_valid (const px_branch_options *options)
 {
-    return options->size == sizeof *options && options->number >= PX_NUMBER_DEFAULT;
+    return options->size == sizeof *options && options->number >= PX_NUMBER_DEFAULT &&
+           (options->shared || !options->shared_size);
+}
+
+static px_err check_size (px_task *task, const char *what, size_t size)
+{
+    size_t size_max = task->fiber->pool->config.input_size_max;
+    if (size <= size_max)
+        return PX_OK;
+    px_task_fail_at (task, "", 0, "%s of %zu bytes is over this peer's limit of %zu", what, size,
+                     size_max);
+    return PX_ETOOBIG;
+}
+
+/* What the task has been given itself is handed on as it is. */
+static px_err take_shared (px_task *task, const px_branch_options *options, pxi_bytes **shared)
+{
+    pxi_bytes *own = pxi_task_shared_bytes (task);
+    *shared = NULL;
+    if (!options->shared_size)
+        return PX_OK;
+    px_err err = check_size (task, "a shared input", options->shared_size);
+    if (err != PX_OK)
+        return err;
+    bool handed_on =
+        options->shared == pxi_bytes_data (own) && options->shared_size == pxi_bytes_size (own);
+    *shared = handed_on ? pxi_bytes_acquire (own)
+                        : pxi_bytes_copy (options->shared, options->shared_size);
+    return *shared ? PX_OK : PX_ENOMEM;
 }
 
 px_err px_branch_open (px_task *task, const char *point, const px_branch_options *options,
@@ -48,11 +76,18 @@ px_err px_branch_open (px_task *task, const char *point, const px_branch_options
         return PX_EINVAL;
     if (pxi_task_is_cancelled (task))
         return PX_ECANCELLED;
+    pxi_bytes *shared;
+    px_err err = take_shared (task, options, &shared);
+    if (err != PX_OK)
+        return err;
     pxi_pool *pool = task->fiber->pool;
     pxi_open_branch *open = pxi_pool_branch (pool, task->fiber->thread);
-    if (!open)
+    if (!open) {
+        pxi_bytes_release (shared);
         return PX_ENOMEM;
+    }
     open->task = task;
+    open->shared = shared;
     open->point = point;
     open->number = options->number >= 0 ? options->number : pxi_pool_number (pool, point);
     open->react = options->react;
@@ -213,16 +248,11 @@ static bool items_room (pxi_open_branch *branch)
 
 static px_err can_add (pxi_open_branch *branch, const void *input, size_t size)
 {
-    size_t size_max = branch->task->fiber->pool->config.input_size_max;
     if (!input && size)
         return PX_EINVAL;
     if (pxi_task_is_cancelled (branch->task) || atomic_load (&branch->cancelled))
         return branch->err != PX_OK ? branch->err : PX_ECANCELLED;
-    if (size <= size_max)
-        return PX_OK;
-    px_task_fail_at (branch->task, "", 0, "an input of %zu bytes is over this peer's limit of %zu",
-                     size, size_max);
-    return PX_ETOOBIG;
+    return check_size (branch->task, "an input", size);
 }
 
 /* Most branches have one kind of subtask: its index is looked up once. */

@@ -7,11 +7,6 @@
 
 enum { CHUNKS = 64, RANGE_WINDOW = 1024 };
 
-typedef struct range_bytes {
-    px_range *range; /* followed by the shared bytes */
-    size_t size;
-} range_bytes;
-
 static px_err accept_any (void *context, uint64_t index, const px_outcome *outcome)
 {
     (void)context;
@@ -21,13 +16,13 @@ static px_err accept_any (void *context, uint64_t index, const px_outcome *outco
 }
 
 static px_err add_chunks (px_branch branch, uint64_t begin, uint64_t end, uint64_t grain,
-                          px_task_fn *function, range_bytes input)
+                          px_task_fn *function)
 {
     px_err err = PX_OK;
     for (uint64_t at = begin; err == PX_OK && at < end;) {
         uint64_t n = end - at < grain ? end - at : grain;
-        *input.range = (px_range){at, at + n};
-        err = px_branch_add (branch, function, input.range, input.size);
+        const px_range chunk = {at, at + n};
+        err = px_branch_add (branch, function, &chunk, sizeof chunk);
         at += n;
     }
     return err;
@@ -37,30 +32,25 @@ px_err px_for (px_task *task, const char *point, uint64_t begin, uint64_t end, u
                px_task_fn *function, const void *shared, size_t shared_size,
                px_reaction_fn *reaction, void *reaction_context)
 {
-    if (begin > end || (!shared && shared_size))
+    if (begin > end)
         return PX_EINVAL;
     if (!grain)
         grain = (end - begin + CHUNKS - 1) / CHUNKS;
     grain = grain ? grain : 1;
-    range_bytes input = {malloc (sizeof (px_range) + shared_size), sizeof (px_range) + shared_size};
-    if (!input.range)
-        return PX_ENOMEM;
-    if (shared_size)
-        memcpy (input.range + 1, shared, shared_size);
     px_branch branch;
     px_branch_options options = PX_BRANCH_OPTIONS_INIT;
     options.react = reaction ? reaction : accept_any;
     options.react_context = reaction_context;
     options.subtasks_max = RANGE_WINDOW;
+    options.shared = shared;
+    options.shared_size = shared_size;
     px_err err = px_branch_open (task, point, &options, &branch);
-    if (err == PX_OK) {
-        err = add_chunks (branch, begin, end, grain, function, input);
-        px_err joined = px_branch_join (branch);
-        err = err != PX_OK ? err : joined;
-        px_branch_close (branch);
-    }
-    free (input.range);
-    return err;
+    if (err != PX_OK)
+        return err;
+    err = add_chunks (branch, begin, end, grain, function);
+    px_err joined = px_branch_join (branch);
+    px_branch_close (branch);
+    return err != PX_OK ? err : joined;
 }
 
 typedef struct map_results {

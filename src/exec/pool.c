@@ -223,6 +223,8 @@ void pxi_pool_branch_free (pxi_thread *thread, pxi_open_branch *branch)
         branch->items = NULL;
         branch->items_room = 0;
     }
+    pxi_bytes_release (branch->shared);
+    branch->shared = NULL;
     branch->next = thread->branches;
     thread->branches = branch;
 }
@@ -401,6 +403,7 @@ void pxi_pool_complete (pxi_item *item)
 
 static void run_free (pxi_pool_run *run)
 {
+    pxi_bytes_release (run->shared);
     free (run->shares);
     free (run);
 }
@@ -1070,6 +1073,14 @@ static pxi_bytes *input_of (pxi_item *item)
     return pxi_bytes_acquire (item->input_bytes);
 }
 
+/* The bytes once for each branch: whoever takes keeps them until it is told that the branch is closed. */
+static void hand_over_shared (pxi_open_branch *branch, pxi_taken *taken, pxi_bytes **shared)
+{
+    taken->attempt.shared.size_bytes = (uint32_t)pxi_bytes_size (branch->shared);
+    *shared = branch->shared_told ? NULL : pxi_bytes_acquire (branch->shared);
+    branch->shared_told = true;
+}
+
 static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
 {
     if (item->typed)
@@ -1096,6 +1107,7 @@ static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
     taken->attempt.task = pxi_pool_task_of (pool, item);
     taken->attempt.size_bytes = (uint32_t)item->input_size;
     taken->attempt.blob = notice->n_taken;
+    hand_over_shared (branch, taken, &notice->shared[notice->n_taken]);
     notice->inputs[notice->n_taken++] = input;
     return true;
 }
@@ -1142,7 +1154,8 @@ static void take (pxi_pool *pool, uint64_t token, uint32_t count)
     pxi_notice notice = {.kind = PXI_NOTE_TAKEN, .token = token};
     notice.taken = calloc (count ? count : 1, sizeof *notice.taken);
     notice.inputs = calloc (count ? count : 1, sizeof (pxi_bytes *));
-    if (notice.taken && notice.inputs) {
+    notice.shared = calloc (count ? count : 1, sizeof (pxi_bytes *));
+    if (notice.taken && notice.inputs && notice.shared) {
         take_side (pool, &notice, count);
         take_deques (pool, &notice, count);
     }
@@ -1417,7 +1430,8 @@ static void run (pxi_pool *pool, pxi_command *command)
     item->input_bytes = command->input;
     item->input = pxi_bytes_data (command->input);
     item->input_size = pxi_bytes_size (command->input);
-    command->input = NULL;
+    run->shared = command->shared;
+    command->input = command->shared = NULL;
     list_append (&pool->queued_first, &pool->queued_last, item);
     atomic_fetch_add (&pool->n_queued, 1);
     wake (pool);
@@ -1487,6 +1501,7 @@ static void submit (pxi_executor *executor, pxi_command *command)
     pthread_mutex_unlock (&pool->lock);
     complete_all (ended_items);
     pxi_bytes_release (command->input);
+    pxi_bytes_release (command->shared);
     pxi_bytes_release (command->outcome.value);
     pxi_bytes_release (command->outcome.chain);
 }

@@ -20,7 +20,7 @@ typedef struct pxi_outcome {
 } pxi_outcome;
 
 typedef enum pxi_command_kind {
-    PXI_CMD_RUN,       /* run, task, input: start; PXI_NOTE_FINISHED exactly once for it */
+    PXI_CMD_RUN,       /* run, task, input, shared: start; PXI_NOTE_FINISHED exactly once for it */
     PXI_CMD_STOP,      /* run: cancel it and everything below it here */
     PXI_CMD_TAKE,      /* token, count: PXI_NOTE_TAKEN exactly once for it, n may be 0 */
     PXI_CMD_GIVE_BACK, /* subtask, attempts, crashes: takeable again (by its branch's joiner, by any
@@ -32,7 +32,7 @@ typedef enum pxi_command_kind {
     PXI_CMD_CLOSE,     /* last command: stop everything, then PXI_NOTE_CLOSED */
 } pxi_command_kind;
 
-/* Moved to the executor on submit: references in input and outcome are the executor's then. */
+/* Moved to the executor on submit: references in input, shared and outcome are the executor's then. */
 typedef struct pxi_command {
     pxi_command_kind kind;
     uint64_t run, token, subtask, branch;
@@ -40,6 +40,8 @@ typedef struct pxi_command {
     uint32_t attempt; /* RUN: number of the attempt, for error chains */
     bool flag;
     pxi_bytes *input;
+    pxi_bytes *shared;  /* RUN: NULL = its branch has none */
+    uint64_t shared_id; /* of these bytes, while they are known: so that they pass once */
     pxi_outcome outcome;
 } pxi_command;
 
@@ -47,6 +49,8 @@ typedef enum pxi_notice_kind {
     PXI_NOTE_SURPLUS,  /* count subtasks wait in the deques. Sent when it becomes non-zero, again
                           when threads look for work in vain (0), not for every change */
     PXI_NOTE_TAKEN,    /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs),
+                          shared[i] of the first of each branch that has a shared input, where
+                          attempt.shared.size_bytes says so: its receiver makes the name,
                           count of those that still wait, about.
                           Fewer than asked for counts as SURPLUS 0 told */
     PXI_NOTE_ACTIVE,   /* count threads execute now, wanted more could, runs taken up so far.
@@ -62,14 +66,14 @@ typedef enum pxi_notice_kind {
                       of module uts". No FINISHED follows for its runs */
 } pxi_notice_kind;
 
-/* Moved to the receiver: it releases inputs, outcome, and frees `taken`/`inputs` with free (). */
+/* Moved to the receiver: it releases inputs, shared, outcome, and frees their arrays and `taken`. */
 typedef struct pxi_notice {
     pxi_notice_kind kind;
     uint64_t run, token, branch, runs, run_ns, done, known;
     uint32_t task, count, wanted, n_taken;
     pxi_result result;
     pxi_taken *taken; /* job and module of each attempt are filled by the receiver */
-    pxi_bytes **inputs;
+    pxi_bytes **inputs, **shared;
     pxi_outcome outcome;
     char text[160];
 } pxi_notice;

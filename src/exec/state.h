@@ -81,6 +81,7 @@ typedef struct pxi_thread pxi_thread;
 typedef struct pxi_pool_run {
     uint64_t id;
     uint32_t attempt;
+    pxi_bytes *shared; /* of the branch that it is a subtask of, elsewhere; NULL = none */
     pxi_list in_pool;
     pxi_list away; /* branches of which something was handed over; under pool->lock */
     _Atomic bool stopped;
@@ -151,7 +152,9 @@ struct pxi_open_branch {
     px_reaction_fn *react;
     void *react_context;
     uint32_t subtasks_max;
-    px_err err; /* of a reaction */
+    pxi_bytes *shared; /* NULL = none */
+    bool shared_told;  /* to who takes subtasks of it; under pool->lock */
+    px_err err;        /* of a reaction */
     uint64_t n_added, n_done, n_failed;
     px_task_fn *function; /* the last one added, and its index */
     uint32_t function_index;
@@ -318,6 +321,7 @@ void pxi_task_end (px_task *task, px_err code);
 void pxi_task_keep_causes (px_task *task, const pxi_item *item);
 bool pxi_task_ask_ancestors (const px_task *task);
 bool pxi_item_set_input (pxi_item *item, const void *input, size_t size);
+pxi_bytes *pxi_task_shared_bytes (const px_task *task); /* not acquired; NULL = none */
 px_err pxi_failures_add (pxi_failures *list, const px_failure *failure, uint32_t level);
 void pxi_failures_append (pxi_failures *list, const pxi_failures *more, uint32_t levels);
 void pxi_failures_fini (pxi_failures *list);

@@ -305,6 +305,22 @@ int px_task_cancelled (const px_task *task)
     return pxi_task_is_cancelled (task);
 }
 
+pxi_bytes *pxi_task_shared_bytes (const px_task *task)
+{
+    const pxi_item *item = task->item;
+    if (!item->owner)
+        return item->run->shared;
+    return item->typed ? NULL : item->branch->shared;
+}
+
+const void *px_task_shared (px_task *task, size_t *size)
+{
+    const pxi_bytes *shared = pxi_task_shared_bytes (task);
+    if (size)
+        *size = pxi_bytes_size (shared);
+    return pxi_bytes_data (shared);
+}
+
 const char *px_task_peer_name (const px_task *task)
 {
     return task->fiber->pool->config.peer_name;

@@ -229,6 +229,29 @@ Test (executors, may_be_killed_by_anybody)
     cluster_end (&cluster);
 }
 
+/* The next process is given what the one before it had. */
+Test (executors, that_were_killed_leave_the_shared_input_to_others)
+{
+    test_cluster cluster;
+    px_job *job = NULL;
+    px_outcome outcome;
+    uint64_t sum = 0, bytes = 0;
+    work_sums what = {60, 1 << 20, 0, MILLISECONDS (5)};
+    cluster_begin (&cluster, 3, APART);
+    for (uint64_t i = 0; i < what.size; i++)
+        bytes += work_shared_byte (i);
+    cr_assert_eq (px_job_submit (cluster.peers[0], "work.sums", &what, sizeof what, NULL, &job),
+                  PX_OK);
+    CLUSTER_UNTIL (CLUSTER_SUM (&cluster, shared_received) > 0);
+    cr_assert_geq (cluster_kill_children (), 2);
+    cr_assert_eq (px_job_wait (job, px_deadline_ns (SECONDS (60)), &outcome), PX_OK);
+    cr_assert_eq (outcome.code, PX_OK);
+    memcpy (&sum, outcome.bytes, sizeof sum);
+    cr_assert_eq (sum, bytes * (what.chunks * (what.chunks + 1) / 2));
+    px_job_free (&job);
+    cluster_end (&cluster);
+}
+
 /* While they rest for the job that has just ended, or are kept for the next one. */
 Test (executors, may_be_killed_between_jobs)
 {

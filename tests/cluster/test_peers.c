@@ -507,6 +507,71 @@ Test (peers, send_and_receive_large_payloads)
     TEST_NO_LEAKS ();
 }
 
+static uint64_t sums_of (const work_sums *what)
+{
+    uint64_t bytes = 0, chunks = 0;
+    for (uint64_t i = 0; i < what->size; i++)
+        bytes += work_shared_byte (i);
+    for (uint64_t i = 1; i <= what->chunks; i++)
+        chunks += what->levels ? 3 : i; /* a pair: its first and its second */
+    return bytes * chunks;
+}
+
+/* Patient peers: on a busy host nobody asks twice. */
+static void begin_patient (test_cluster *cluster, int n, cluster_kind kind)
+{
+    memset (cluster, 0, sizeof *cluster);
+    px_peer_options options = cluster_options (kind);
+    options.detect_ns = SECONDS (30);
+    for (int i = 0; i < n; i++)
+        cluster_add (cluster, &options);
+}
+
+static void expect_once_each (const test_cluster *cluster, const work_sums *what)
+{
+    uint64_t n_sent = CLUSTER_SUM (cluster, shared_sent);
+    for (int i = 0; i < cluster->n; i++)
+        cr_expect_leq (cluster_stats (cluster->peers[i]).shared_received, 1, "peer %d", i);
+    cr_expect_eq (CLUSTER_SUM (cluster, shared_received), n_sent);
+    cr_expect_leq (n_sent, cluster->n - 1);
+    cr_expect_leq (CLUSTER_SUM (cluster, bytes_sent), n_sent * what->size + what->size / 2);
+}
+
+Test (peers, are_sent_a_shared_input_once_each)
+{
+    static const cluster_kind kinds[] = {IN_PROCESS, APART};
+    for (int kind = 0; kind < 2; kind++) {
+        test_cluster cluster;
+        work_sums what = {64, (4 << 20) + 5, 0, MILLISECONDS (2)};
+        begin_patient (&cluster, 4, kinds[kind]);
+        uint64_t sum = 0;
+        CLUSTER_UNTIL (
+            (sum = cluster_number (cluster.peers[0], "work.sums", &what, sizeof what),
+             sum != sums_of (&what) || cluster_stats (cluster.peers[0]).shared_sent > 0));
+        cr_assert_eq (sum, sums_of (&what));
+        expect_once_each (&cluster, &what);
+        cluster_end (&cluster);
+    }
+    TEST_NO_LEAKS ();
+}
+
+/* A worker's own branches hand on what it was given: to any peer, the first master among them. */
+Test (peers, hand_on_a_shared_input)
+{
+    static const cluster_kind kinds[] = {IN_PROCESS, APART};
+    for (int kind = 0; kind < 2; kind++) {
+        test_cluster cluster;
+        work_sums what = {24, 1 << 20, 1, MILLISECONDS (5)};
+        begin_patient (&cluster, 3, kinds[kind]);
+        cr_expect_eq (cluster_number (cluster.peers[0], "work.sums", &what, sizeof what),
+                      sums_of (&what));
+        cr_expect_leq (cluster_stats (cluster.peers[1]).shared_received, 1);
+        cr_expect_leq (cluster_stats (cluster.peers[2]).shared_received, 1);
+        cluster_end (&cluster);
+    }
+    TEST_NO_LEAKS ();
+}
+
 Test (peers, refuse_results_over_the_limit)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};

@@ -230,3 +230,71 @@ static px_err many (px_task *task, const void *input, size_t input_size)
     return px_task_return (task, &sum, sizeof sum);
 }
 PX_TASK (many)
+
+/* What a chunk is given: the parameters, and then the bytes. */
+static uint64_t sum_of (const work_sums *what)
+{
+    const unsigned char *bytes = (const unsigned char *)(what + 1);
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < what->size; i++)
+        sum += bytes[i];
+    return sum;
+}
+
+static px_err add_up (void *context, uint64_t index, const px_outcome *outcome)
+{
+    (void)index;
+    uint64_t one = 0;
+    if (outcome->code == PX_OK)
+        memcpy (&one, outcome->bytes, sizeof one);
+    *(uint64_t *)context += one;
+    return PX_OK;
+}
+
+static px_err sum_chunk (px_task *task, const void *input, size_t input_size)
+{
+    px_range range;
+    size_t size;
+    const work_sums *what = px_task_shared (task, &size);
+    if (input_size != sizeof range || size < sizeof *what || size != sizeof *what + what->size ||
+        (uintptr_t)what % 16)
+        return px_task_fail (task, "%zu shared bytes at %p", size, (const void *)what);
+    memcpy (&range, input, sizeof range);
+    uint64_t sum = 0;
+    for (uint64_t i = range.begin; i < range.end; i++)
+        sum += (i + 1) * sum_of (what);
+    burn (what->burn_ns);
+    return px_task_return (task, &sum, sizeof sum);
+}
+PX_TASK (sum_chunk)
+
+/* Hands on what it has been given. */
+static px_err sum_pair (px_task *task, const void *input, size_t input_size)
+{
+    size_t size;
+    const void *shared = px_task_shared (task, &size);
+    uint64_t sum = 0;
+    px_err err = px_for (task, "work.pair", 0, 2, 1, sum_chunk, shared, size, add_up, &sum);
+    return err != PX_OK ? err : px_task_return (task, &sum, sizeof sum);
+}
+PX_TASK (sum_pair)
+
+static px_err sums (px_task *task, const void *input, size_t input_size)
+{
+    work_sums what;
+    if (input_size != sizeof what)
+        return px_task_fail (task, "want %zu bytes, got %zu", sizeof what, input_size);
+    memcpy (&what, input, sizeof what);
+    work_sums *shared = malloc (sizeof *shared + what.size);
+    if (!shared)
+        return PX_ENOMEM;
+    *shared = what;
+    for (uint64_t i = 0; i < what.size; i++)
+        ((unsigned char *)(shared + 1))[i] = work_shared_byte (i);
+    uint64_t sum = 0;
+    px_err err = px_for (task, "work.sums", 0, what.chunks, 1, what.levels ? sum_pair : sum_chunk,
+                         shared, sizeof *shared + what.size, add_up, &sum);
+    free (shared);
+    return err != PX_OK ? err : px_task_return (task, &sum, sizeof sum);
+}
+PX_TASK (sums)

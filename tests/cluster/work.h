@@ -29,4 +29,15 @@ typedef struct work_many {
     uint32_t reserved;
 } work_many; /* followed by the input of each */
 
+/* A loop whose chunks all read `size` shared bytes; with `levels` each opens such a loop of 2 itself. */
+typedef struct work_sums {
+    uint64_t chunks, size, levels, burn_ns;
+} work_sums;
+
+/* Byte `i` of them. */
+static inline unsigned char work_shared_byte (uint64_t i)
+{
+    return (unsigned char)(i * 31 + (i >> 8));
+}
+
 #endif

@@ -370,6 +370,7 @@ static void be_agent (void)
             take_some ();
         free (notice.taken);
         free (notice.inputs);
+        free (notice.shared);
         if (!closing)
             meddle ();
     }

@@ -82,6 +82,62 @@ static px_err local_loop (px_task *task, const void *input, size_t input_size)
     return px_branch_join (branch);
 }
 
+/* Every subtask sees the bytes that its branch was opened with, at one place. */
+static px_err reads_shared (px_task *task, const void *input, size_t input_size)
+{
+    size_t size;
+    const char *shared = px_task_shared (task, &size);
+    if (size != 3000 || (uintptr_t)shared % 16 || shared[0] != 7 || shared[2999] != 7)
+        return px_task_fail (task, "%zu shared bytes", size);
+    uint64_t place = (uintptr_t)shared;
+    return px_task_return (task, &place, sizeof place);
+}
+
+static px_err same_place (void *context, uint64_t index, const px_outcome *outcome)
+{
+    uint64_t *place = context, one = outcome->code == PX_OK ? number_in (outcome->bytes) : 1;
+    if (!*place)
+        *place = one;
+    return *place == one ? PX_OK : PX_EFAILED;
+}
+
+static px_err hands_on (px_task *task, const void *input, size_t input_size)
+{
+    size_t size;
+    const void *shared = px_task_shared (task, &size);
+    uint64_t place = 0;
+    px_err err = px_for (task, "test.on", 0, 3, 1, reads_shared, shared, size, same_place, &place);
+    if (err == PX_OK && place != (uintptr_t)shared)
+        return px_task_fail (task, "it was copied");
+    return err != PX_OK ? err : px_task_return (task, &place, sizeof place);
+}
+
+/* The input says how many subtasks, which wait for the test to let go. */
+static px_err shares (px_task *task, const void *input, size_t input_size)
+{
+    char bytes[3000];
+    uint64_t n = number_in (input), place = 0;
+    px_branch branch;
+    px_branch_options options = PX_BRANCH_OPTIONS_INIT;
+    memset (bytes, 7, sizeof bytes);
+    options.react = same_place;
+    options.react_context = &place;
+    options.shared = bytes;
+    options.shared_size = (2 << 20);
+    if (px_task_shared (task, NULL) ||
+        px_branch_open (task, "test.large", &options, &branch) != PX_ETOOBIG)
+        return px_task_fail (task, "a root has none, and 2 MiB are too many here");
+    options.shared_size = sizeof bytes;
+    px_err err = px_branch_open (task, "test.shares", &options, &branch);
+    memset (bytes, 8, sizeof bytes);
+    for (uint64_t i = 0; err == PX_OK && i < n; i++)
+        err = px_branch_add (branch, i ? reads_shared : hands_on, NULL, 0);
+    while (!atomic_load (&let_go))
+        sched_yield ();
+    err = err == PX_OK ? px_branch_join (branch) : err;
+    return err != PX_OK ? err : px_branch_close (branch);
+}
+
 struct fold {
     uint64_t n, sum;
     bool busy, nested;
@@ -189,12 +245,30 @@ static px_err misuse (px_task *task, const void *input, size_t input_size)
     return right ? PX_OK : px_task_fail (task, "a misuse was not told");
 }
 
-static const char *const NAMES[] = {"double_it", "chain", "loop", "local_loop",
-                                    "folds",     "nexts", "bad",  "fails",
-                                    "sleeps",    "nap",   "naps", "misuse"};
-static px_task_fn *const FUNCTIONS[] = {double_it, chain, loop,   local_loop, folds, nexts,
-                                        bad,       fails, sleeps, nap,        naps,  misuse};
-enum { DOUBLE_IT, CHAIN, LOOP, LOCAL_LOOP, FOLDS, NEXTS, BAD, FAILS, SLEEPS, NAP, NAPS, MISUSE, N };
+static const char *const NAMES[] = {"double_it", "chain",  "loop",         "local_loop", "folds",
+                                    "nexts",     "bad",    "fails",        "sleeps",     "nap",
+                                    "naps",      "misuse", "reads_shared", "hands_on",   "shares"};
+static px_task_fn *const FUNCTIONS[] = {double_it, chain,  loop,         local_loop, folds,
+                                        nexts,     bad,    fails,        sleeps,     nap,
+                                        naps,      misuse, reads_shared, hands_on,   shares};
+enum {
+    DOUBLE_IT,
+    CHAIN,
+    LOOP,
+    LOCAL_LOOP,
+    FOLDS,
+    NEXTS,
+    BAD,
+    FAILS,
+    SLEEPS,
+    NAP,
+    NAPS,
+    MISUSE,
+    READS_SHARED,
+    HANDS_ON,
+    SHARES,
+    N
+};
 
 static struct rig_tasks rig_tasks (void)
 {
@@ -221,6 +295,7 @@ Test (exec, every_way_to_take_results_gives_each_once)
         cr_assert_eq (run (rig, NEXTS, 1000), 999000);
         cr_assert_eq (run (rig, FOLDS, 100000), UINT64_C (9999900000));
         cr_assert_eq (run (rig, MISUSE, 0), 0);
+        cr_assert_eq (run (rig, SHARES, 1000), 0);
         rig_free (rig);
     }
 }
@@ -280,16 +355,66 @@ Test (exec, closing_ends_what_runs)
 }
 
 /* While the root holds the only slot nobody else takes its subtasks. */
-static pxi_notice take_from_loop (struct rig *rig, uint32_t count)
+static pxi_notice take_from (struct rig *rig, uint32_t root, uint64_t n, uint32_t count)
 {
     atomic_store (&let_go, false);
-    start (rig, LOOP, 3000);
+    start (rig, root, n);
     pxi_notice surplus = wait_notice (rig, PXI_NOTE_SURPLUS);
     release (&surplus);
     submit (rig, (pxi_command){.kind = PXI_CMD_TAKE, .token = 5, .count = count});
     pxi_notice taken = wait_notice (rig, PXI_NOTE_TAKEN);
     atomic_store (&let_go, true);
     return taken;
+}
+
+static pxi_notice take_from_loop (struct rig *rig, uint32_t count)
+{
+    return take_from (rig, LOOP, 3000, count);
+}
+
+static void give_back (struct rig *rig, const pxi_notice *taken)
+{
+    for (uint32_t i = 0; i < taken->n_taken; i++)
+        submit (rig, (pxi_command){.kind = PXI_CMD_GIVE_BACK,
+                                   .subtask = taken->taken[i].subtask,
+                                   .attempts = 1});
+}
+
+Test (exec, shared_bytes_are_handed_over_once_for_their_branch)
+{
+    struct rig *rig = rig_new (1, 65536);
+    pxi_notice taken = take_from (rig, SHARES, 50, 4);
+    cr_assert_geq (taken.n_taken, 1);
+    cr_assert_eq (pxi_bytes_size (taken.shared[0]), 3000);
+    for (uint32_t i = 0; i < taken.n_taken; i++) {
+        cr_assert_eq (taken.taken[i].attempt.shared.size_bytes, 3000);
+        cr_assert (!i || !taken.shared[i], "the receiver has them");
+    }
+    give_back (rig, &taken);
+    release (&taken);
+    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (finished.outcome.code, PX_OK);
+    release (&finished);
+    rig_free (rig);
+}
+
+Test (exec, a_run_from_elsewhere_sees_the_shared_bytes_that_came)
+{
+    struct rig *rig = rig_new (2, 65536);
+    pxi_bytes *shared = pxi_bytes_new (3000);
+    memset (pxi_bytes_data (shared), 7, 3000);
+    submit (rig, (pxi_command){.kind = PXI_CMD_RUN,
+                               .run = ++rig->runs,
+                               .task = HANDS_ON,
+                               .attempt = 1,
+                               .shared = pxi_bytes_acquire (shared)});
+    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (finished.outcome.code, PX_OK);
+    cr_assert_eq (number_in (pxi_bytes_data (finished.outcome.value)),
+                  (uintptr_t)pxi_bytes_data (shared), "and not a copy of them");
+    release (&finished);
+    pxi_bytes_release (shared);
+    rig_free (rig);
 }
 
 Test (exec, what_is_taken_comes_back_or_is_completed_once)

@@ -93,10 +93,13 @@ static struct rig *rig_new (uint32_t slots, size_t stack_size)
 
 static void release (pxi_notice *notice)
 {
-    for (uint32_t i = 0; i < notice->n_taken; i++)
+    for (uint32_t i = 0; i < notice->n_taken; i++) {
         pxi_bytes_release (notice->inputs[i]);
+        pxi_bytes_release (notice->shared ? notice->shared[i] : NULL);
+    }
     free (notice->taken);
     free (notice->inputs);
+    free (notice->shared);
     pxi_bytes_release (notice->outcome.value);
     pxi_bytes_release (notice->outcome.chain);
 }
