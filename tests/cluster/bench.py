@@ -52,6 +52,9 @@ COMMANDS = [
         'stencil': {'serial': {1}, **PROGRAM}, 'stencil-speedup': PROGRAM}),
     ('sort', '--slots 2 --local 2 --size 20000 --parts 5', {
         'sort': {'serial': {1}, **PROGRAM}, 'sort-speedup': PROGRAM}),
+    ('shared', '--local 2 --size 1 --tasks 8 --task-ms 5', {
+        table: {line: {1, 2} for line in ('in each input', 'shared')}
+        for table in ('shared', 'shared-bytes')}),
     ('tail', '--tasks 12 --task-ms 20', {
         'tail': {line: FAULTS for line in ('at best', 'speculation', 'no speculation')},
         'tail-extra': {line: FAULTS for line in ('speculation', 'no speculation')}}),
@@ -68,7 +71,8 @@ ONLY_ONCE = {('tail', 'at best')}          # computed
 ANY_SIGN = {'memory', 'tail-extra'}        # differences; work that there need not be
 COMPARED_WITH = {'call': 'libzmq', 'call-bandwidth': 'libzmq', 'rate': 'libzmq', 'spawn': 'serial',
                 'spawn-cpu': 'serial', 'uts': 'serial', 'queens': 'serial', 'mandelbrot': 'serial',
-                'stencil': 'serial', 'sort': 'serial', 'tail': 'at best'}
+                'stencil': 'serial', 'sort': 'serial', 'tail': 'at best',
+                'shared': 'in each input', 'shared-bytes': 'in each input'}
 
 # arguments, exit code, words of stderr
 REFUSALS = [
@@ -90,6 +94,7 @@ REFUSALS = [
     ('queens -- --colour', 2, 'unknown option'),
     ('stencil --size 5 --parts 6', 2, 'not so many points'),
     ('sort --size 100000000 --parts 2', 2, 'more are needed'),
+    ('shared --size 61', 2, 'whole number from 1 to 60'),
     ('tail --faults tired', 2, '"tired" is not one of none, slowed, frozen, killed'),
     ('tail --join tcp://127.0.0.1:9', 2, 'needs peers of its own'),
     ('startup --once', 2, 'it goes with --join only'),

@@ -10,6 +10,7 @@
 
 #include <peerexec/peerexec.h>
 
+#include "agent/blob.h"
 #include "agent/status.h"
 #include "net/transport.h"
 #include "wire/codec.h"
@@ -179,6 +180,167 @@ Test (strangers, cost_a_counter, .timeout = 30)
     }
     cr_assert_eq (n_refusals, 1);
     pxi_zmq_free (&transport);
+    px_peer_close (&peer, 0);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- shared inputs ----------------------------------------------------------------------------- */
+
+PX_MODULE ("api", "1")
+
+/* Result: the shared bytes, as they are. */
+static px_err tell_shared (px_task *task, const void *input, size_t input_size)
+{
+    size_t size;
+    const void *shared = px_task_shared (task, &size);
+    return px_task_return (task, shared, size);
+}
+PX_TASK (tell_shared)
+
+/* A master that speaks the protocol by hand: what its worker said, by kind. */
+typedef struct master {
+    pxi_transport *transport;
+    pxi_address address;
+    pxi_peer_record worker;
+    pxi_message heard[PXI_MESSAGE_LAST + 1]; /* the last of each kind, without its arrays */
+    uint32_t n_heard[PXI_MESSAGE_LAST + 1];
+    uint8_t result[8];
+} master;
+
+static void hear_worker (void *context, pxi_link link, pxi_bytes **frames, uint32_t n_frames)
+{
+    master *self = context;
+    pxi_decoded decoded;
+    cr_assert_eq (pxi_codec_decode (pxi_bytes_data (frames[0]), pxi_bytes_size (frames[0]),
+                                    n_frames - 1, &decoded, NULL),
+                  PX_OK);
+    pxi_message_kind kind = decoded.message.kind;
+    if (kind == PXI_WELCOME)
+        self->worker = decoded.message.records[0];
+    if (kind == PXI_RESULT && pxi_bytes_size (frames[1]) == sizeof self->result)
+        memcpy (self->result, pxi_bytes_data (frames[1]), sizeof self->result);
+    self->heard[kind] = decoded.message;
+    self->n_heard[kind]++;
+    pxi_codec_fini (&decoded);
+    ignore_message (NULL, link, frames, n_frames);
+}
+
+static void wait_for (master *self, pxi_message_kind kind, uint32_t n)
+{
+    uint64_t deadline_ns = px_deadline_ns (10 * SECOND);
+    while (self->n_heard[kind] < n) {
+        while (pxi_zmq_step (self->transport, 16))
+            continue;
+        cr_assert_lt (px_now_ns (), deadline_ns, "no %s", pxi_message_name (kind));
+    }
+}
+
+/* Takes the payloads. */
+static void say (master *self, pxi_message message, pxi_bytes *first, pxi_bytes *second)
+{
+    pxi_bytes *frames[3] = {NULL, first, second};
+    message.from = 9;
+    message.from_incarnation = 1;
+    message.to = self->worker.id;
+    message.to_incarnation = self->worker.incarnation;
+    frames[0] = pxi_codec_encode (&message);
+    uint32_t n = 1 + (first != NULL) + (second != NULL);
+    cr_assert_eq (pxi_zmq_send (self->transport, &self->address, 0, frames, n), PX_OK);
+}
+
+static void begin_master (master *self, px_peer *peer)
+{
+    const pxi_transport_config config = {.listen = "",
+                                         .message_size_max = 4096,
+                                         .events = {hear_worker, ignore_unreachable, ignore_notice},
+                                         .context = self};
+    const pxi_peer_record own = {.id = 9, .incarnation = 1};
+    memset (self, 0, sizeof *self);
+    cr_assert_eq (pxi_zmq_new (&config, &self->transport, NULL), PX_OK);
+    cr_assert_eq (pxi_address_parse (px_peer_address (peer), &self->address, NULL), PX_OK);
+    say (self, (pxi_message){.kind = PXI_HELLO, .n_records = 1, .records = &own}, NULL, NULL);
+    wait_for (self, PXI_WELCOME, 1);
+}
+
+static void probe (master *self, uint64_t number, pxi_shared_name shared)
+{
+    static const char spec[8] = {1, 0, 0, 0, 16, 0, 0, 0};
+    const pxi_attempt attempt = {.key = {number, 1},
+                                 .job = {9, 1},
+                                 .module = self->worker.modules[0],
+                                 .size_bytes = 4,
+                                 .shared = shared};
+    say (self,
+         (pxi_message){.kind = PXI_PROBE,
+                       .probe = number,
+                       .job = {9, 1},
+                       .module = attempt.module,
+                       .n_slots = 1,
+                       .has_inline = true,
+                       .n_attempts = 1,
+                       .attempts = &attempt},
+         pxi_bytes_copy (spec, sizeof spec), pxi_bytes_copy ("none", 4));
+}
+
+static void answer (master *self, pxi_shared_name shared, const char *bytes, size_t size)
+{
+    say (self, (pxi_message){.kind = PXI_SHARED, .shared = shared, .accepted = true},
+         pxi_bytes_copy (bytes, size), NULL);
+}
+
+static void expect_refused (px_peer *peer, master *self, uint64_t n)
+{
+    px_stats stats = {.size = sizeof stats};
+    uint64_t deadline_ns = px_deadline_ns (10 * SECOND);
+    while (stats.messages_refused < n) {
+        while (pxi_zmq_step (self->transport, 16))
+            continue;
+        cr_assert_eq (px_peer_stats (peer, &stats), PX_OK);
+        cr_assert_lt (px_now_ns (), deadline_ns);
+    }
+    cr_assert_eq (stats.messages_refused, n);
+    cr_assert_eq (stats.shared_received, 0);
+}
+
+/* What is not what was asked for is refused, and counted; the subtask begins with the right bytes only. */
+Test (strangers, do_not_pass_other_bytes_for_a_shared_input, .timeout = 60)
+{
+    px_peer *peer = NULL;
+    master self;
+    px_peer_options options = PX_PEER_OPTIONS_INIT;
+    options.module = &px_module_v1;
+    options.input_size_max = 1000;
+    options.slots = 1;
+    options.detect_ns = 60 * SECOND; /* so that it does not ask again meanwhile */
+    cr_assert_eq (px_peer_open (&options, &peer, NULL), PX_OK);
+    begin_master (&self, peer);
+    pxi_bytes *right = pxi_bytes_copy ("as asked", 8);
+    pxi_shared_name name = pxi_blob_shared_name (right), other = name, large = name;
+    pxi_bytes_release (right);
+    other.digest[0] ^= 1;
+    large.size_bytes = 1001;
+
+    say (&self, (pxi_message){.kind = PXI_FETCH, .shared = name}, NULL, NULL);
+    wait_for (&self, PXI_SHARED, 1);
+    cr_assert_not (self.heard[PXI_SHARED].accepted, "it is not here");
+    probe (&self, 1, large);
+    wait_for (&self, PXI_CANNOT, 1);
+    cr_assert_eq (self.heard[PXI_CANNOT].err, PX_ETOOBIG);
+
+    probe (&self, 2, name);
+    wait_for (&self, PXI_FETCH, 1);
+    cr_assert (pxi_same_shared (&self.heard[PXI_FETCH].shared, &name));
+    answer (&self, other, "as asked", 8); /* nobody waits for that: it is not even looked at */
+    answer (&self, name, "as gives", 8);
+    expect_refused (peer, &self, 1);
+    answer (&self, name, "as asked?", 9);
+    expect_refused (peer, &self, 2);
+    answer (&self, name, "as asked", 8);
+    wait_for (&self, PXI_RESULT, 1);
+    cr_assert_eq (self.heard[PXI_RESULT].result, PXI_RESULT_OK);
+    cr_assert_eq (memcmp (self.result, "as asked", 8), 0);
+    cr_assert_eq (self.n_heard[PXI_FETCH], 1);
+    pxi_zmq_free (&self.transport);
     px_peer_close (&peer, 0);
     TEST_NO_LEAKS ();
 }

@@ -38,6 +38,12 @@ typedef struct sort_output {
     uint64_t duration_ns, hash; /* from values being there to their being in order */
 } sort_output;
 
+/* bench.shared: so many subtasks, which all read so many bytes. Result: how many read them right. */
+typedef struct shared_input {
+    uint64_t n, size, duration_ns;
+    uint64_t in_each; /* the bytes are in each input */
+} shared_input;
+
 enum { GROWTH_SUBTASKS = 1000000 }; /* of one run of bench.waiting and bench.open_branches */
 
 #endif
