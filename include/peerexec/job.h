@@ -21,13 +21,17 @@ typedef struct px_job_options {
     size_t n_numbers;
     uint64_t timeout_ns;            /* the job is cancelled after this, with PX_ETIMEOUT; 0 = none */
     int trace;                      /* 1 = collect attempts for px_job_trace () */
+    const char *profile;            /* of peer-tune: a file, or a directory of which the one that fits
+                                       program and cluster is taken; says in the log what it ignores,
+                                       and what has changed since. NULL = none; `numbers` come first */
 } px_job_options;
 
-#define PX_JOB_OPTIONS_INIT {sizeof (px_job_options), NULL, 0, 0, 0}
+#define PX_JOB_OPTIONS_INIT {sizeof (px_job_options), NULL, 0, 0, 0, NULL}
 
 /** Submit a root task, by its full name "module.task". Does not block.
  *  Ownership: input and options are copied; *job is the caller's until px_job_free ()
- *  Errors:    PX_ENOMODULE, PX_ENOTASK, PX_ETOOBIG, PX_EFULL, PX_ENOMEM, PX_ESTATE (peer is closing)
+ *  Errors:    PX_ENOMODULE, PX_ENOTASK, PX_ETOOBIG, PX_EFULL, PX_ENOMEM, PX_ESTATE (peer is closing),
+ *             PX_ECONFIG, PX_ESYSTEM the profile: the log says file, line and why
  *  Threads:   any
  *  Since:     0.1 */
 PX_API px_err px_job_submit (px_peer *peer, const char *task, const void *input, size_t input_size,
@@ -75,6 +79,24 @@ typedef struct px_job_share {
  *  Threads:   any
  *  Since:     0.1 */
 PX_API size_t px_job_shares (px_job *job, px_job_share *shares, size_t n_max);
+
+#define PX_POINT_SIZE_MAX 63 /* of a branch point that can be given a number: bytes without the NUL */
+
+/* A branch point that offered subtasks to other peers, at whichever peer: those whose number matters. */
+typedef struct px_job_point {
+    char point[PX_POINT_SIZE_MAX + 1];
+    int32_t number;     /* branch number in force; where it differs, the largest */
+    int fixed;          /* 1 = the program gives it at the call: no setting changes it */
+    uint64_t branches;  /* that offered something */
+    uint64_t offered;   /* subtasks, counted each time */
+    uint64_t elsewhere; /* subtasks whose outcome came from another peer */
+} px_job_point;
+
+/** Which branch points a finished job used beyond a peer: fills up to `n_max`, most offered first.
+ *  Units:     returns how many there are
+ *  Threads:   any
+ *  Since:     0.1 */
+PX_API size_t px_job_points (px_job *job, px_job_point *points, size_t n_max);
 
 /** Write the attempts of all peers for the job as Chrome trace events (JSON; opens in Perfetto): a
  *  process per peer, lanes of runs and of attempts sent, an arrow from each sending to its run.

@@ -169,6 +169,21 @@ typedef struct px_stats {
  *  Since:     0.1 */
 PX_API px_err px_peer_stats (px_peer *peer, px_stats *stats);
 
+/* Another peer, as this one knows it. */
+typedef struct px_peer_other {
+    uint64_t id, incarnation; /* incarnation: another one after each start of the same id */
+    char name[PX_NAME_SIZE_MAX + 1];
+    uint32_t slots;
+    int unresponsive; /* 1 = silent past the limit, or leaving */
+    uint64_t rtt_ns;  /* smoothed round trip; 0 = not measured yet */
+} px_peer_other;
+
+/** The peers known here now (all of a cluster of up to 1,024): fills up to `n_max`.
+ *  Units:     returns how many there are; 0 also when out of memory
+ *  Threads:   any but a task's
+ *  Since:     0.1 */
+PX_API size_t px_peer_others (px_peer *peer, px_peer_other *others, size_t n_max);
+
 /** The clock of all deadlines: monotonic.
  *  Units:     nanoseconds
  *  Threads:   any

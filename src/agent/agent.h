@@ -7,6 +7,7 @@
 #include <peerexec/peer.h>
 
 #include "agent/root.h"
+#include "base/log.h"
 #include "module/registry.h"
 
 typedef struct pxi_agent pxi_agent;
@@ -55,6 +56,8 @@ px_err pxi_agent_wait_joined (pxi_agent *agent, const char *const *texts, uint32
 px_err pxi_agent_wait_peers (pxi_agent *agent, uint32_t n_peers, uint64_t deadline_ns);
 
 void pxi_agent_stats (pxi_agent *agent, px_stats *stats);
+size_t pxi_agent_others (pxi_agent *agent, px_peer_other *others, size_t n_max);
+pxi_log_sink *pxi_agent_log (pxi_agent *agent); /* the caller's */
 
 /* Takes a reference of its own on PX_OK. PX_ESTATE closing, PX_EFULL too many jobs, PX_ENOMEM. */
 px_err pxi_agent_submit (pxi_agent *agent, pxi_root *root);

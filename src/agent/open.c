@@ -486,6 +486,49 @@ void pxi_agent_stats (pxi_agent *agent, px_stats *stats)
     pxi_agent_call (agent, pxi_agent_read_stats, stats);
 }
 
+struct others_question {
+    px_peer_other *others;
+    size_t n_max, n;
+};
+
+static px_peer_other other_of (const pxi_peer_look *look)
+{
+    px_peer_other other = {.id = look->record.id,
+                           .incarnation = look->record.incarnation,
+                           .slots = look->record.slots,
+                           .unresponsive = look->unresponsive || look->leaving,
+                           .rtt_ns = look->rtt_ns};
+    memcpy (other.name, look->record.name, sizeof other.name);
+    return other;
+}
+
+static void read_others (pxi_agent *agent, void *argument)
+{
+    struct others_question *question = argument;
+    pxi_peer_look *looks = malloc (PXI_VIEW_MAX * sizeof *looks);
+    uint32_t n = looks ? pxi_core_peers (agent->core, pxi_clock_ns (), looks, PXI_VIEW_MAX) : 0;
+    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++) {
+        if (looks[i].left)
+            continue;
+        if (question->n < question->n_max)
+            question->others[question->n] = other_of (&looks[i]);
+        question->n++;
+    }
+    free (looks);
+}
+
+size_t pxi_agent_others (pxi_agent *agent, px_peer_other *others, size_t n_max)
+{
+    struct others_question question = {others, n_max, 0};
+    pxi_agent_call (agent, read_others, &question);
+    return question.n;
+}
+
+pxi_log_sink *pxi_agent_log (pxi_agent *agent)
+{
+    return &agent->log;
+}
+
 static void submit (pxi_agent *agent, void *argument)
 {
     pxi_jobs_submit (agent, argument);

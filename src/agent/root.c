@@ -196,6 +196,26 @@ size_t pxi_root_shares (pxi_root *root, px_job_share *shares, size_t n_max)
     return n;
 }
 
+static int most_offered_first (const void *a, const void *b)
+{
+    const px_job_point *left = a, *right = b;
+    if (left->offered != right->offered)
+        return left->offered < right->offered ? 1 : -1;
+    return strcmp (left->point, right->point);
+}
+
+size_t pxi_root_points (pxi_root *root, px_job_point *points, size_t n_max)
+{
+    pthread_mutex_lock (&root->lock);
+    size_t n = root->done ? root->chain.n_points : 0;
+    if (n > 1)
+        qsort (root->chain.points, n, sizeof *points, most_offered_first);
+    if (n && n_max)
+        memcpy (points, root->chain.points, (n < n_max ? n : n_max) * sizeof *points);
+    pthread_mutex_unlock (&root->lock);
+    return n;
+}
+
 /* ---- trace ------------------------------------------------------------------------------------
  */
 

@@ -69,6 +69,7 @@ bool pxi_root_is_done (pxi_root *root);
 /* PX_ETIMEOUT, or PX_OK and *outcome is filled. deadline_ns: 0 = poll. */
 px_err pxi_root_wait (pxi_root *root, uint64_t deadline_ns, px_outcome *outcome);
 size_t pxi_root_shares (pxi_root *root, px_job_share *shares, size_t n_max);
+size_t pxi_root_points (pxi_root *root, px_job_point *points, size_t n_max);
 void pxi_root_trace_begin (pxi_root *root, const char *peer_name);
 /* Any thread, also when it is done. */
 void pxi_root_trace_add (pxi_root *root, const pxi_traced *record);

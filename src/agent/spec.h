@@ -15,7 +15,7 @@
 
 enum {
     PXI_SPEC_POINTS_MAX = 64, /* branch points with a number of their own */
-    PXI_POINT_SIZE_MAX = 63,  /* bytes of a branch point's name */
+    PXI_POINT_SIZE_MAX = PX_POINT_SIZE_MAX,
     PXI_SPEC_SIZE_MAX = 8 + PXI_SPEC_POINTS_MAX * (5 + PXI_POINT_SIZE_MAX),
 };
 

@@ -320,3 +320,8 @@ px_err px_peer_stats (px_peer *peer, px_stats *stats)
     memcpy (stats, &all, all.size);
     return PX_OK;
 }
+
+size_t px_peer_others (px_peer *peer, px_peer_other *others, size_t n_max)
+{
+    return pxi_agent_others (peer->agent, others, n_max);
+}

@@ -405,6 +405,7 @@ static void run_free (pxi_pool_run *run)
 {
     pxi_bytes_release (run->shared);
     free (run->shares);
+    free (run->points);
     free (run);
 }
 
@@ -430,7 +431,9 @@ static pxi_bytes *encode_chain (pxi_pool *pool, pxi_pool_run *run, const pxi_fai
                        .n_failures = failures->n,
                        .n_failures_dropped = failures->n_dropped,
                        .shares = shares,
-                       .n_shares = n};
+                       .n_shares = n,
+                       .points = run->points,
+                       .n_points = run->n_points};
     pxi_bytes *bytes = pxi_chain_encode (&chain);
     free (shares);
     return bytes;
@@ -1002,17 +1005,49 @@ static void *thread_main (void *argument)
     return NULL;
 }
 
+/* ---- account of branch points (with the lock) -------------------------------------------------
+ */
+
+static void merge_points (pxi_pool_run *run, const px_job_point *points, size_t n)
+{
+    if (n && !run->points)
+        run->points = malloc (PXI_POINTS_MAX * sizeof *run->points);
+    if (run->points)
+        pxi_points_add (run->points, &run->n_points, points, n);
+}
+
 /* ---- handing over (with the lock) -------------------------------------------------------------
  */
 
 /* The branch point of what a task spawns is the subtask's full name. */
+static void name_of_spawned (const pxi_pool *pool, const pxi_item *item,
+                             char name[PX_POINT_SIZE_MAX + 1])
+{
+    snprintf (name, PX_POINT_SIZE_MAX + 1, "%s.%s", pool->config.module_name, item->typed->name);
+}
+
 static int32_t number_of_spawned (const pxi_pool *pool, const pxi_item *item)
 {
-    char point[2 * PX_NAME_SIZE_MAX + 2];
+    char point[PX_POINT_SIZE_MAX + 1];
     if (pxi_pool_task_index (pool, item->typed->function) < 0)
         return 0; /* not registered: nobody else would know it */
-    snprintf (point, sizeof point, "%s.%s", pool->config.module_name, item->typed->name);
+    name_of_spawned (pool, item, point);
     return pxi_pool_number (pool, point);
+}
+
+/* Into the run's account of branch points. Of a name that is too long to be given a number nothing is told. */
+static void count_point (const pxi_pool *pool, const pxi_item *item, const pxi_open_branch *branch,
+                         px_job_point counts)
+{
+    pxi_pool_run *run = pxi_item_run (item);
+    if (!branch->point)
+        name_of_spawned (pool, item, counts.point);
+    else if (strlen (branch->point) <= PX_POINT_SIZE_MAX)
+        strcpy (counts.point, branch->point);
+    counts.number = branch->number;
+    counts.fixed = branch->fixed;
+    if (counts.point[0])
+        merge_points (run, &counts, 1);
 }
 
 static bool branch_allows (const pxi_open_branch *branch)
@@ -1086,6 +1121,7 @@ static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
     if (item->typed)
         item->input_size = item->typed->input_size;
     pxi_open_branch *branch = branch_of (pool, item);
+    bool is_new = branch && !atomic_load (&branch->id);
     pxi_bytes *input =
         branch && name_branch (pool, branch, pxi_item_run (item)) ? input_of (item) : NULL;
     if (!input)
@@ -1097,6 +1133,7 @@ static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
         return false;
     }
     pxi_list_add_last (&branch->exported, &item->in_exported);
+    count_point (pool, item, branch, (px_job_point){.branches = is_new, .offered = 1});
     pxi_taken *taken = &notice->taken[notice->n_taken];
     *taken = (pxi_taken){.subtask = item->subtask,
                          .branch = atomic_load (&branch->id),
@@ -1253,6 +1290,7 @@ static void set_outcome (pxi_pool *pool, pxi_item *item, pxi_command *command)
     item->attempts = command->attempts ? command->attempts : item->attempts;
     if (command->outcome.chain && pxi_chain_decode (command->outcome.chain, &chain) == PX_OK)
         merge_shares (run, &chain);
+    merge_points (run, chain.points, chain.n_points);
     uint64_t n = n_accounted (&chain);
     atomic_fetch_add (&run->n_known,
                       n - (item->typed == NULL)); /* known first: done is never more */
@@ -1271,6 +1309,7 @@ static pxi_item *complete (pxi_pool *pool, pxi_command *command)
         return NULL;
     pxi_list_remove (&item->in_exported);
     set_outcome (pool, item, command);
+    count_point (pool, item, branch_of (pool, item), (px_job_point){.elsewhere = 1});
     return item;
 }
 

@@ -91,6 +91,8 @@ typedef struct pxi_pool_run {
     _Atomic uint64_t n_done, n_remote, slot_ns, told_ns;
     px_job_share *shares; /* of remote work; under pool->lock */
     size_t n_shares;
+    px_job_point *points; /* that handed something over, remote ones too; under pool->lock */
+    size_t n_points;
 } pxi_pool_run;
 
 /* One subtask, or the root of a run (owner NULL). */
@@ -147,8 +149,9 @@ struct pxi_open_branch {
     struct pxi_open_branch *next; /* of its task; or in a cache */
     struct pxi_open_branch *all;  /* of the pool */
     px_task *task;
-    const char *point;
+    const char *point; /* NULL: of what is spawned, its task's full name */
     int32_t number;
+    bool fixed; /* the number, by the call */
     px_reaction_fn *react;
     void *react_context;
     uint32_t subtasks_max;

@@ -22,11 +22,13 @@ enum {
     FAILURE_SIZE_MAX =
         TASK_MAX + PX_NAME_SIZE_MAX + FILE_MAX + PXI_TEXT_MAX + 64, /* 64: numbers, tags */
     SHARE_SIZE_MAX = PX_NAME_SIZE_MAX + 64,
+    POINT_SIZE_MAX = PX_POINT_SIZE_MAX + 64,
     /* A full chain unpacks to less than twice its size. A hostile one of empty failures would
      * unpack to sixty times its size: it ends here, at four. */
     UNPACK_MAX = 4 * PXI_CHAIN_SIZE_MAX,
 };
-static_assert (PXI_FAILURES_MAX * FAILURE_SIZE_MAX + PXI_SHARES_MAX * SHARE_SIZE_MAX + 64 <=
+static_assert (PXI_FAILURES_MAX * FAILURE_SIZE_MAX + PXI_SHARES_MAX * SHARE_SIZE_MAX +
+                       PXI_POINTS_MAX * POINT_SIZE_MAX + 64 <=
                    PXI_CHAIN_SIZE_MAX,
                "whatever is encoded can be decoded");
 
@@ -121,13 +123,48 @@ static bool set_shares (pxi_arena *arena, const pxi_chain *chain, Pxi__Wire__Cha
     return true;
 }
 
+static bool set_point (pxi_arena *arena, const px_job_point *point, Pxi__Wire__Point *out)
+{
+    pxi__wire__point__init (out);
+    out->has_number = true;
+    out->number = (uint32_t)point->number;
+    out->has_fixed = point->fixed != 0;
+    out->fixed = point->fixed != 0;
+    out->has_branches = true;
+    out->branches = point->branches;
+    out->has_offered = true;
+    out->offered = point->offered;
+    out->has_elsewhere = true;
+    out->elsewhere = point->elsewhere;
+    return set_text (arena, point->point, PX_POINT_SIZE_MAX, &out->has_name, &out->name);
+}
+
+static bool set_points (pxi_arena *arena, const pxi_chain *chain, Pxi__Wire__Chain *out)
+{
+    size_t n = chain->n_points < PXI_POINTS_MAX ? chain->n_points : PXI_POINTS_MAX;
+    if (n == 0)
+        return true;
+    Pxi__Wire__Point *points = pxi_arena_alloc (arena, n * sizeof *points);
+    out->points = pxi_arena_alloc (arena, n * sizeof *out->points);
+    if (!points || !out->points)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (!set_point (arena, &chain->points[i], &points[i]))
+            return false;
+        out->points[i] = &points[i];
+    }
+    out->n_points = n;
+    return true;
+}
+
 pxi_bytes *pxi_chain_encode (const pxi_chain *chain)
 {
     pxi_arena arena;
     Pxi__Wire__Chain out = PXI__WIRE__CHAIN__INIT;
     pxi_bytes *bytes = NULL;
     pxi_arena_init (&arena, UNPACK_MAX);
-    if (set_failures (&arena, chain, &out) && set_shares (&arena, chain, &out)) {
+    if (set_failures (&arena, chain, &out) && set_shares (&arena, chain, &out) &&
+        set_points (&arena, chain, &out)) {
         bytes = pxi_bytes_new (pxi__wire__chain__get_packed_size (&out));
         if (bytes)
             pxi__wire__chain__pack (&out, pxi_bytes_data (bytes));
@@ -147,13 +184,17 @@ static bool is_failure_sound (const Pxi__Wire__Failure *in)
 
 static bool is_sound (const Pxi__Wire__Chain *in)
 {
-    if (in->n_failures > PXI_FAILURES_MAX || in->n_shares > PXI_SHARES_MAX)
+    if (in->n_failures > PXI_FAILURES_MAX || in->n_shares > PXI_SHARES_MAX ||
+        in->n_points > PXI_POINTS_MAX)
         return false;
     for (size_t i = 0; i < in->n_failures; i++)
         if (!is_failure_sound (in->failures[i]))
             return false;
     for (size_t i = 0; i < in->n_shares; i++)
         if (in->shares[i]->peer_name.len > PX_NAME_SIZE_MAX)
+            return false;
+    for (size_t i = 0; i < in->n_points; i++)
+        if (in->points[i]->name.len > PX_POINT_SIZE_MAX || in->points[i]->number > INT32_MAX)
             return false;
     return true;
 }
@@ -200,25 +241,39 @@ static void take_share (const Pxi__Wire__Share *in, px_job_share *share)
     pxi_text_clean (share->peer_name, PX_NAME_SIZE_MAX, in->peer_name.data, in->peer_name.len);
 }
 
+static void take_point (const Pxi__Wire__Point *in, px_job_point *point)
+{
+    point->number = (int32_t)in->number;
+    point->fixed = in->fixed != 0;
+    point->branches = in->branches;
+    point->offered = in->offered;
+    point->elsewhere = in->elsewhere;
+    pxi_text_clean (point->point, PX_POINT_SIZE_MAX, in->name.data, in->name.len);
+}
+
 static px_err take (const Pxi__Wire__Chain *in, pxi_chain *chain)
 {
     size_t failures_size = in->n_failures * sizeof (px_failure);
     size_t shares_size = in->n_shares * sizeof (px_job_share);
-    size_t size = failures_size + shares_size + texts_size (in);
+    size_t points_size = in->n_points * sizeof (px_job_point);
+    size_t size = failures_size + shares_size + points_size + texts_size (in);
     chain->n_failures_dropped = in->n_failures_dropped;
     if (size == 0)
         return PX_OK;
     char *memory = malloc (size);
     if (!memory)
         return PX_ENOMEM;
-    char *texts = memory + failures_size + shares_size;
+    char *texts = memory + failures_size + shares_size + points_size;
     chain->memory = memory;
     chain->failures = (px_failure *)(void *)memory;
     chain->shares = (px_job_share *)(void *)(memory + failures_size);
+    chain->points = (px_job_point *)(void *)(memory + failures_size + shares_size);
     for (; chain->n_failures < in->n_failures; chain->n_failures++)
         take_failure (in->failures[chain->n_failures], &chain->failures[chain->n_failures], &texts);
     for (; chain->n_shares < in->n_shares; chain->n_shares++)
         take_share (in->shares[chain->n_shares], &chain->shares[chain->n_shares]);
+    for (; chain->n_points < in->n_points; chain->n_points++)
+        take_point (in->points[chain->n_points], &chain->points[chain->n_points]);
     PXI_ASSERT (texts <= memory + size);
     return PX_OK;
 }
@@ -272,5 +327,31 @@ void pxi_shares_add (px_job_share *shares, size_t *n_shares, const px_job_share 
             share = &shares[PXI_SHARES_MAX - 1];
         share->subtasks += more[i].subtasks;
         share->work_ns += more[i].work_ns;
+    }
+}
+
+static px_job_point *find_point (px_job_point *points, size_t n_points, const char *name)
+{
+    for (size_t i = 0; i < n_points; i++)
+        if (!strcmp (points[i].point, name))
+            return &points[i];
+    return NULL;
+}
+
+void pxi_points_add (px_job_point *points, size_t *n_points, const px_job_point *more,
+                     size_t n_more)
+{
+    PXI_ASSERT (*n_points <= PXI_POINTS_MAX);
+    for (size_t i = 0; i < n_more; i++) {
+        px_job_point *point = find_point (points, *n_points, more[i].point);
+        if (!point && *n_points < PXI_POINTS_MAX)
+            points[(*n_points)++] = more[i];
+        if (!point)
+            continue;
+        point->number = point->number > more[i].number ? point->number : more[i].number;
+        point->fixed = point->fixed || more[i].fixed;
+        point->branches += more[i].branches;
+        point->offered += more[i].offered;
+        point->elsewhere += more[i].elsewhere;
     }
 }

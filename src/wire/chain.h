@@ -1,5 +1,6 @@
-/* The part of an outcome that is not the result's bytes: the chain of failures, and the account of
- * which peers did how much for it. Encoded as a protobuf message of its own (non-recursive). */
+/* The part of an outcome that is not the result's bytes: the chain of failures, and the accounts of
+ * which peers did how much for it and which branch points offered subtasks to others.
+ * Encoded as a protobuf message of its own (non-recursive). */
 #ifndef PXI_WIRE_CHAIN_H
 #define PXI_WIRE_CHAIN_H
 
@@ -11,6 +12,7 @@
 enum {
     PXI_FAILURES_MAX = 64,     /* kept of one outcome: what a person reads; the rest is counted */
     PXI_SHARES_MAX = 256,      /* peers listed in one outcome; the rest is added to the last */
+    PXI_POINTS_MAX = 64,       /* branch points listed in one outcome; others are left out */
     PXI_TEXT_MAX = 1024,       /* bytes of one message */
     PXI_LEVEL_MAX = 65535,     /* deeper failures say this one: a printer indents by it */
     PXI_CHAIN_SIZE_MAX = 262144,
@@ -21,6 +23,8 @@ typedef struct pxi_chain {
     size_t n_failures, n_failures_dropped;
     px_job_share *shares;
     size_t n_shares;
+    px_job_point *points;
+    size_t n_points;
     void *memory; /* everything above lies in it */
 } pxi_chain;
 
@@ -32,5 +36,7 @@ void pxi_chain_fini (pxi_chain *chain);
 
 /* Add `more` to an account: same peer_id is summed. `shares` has room for PXI_SHARES_MAX. */
 void pxi_shares_add (px_job_share *shares, size_t *n_shares, const px_job_share *more, size_t n_more);
+/* The same for branch points, by name. `points` has room for PXI_POINTS_MAX. */
+void pxi_points_add (px_job_point *points, size_t *n_points, const px_job_point *more, size_t n_more);
 
 #endif

@@ -404,6 +404,15 @@ static void run_tree (int n_peers, cluster_kind kind)
                   (unsigned long long)subtasks, (unsigned long long)count);
     if (n_peers > 1)
         cr_assert_gt (n_shares, 1, "only one of %d peers worked", n_peers);
+    px_job_point points[4];
+    size_t n_points = px_job_points (job, points, 4);
+    cr_assert_eq (n_points, n_peers > 1 ? 1u : n_points);
+    for (size_t i = 0; i < n_points; i++) {
+        cr_assert_str_eq (points[i].point, "work.tree");
+        cr_assert (points[i].number == 64 && !points[i].fixed);
+        cr_assert (points[i].offered >= points[i].branches && points[i].branches > 0);
+        cr_assert (points[i].offered >= points[i].elsewhere);
+    }
     px_job_free (&job);
     cluster_end (&cluster);
 }

@@ -45,6 +45,7 @@ size_t fuzz_sample (uint32_t seed, uint8_t *data, size_t size_max)
     pxi_chain chain;
     wire_chain_sample (&chain);
     chain.n_failures = seed % (chain.n_failures + 1);
+    chain.n_points = seed / 16 % (chain.n_points + 1);
     chain.n_shares = seed / 4 % (chain.n_shares + 1);
     pxi_bytes *bytes = pxi_chain_encode (&chain);
     size_t size = pxi_bytes_size (bytes);

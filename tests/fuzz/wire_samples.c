@@ -298,11 +298,15 @@ void wire_chain_sample (pxi_chain *chain)
         {PX_ECRASH, 1, 0, 0, UINT64_MAX, "price.one", "", "", ""},
     };
     static px_job_share shares[] = {{1, "w1", 10, 1000}, {2, "", UINT64_MAX, 0}};
+    static px_job_point points[] = {{"m.loop", 64, 0, 1, 9, 8},
+                                    {"m.inner", 65535, 1, UINT64_MAX, 0, 1}};
     *chain = (pxi_chain){.failures = failures,
                          .n_failures = 3,
                          .n_failures_dropped = 5,
                          .shares = shares,
-                         .n_shares = 2};
+                         .n_shares = 2,
+                         .points = points,
+                         .n_points = 2};
 }
 
 static bool text_is_bad (const char *text, size_t size_max)
@@ -312,7 +316,8 @@ static bool text_is_bad (const char *text, size_t size_max)
 
 const char *wire_chain_fault (const pxi_chain *chain)
 {
-    if (chain->n_failures > PXI_FAILURES_MAX || chain->n_shares > PXI_SHARES_MAX)
+    if (chain->n_failures > PXI_FAILURES_MAX || chain->n_shares > PXI_SHARES_MAX ||
+        chain->n_points > PXI_POINTS_MAX)
         return "a count";
     for (size_t i = 0; i < chain->n_failures; i++) {
         const px_failure *failure = &chain->failures[i];
@@ -325,6 +330,10 @@ const char *wire_chain_fault (const pxi_chain *chain)
     for (size_t i = 0; i < chain->n_shares; i++)
         if (!memchr (chain->shares[i].peer_name, 0, sizeof chain->shares[i].peer_name))
             return "a name without an end";
+    for (size_t i = 0; i < chain->n_points; i++)
+        if (!memchr (chain->points[i].point, 0, sizeof chain->points[i].point) ||
+            chain->points[i].number < 0)
+            return "a branch point";
     return NULL;
 }
 
@@ -336,10 +345,16 @@ static bool failures_same (const px_failure *a, const px_failure *b)
            strcmp (a->message, b->message) == 0;
 }
 
+static bool points_same (const px_job_point *a, const px_job_point *b)
+{
+    return strcmp (a->point, b->point) == 0 && a->number == b->number && a->fixed == b->fixed &&
+           a->branches == b->branches && a->offered == b->offered && a->elsewhere == b->elsewhere;
+}
+
 bool wire_chain_same (const pxi_chain *a, const pxi_chain *b)
 {
     bool same = a->n_failures == b->n_failures && a->n_shares == b->n_shares &&
-                a->n_failures_dropped == b->n_failures_dropped;
+                a->n_points == b->n_points && a->n_failures_dropped == b->n_failures_dropped;
     for (size_t i = 0; same && i < a->n_failures; i++)
         same = failures_same (&a->failures[i], &b->failures[i]);
     for (size_t i = 0; same && i < a->n_shares; i++)
@@ -347,6 +362,8 @@ bool wire_chain_same (const pxi_chain *a, const pxi_chain *b)
                strcmp (a->shares[i].peer_name, b->shares[i].peer_name) == 0 &&
                a->shares[i].subtasks == b->shares[i].subtasks &&
                a->shares[i].work_ns == b->shares[i].work_ns;
+    for (size_t i = 0; same && i < a->n_points; i++)
+        same = points_same (&a->points[i], &b->points[i]);
     return same;
 }
 

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-LAYERS = ['base', 'core', 'wire', 'net', 'module', 'device', 'exec', 'agent', 'api']
+LAYERS = ['base', 'core', 'wire', 'net', 'module', 'store', 'device', 'exec', 'agent', 'api']
 LIBRARY = LAYERS
 MAY_INCLUDE = {layer: set(LAYERS[:rank + 1]) for rank, layer in enumerate(LAYERS)}
 MAY_INCLUDE['sim'] = {'base', 'core', 'sim'}

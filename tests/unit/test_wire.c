@@ -1,5 +1,6 @@
 /* The codec, chains, and text: what goes in comes out, and what must not come in does not. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <peerexec/peer.h>
@@ -509,6 +510,23 @@ Test (chain, shares_of_one_peer_are_summed)
     cr_assert_eq (n, 2);
     cr_expect (shares[0].peer_id == 1 && shares[0].subtasks == 5 && shares[0].work_ns == 50);
     cr_expect (shares[1].peer_id == 2 && shares[1].subtasks == 2);
+    TEST_NO_LEAKS ();
+}
+
+Test (chain, branch_points_of_one_name_are_summed_and_others_left_out)
+{
+    px_job_point points[PXI_POINTS_MAX];
+    px_job_point more[] = {{"m.a", 4, 0, 1, 2, 3}, {"m.b", 8, 1, 1, 1, 1}, {"m.a", 64, 0, 1, 2, 3}};
+    size_t n = 0;
+    pxi_points_add (points, &n, more, 3);
+    cr_assert_eq (n, 2);
+    cr_expect (points[0].number == 64 && !points[0].fixed && points[0].offered == 4);
+    cr_expect (points[1].number == 8 && points[1].fixed && points[1].elsewhere == 1);
+    for (int i = 0; i < PXI_POINTS_MAX; i++) {
+        snprintf (more[0].point, sizeof more[0].point, "m.%d", i);
+        pxi_points_add (points, &n, more, 1);
+    }
+    cr_assert_eq (n, PXI_POINTS_MAX);
     TEST_NO_LEAKS ();
 }
 

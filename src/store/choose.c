@@ -1,0 +1,287 @@
+/* Which profile fits the cluster and the program at hand. A number that was right for three peers is right for four,
+ * and for other code of the same program: it is used, and it is said that tuning again would be better. For a cluster
+ * of another size or another kind of link it says nothing. */
+#include "store/profile.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+enum { FEW_PERCENT = 142 }; /* a change of size below a factor of the square root of two is none */
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+static px_err fail_system (const char *path, char *why)
+{
+    return pxi_fail (PX_ESYSTEM, why, "%s: %s", path, strerror (errno));
+}
+
+px_err pxi_profile_read (const char *path, pxi_profile *profile, char why[PX_WHY_SIZE])
+{
+    char reason[PX_WHY_SIZE] = "";
+    FILE *file = fopen (path, "re");
+    char *text = file ? malloc (PXI_PROFILE_SIZE_MAX + 1) : NULL;
+    if (!file)
+        return fail_system (path, why);
+    size_t size = text ? fread (text, 1, PXI_PROFILE_SIZE_MAX + 1, file) : 0;
+    px_err err = !text ? PX_ENOMEM : ferror (file) ? fail_system (path, why) : PX_OK;
+    fclose (file);
+    if (err == PX_OK && size > PXI_PROFILE_SIZE_MAX)
+        err = pxi_fail (PX_ECONFIG, why, "%s: larger than %d bytes: not a profile", path,
+                        PXI_PROFILE_SIZE_MAX);
+    else if (err == PX_OK && (err = pxi_profile_parse (text, size, profile, reason)) != PX_OK)
+        pxi_fail (err, why, "%s: %s", path, reason);
+    free (text);
+    return err;
+}
+
+static bool write_text (const char *path, const char *text, size_t size)
+{
+    FILE *file = fopen (path, "we");
+    bool written = file && fwrite (text, 1, size, file) == size && fflush (file) == 0 &&
+                   fsync (fileno (file)) == 0;
+    if (file)
+        written = fclose (file) == 0 && written;
+    return written;
+}
+
+px_err pxi_profile_write (const char *path, const pxi_profile *profile, char why[PX_WHY_SIZE])
+{
+    char beside[PXI_PROFILE_PATH_MAX];
+    char *text = malloc (PXI_PROFILE_SIZE_MAX);
+    size_t size = text ? pxi_profile_print (profile, text, PXI_PROFILE_SIZE_MAX) : 0;
+    if (!text)
+        return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    px_err err = PX_OK;
+    if (snprintf (beside, sizeof beside, "%s.new", path) >= (int)sizeof beside ||
+        size >= PXI_PROFILE_SIZE_MAX)
+        err = pxi_fail (PX_EINVAL, why, "%s: too long", path);
+    else if (!write_text (beside, text, size) || rename (beside, path) != 0) {
+        err = fail_system (path, why);
+        unlink (beside);
+    }
+    free (text);
+    return err;
+}
+
+/* ---- fingerprints ----------------------------------------------------------------------------- */
+
+static int smaller_first (const void *a, const void *b)
+{
+    const uint64_t *left = a, *right = b;
+    return *left < *right ? -1 : *left > *right;
+}
+
+static pxi_link link_of (const px_peer_other *others, size_t n_others)
+{
+    static const uint64_t limits_ns[] = {200000, 2000000, 20000000};
+    uint64_t *rtts_ns = malloc ((n_others + 1) * sizeof *rtts_ns);
+    size_t n = 0;
+    uint32_t link = PXI_LINK_HOST;
+    for (size_t i = 0; rtts_ns && i < n_others; i++) {
+        if (others[i].rtt_ns)
+            rtts_ns[n++] = others[i].rtt_ns;
+    }
+    if (n > 1)
+        qsort (rtts_ns, n, sizeof *rtts_ns, smaller_first);
+    while (n && link < PXI_LINK_WAN && rtts_ns[n / 2] >= limits_ns[link - PXI_LINK_HOST])
+        link++;
+    free (rtts_ns);
+    return n_others ? (pxi_link)link : PXI_LINK_NONE;
+}
+
+static void count_peer (pxi_fingerprint *fingerprint, uint32_t slots)
+{
+    uint32_t at = 0;
+    while (at < fingerprint->n_classes && fingerprint->classes[at].slots > slots)
+        at++;
+    pxi_profile_class *class = &fingerprint->classes[at];
+    bool is_new = at == fingerprint->n_classes || class->slots != slots;
+    if (is_new && fingerprint->n_classes == PXI_PROFILE_CLASSES_MAX) {
+        class =
+            &fingerprint->classes[at < PXI_PROFILE_CLASSES_MAX ? at : PXI_PROFILE_CLASSES_MAX - 1];
+    } else if (is_new) {
+        memmove (class + 1, class, (fingerprint->n_classes++ - at) * sizeof *class);
+        *class = (pxi_profile_class){.slots = slots, .device = "cpu"};
+    }
+    class->peers++;
+}
+
+void pxi_fingerprint_make (uint32_t slots_here, const px_peer_other *others, size_t n_others,
+                           pxi_fingerprint *fingerprint)
+{
+    *fingerprint = (pxi_fingerprint){.slots_here = slots_here, .link = link_of (others, n_others)};
+    for (size_t i = 0; i < n_others; i++) {
+        if (others[i].slots && !others[i].unresponsive)
+            count_peer (fingerprint, others[i].slots);
+    }
+}
+
+static const char *const link_texts[PXI_LINKS] = {"alone", "on one host", "in a local network",
+                                                  "in one region", "far away"};
+
+void pxi_fingerprint_text (const pxi_fingerprint *fingerprint, char *text, size_t size)
+{
+    int at = snprintf (text, size, "%" PRIu32 " slots here", fingerprint->slots_here);
+    for (uint32_t i = 0; i < fingerprint->n_classes && at > 0 && (size_t)at < size; i++) {
+        const pxi_profile_class *class = &fingerprint->classes[i];
+        at += snprintf (text + at, size - (size_t)at, ", %" PRIu32 " peer%s of %" PRIu32 " slot%s",
+                        class->peers, class->peers == 1 ? "" : "s", class->slots,
+                        class->slots == 1 ? "" : "s");
+    }
+    if (at > 0 && (size_t)at < size)
+        snprintf (text + at, size - (size_t)at, ", %s", link_texts[fingerprint->link]);
+}
+
+bool pxi_fingerprint_same (const pxi_fingerprint *a, const pxi_fingerprint *b)
+{
+    bool same =
+        a->slots_here == b->slots_here && a->link == b->link && a->n_classes == b->n_classes;
+    for (uint32_t i = 0; same && i < a->n_classes; i++)
+        same = a->classes[i].slots == b->classes[i].slots &&
+               a->classes[i].peers == b->classes[i].peers &&
+               !strcmp (a->classes[i].device, b->classes[i].device);
+    return same;
+}
+
+static uint64_t slots_of (const pxi_fingerprint *fingerprint)
+{
+    uint64_t slots = 0;
+    for (uint32_t i = 0; i < fingerprint->n_classes; i++)
+        slots += (uint64_t)fingerprint->classes[i].peers * fingerprint->classes[i].slots;
+    return slots;
+}
+
+static bool is_near (const pxi_fingerprint *a, const pxi_fingerprint *b)
+{
+    uint64_t left = slots_of (a), right = slots_of (b);
+    uint64_t less = left < right ? left : right, more = left < right ? right : left;
+    return a->link == b->link && more * 100 <= less * FEW_PERCENT;
+}
+
+/* ---- fitting ---------------------------------------------------------------------------------- */
+
+pxi_profile_fit pxi_profile_fits (const pxi_profile *profile, const pxi_profile_wanted *wanted,
+                                  char *why)
+{
+    char then[PX_WHY_SIZE / 3], now[PX_WHY_SIZE / 3];
+    if (strcmp (profile->module, wanted->module) || strcmp (profile->task, wanted->task)) {
+        pxi_fail (PX_OK, why, "is of %s", profile->task);
+        return PXI_PROFILE_OTHER_PROGRAM;
+    }
+    pxi_fingerprint_text (&profile->cluster, then, sizeof then);
+    pxi_fingerprint_text (&wanted->cluster, now, sizeof now);
+    if (!is_near (&profile->cluster, &wanted->cluster)) {
+        pxi_fail (PX_OK, why, "ignored: it is of another cluster (%s; this one: %s)", then, now);
+        return PXI_PROFILE_OTHER_CLUSTER;
+    }
+    bool same_code = !strcmp (profile->digest, wanted->digest);
+    bool same_cluster = pxi_fingerprint_same (&profile->cluster, &wanted->cluster);
+    if (!same_cluster)
+        pxi_fail (PX_OK, why, "the cluster has changed since it was tuned%s (%s; now: %s)",
+                  same_code ? "" : ", and so has the code", then, now);
+    else if (!same_code)
+        pxi_fail (PX_OK, why, "the code of module %s has changed since it was tuned",
+                  profile->module);
+    return same_code && same_cluster ? PXI_PROFILE_FITS : PXI_PROFILE_CHANGED;
+}
+
+typedef struct profile_search {
+    const pxi_profile_wanted *wanted;
+    pxi_profile_say_fn *say;
+    void *context;
+    pxi_profile *best;
+    pxi_profile_fit fit; /* of the best; PXI_PROFILE_OTHER_CLUSTER: none so far */
+    char *path, *reason; /* of the best; what has changed */
+} profile_search;
+
+static void say (const profile_search *search, px_log_level level, const char *path,
+                 const char *reason)
+{
+    char text[PXI_PROFILE_PATH_MAX + PX_WHY_SIZE];
+    snprintf (text, sizeof text, "%s: %s", path, reason);
+    if (search->say)
+        search->say (search->context, level, text);
+}
+
+/* Of two that fit as well the one of the later date. */
+static bool is_preferred (const profile_search *search, const pxi_profile *profile,
+                          pxi_profile_fit fit)
+{
+    return fit > search->fit ||
+           (fit == search->fit && strcmp (profile->date, search->best->date) > 0);
+}
+
+static px_err try_file (profile_search *search, const char *path, char *why)
+{
+    char reason[PX_WHY_SIZE] = "";
+    pxi_profile *profile = malloc (sizeof *profile);
+    if (!profile)
+        return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
+    px_err err = pxi_profile_read (path, profile, why);
+    pxi_profile_fit fit = err == PX_OK ? pxi_profile_fits (profile, search->wanted, reason)
+                                       : PXI_PROFILE_OTHER_PROGRAM;
+    if (fit == PXI_PROFILE_OTHER_CLUSTER)
+        say (search, PX_LOG_NOTICE, path, reason);
+    else if (fit > PXI_PROFILE_OTHER_CLUSTER && is_preferred (search, profile, fit)) {
+        *search->best = *profile;
+        search->fit = fit;
+        snprintf (search->path, PXI_PROFILE_PATH_MAX, "%s", path);
+        snprintf (search->reason, PX_WHY_SIZE, "%s", reason);
+    }
+    free (profile);
+    return err;
+}
+
+static int is_profile (const struct dirent *entry)
+{
+    const char *dot = strrchr (entry->d_name, '.');
+    return dot && dot != entry->d_name && !strcmp (dot, ".zpl");
+}
+
+/* In the order of their names. */
+static px_err try_directory (profile_search *search, const char *path, char *why)
+{
+    struct dirent **entries;
+    char file[PXI_PROFILE_PATH_MAX];
+    int n = scandir (path, &entries, is_profile, alphasort);
+    if (n < 0)
+        return errno == ENOENT ? PX_OK : fail_system (path, why);
+    px_err err = n > PXI_PROFILES_MAX
+                     ? pxi_fail (PX_EFULL, why, "%s: more than %d profiles", path, PXI_PROFILES_MAX)
+                     : PX_OK;
+    for (int i = 0; i < n; i++) {
+        if (err == PX_OK &&
+            snprintf (file, sizeof file, "%s/%s", path, entries[i]->d_name) < (int)sizeof file)
+            err = try_file (search, file, why);
+        free (entries[i]);
+    }
+    free (entries);
+    return err;
+}
+
+px_err pxi_profile_find (const char *path, const pxi_profile_wanted *wanted,
+                         pxi_profile_say_fn *say_fn, void *context, pxi_profile *profile,
+                         bool *found, char why[PX_WHY_SIZE])
+{
+    struct stat status;
+    char best[PXI_PROFILE_PATH_MAX] = "", reason[PX_WHY_SIZE] = "";
+    profile_search search = {wanted, say_fn, context, profile, PXI_PROFILE_OTHER_CLUSTER,
+                             best,   reason};
+    *profile = (pxi_profile){0};
+    bool is_file = stat (path, &status) == 0 && S_ISREG (status.st_mode);
+    px_err err = is_file ? try_file (&search, path, why) : try_directory (&search, path, why);
+    *found = err == PX_OK && search.fit > PXI_PROFILE_OTHER_CLUSTER;
+    if (*found && search.fit == PXI_PROFILE_CHANGED)
+        say (&search, PX_LOG_WARNING, best, reason);
+    else if (*found)
+        say (&search, PX_LOG_INFO, best, "in force");
+    return err;
+}

@@ -1,0 +1,236 @@
+/* store: profiles as text, and which of them fits. */
+#include <criterion/criterion.h>
+#include <czmq.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "leak.h"
+#include "store/profile.h"
+
+#define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static const pxi_profile sample = {
+    .date = "2026-11-21T13:00:00Z",
+    .module = "uts",
+    .task = "uts.tree",
+    .argument = "-t 1 -a 3",
+    .digest = DIGEST,
+    .cluster = {2, PXI_LINK_LAN, 2, {{3, 4, "cpu"}, {1, 2, "cpu"}}},
+    .n_points = 2,
+    .points = {{"uts.children", 12, 64}, {"uts.roots", 0, 64}},
+    .makespan_s = 1.25,
+    .gain = 12.5,
+    .gain_low = 8,
+    .gain_high = 16,
+    .runs = 11,
+};
+
+static const pxi_profile_wanted wanted = {
+    .module = "uts",
+    .task = "uts.tree",
+    .digest = DIGEST,
+    .cluster = {2, PXI_LINK_LAN, 2, {{3, 4, "cpu"}, {1, 2, "cpu"}}}};
+
+static char *text_of (const pxi_profile *profile)
+{
+    size_t size = pxi_profile_print (profile, NULL, 0) + 1;
+    char *text = malloc (size);
+    pxi_profile_print (profile, text, size);
+    return text;
+}
+
+Test (profile, comes_back_as_it_was_written)
+{
+    char why[PX_WHY_SIZE] = "";
+    pxi_profile back;
+    char *text = text_of (&sample);
+    cr_assert_eq (pxi_profile_parse (text, strlen (text), &back, why), PX_OK, "%s", why);
+    char *again = text_of (&back);
+    cr_assert_str_eq (text, again);
+    cr_assert (pxi_fingerprint_same (&back.cluster, &sample.cluster));
+    cr_assert_eq (back.points[0].number, 12);
+    cr_assert_str_eq (back.points[1].name, "uts.roots");
+    cr_assert_eq (back.gain_low, 8);
+    free (text);
+    free (again);
+    TEST_NO_LEAKS ();
+}
+
+/* What other programs read in it is the same. */
+Test (profile, is_what_zconfig_reads)
+{
+    char *text = text_of (&sample);
+    zconfig_t *root = zconfig_str_load (text);
+    cr_assert_not_null (root);
+    cr_assert_str_eq (zconfig_get (root, "module", ""), "uts");
+    cr_assert_str_eq (zconfig_get (root, "argument", ""), "-t 1 -a 3");
+    cr_assert_str_eq (zconfig_get (root, "cluster/link", ""), "lan");
+    cr_assert_str_eq (zconfig_get (root, "point/name", ""), "uts.children");
+    cr_assert_str_eq (zconfig_get (root, "point/number", ""), "12");
+    cr_assert_str_eq (zconfig_get (root, "gain/percent", ""), "12.5");
+    zconfig_destroy (&root);
+    free (text);
+}
+
+/* `old` becomes `new`: the error must name this line and this word. */
+static const struct {
+    const char *old, *new, *where;
+} corruptions[] = {
+    {"profile = 1", "profile = 2", "line 1: profile"},
+    {"date = ", "daet = ", "line 2: daet: no such key"},
+    {"module = \"uts\"", "module = \"uts", "line 3: module: a quote has no end"},
+    {"digest = \"0", "digest = \"x", "line 4: digest: want 64"},
+    {"task = \"uts.tree\"\n", "task = \"\"\n", "line 5: task: is empty"},
+    {"task = \"uts.tree\"\n", "", "line 1: the file: 'task' is missing"},
+    {"runs = 11", "runs = 11\nruns = 12", "line 8: runs: given twice"},
+    {"cluster\n", "clutser\n", "line 8: clutser: want key = value, or cluster"},
+    {"    link = lan", "    link = near", "line 10: link: want none"},
+    {"    link = lan", "  link = lan", "line 10: link: keys of a section"},
+    {"    link = lan", "link = lan", "line 10: link: keys of a section"},
+    {"    slots-here = 2", "    slots-here = -2", "line 9: slots-here: want a whole number from 1"},
+    {"    slots-here = 2", "    slots-here = 2 peers", "line 9: slots-here: want a whole number"},
+    {"    number = 12", "    number = 70000",
+     "line 21: number: want a whole number from 0 to 65535"},
+    {"    number = 12  #", "    #", "line 19: point: 'number' is missing"},
+    {"uts.roots", "uts.children", "uts.children: this branch point is given twice"},
+    {"percent = 12.5", "percent = nan", "percent: want a number"},
+    {"gain\n", "gain\n    what\n", "what: want key = value"},
+};
+
+Test (profile, says_line_and_reason_of_what_is_wrong)
+{
+    for (size_t i = 0; i < sizeof corruptions / sizeof *corruptions; i++) {
+        char why[PX_WHY_SIZE] = "", changed[8192];
+        pxi_profile back;
+        char *text = text_of (&sample), *at = strstr (text, corruptions[i].old);
+        cr_assert_not_null (at, "%s", corruptions[i].old);
+        snprintf (changed, sizeof changed, "%.*s%s%s", (int)(at - text), text, corruptions[i].new,
+                  at + strlen (corruptions[i].old));
+        cr_assert_eq (pxi_profile_parse (changed, strlen (changed), &back, why), PX_ECONFIG, "%s",
+                      corruptions[i].new);
+        cr_assert_not_null (strstr (why, corruptions[i].where), "%s: %s", corruptions[i].where,
+                            why);
+        free (text);
+    }
+}
+
+/* Whatever bytes a file has, reading it ends. */
+Test (profile, survives_any_cut_and_any_byte)
+{
+    char *text = text_of (&sample), why[PX_WHY_SIZE];
+    size_t size = strlen (text);
+    pxi_profile back;
+    for (size_t i = 0; i < size; i++) {
+        cr_assert_neq (pxi_profile_parse (text, i, &back, why), PX_ENOMEM);
+        char kept = text[i];
+        for (int byte = 0; byte < 256; byte += 5) {
+            text[i] = (char)byte;
+            pxi_profile_parse (text, size, &back, why);
+        }
+        text[i] = kept;
+    }
+    cr_assert_eq (pxi_profile_parse ("", 0, &back, why), PX_ECONFIG);
+    free (text);
+    TEST_NO_LEAKS ();
+}
+
+Test (profile, fits_the_same_cluster_and_with_a_warning_one_like_it)
+{
+    char why[PX_WHY_SIZE];
+    pxi_profile_wanted other = wanted;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_FITS);
+    other.cluster.classes[0].peers = 4;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_CHANGED);
+    cr_assert_not_null (strstr (why, "the cluster has changed"), "%s", why);
+    other.cluster.classes[0].peers = 30;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_OTHER_CLUSTER);
+    cr_assert_not_null (strstr (why, "30 peers of 4 slots, 1 peer of 2 slots"), "%s", why);
+    other = wanted;
+    other.cluster.link = PXI_LINK_WAN;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_OTHER_CLUSTER);
+    other = wanted;
+    other.digest = "f";
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_CHANGED);
+    cr_assert_not_null (strstr (why, "code of module uts has changed"), "%s", why);
+    other.task = "uts.other";
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_OTHER_PROGRAM);
+}
+
+Test (profile, fingerprint_counts_peers_by_slots)
+{
+    const px_peer_other others[] = {{.slots = 1, .rtt_ns = 50000},
+                                    {.slots = 4, .rtt_ns = 3000000},
+                                    {.slots = 1, .rtt_ns = 60000},
+                                    {.slots = 8, .unresponsive = 1},
+                                    {.slots = 0}};
+    pxi_fingerprint fingerprint;
+    pxi_fingerprint_make (2, others, 5, &fingerprint);
+    cr_assert_eq (fingerprint.n_classes, 2);
+    cr_assert (fingerprint.classes[0].slots == 4 && fingerprint.classes[0].peers == 1);
+    cr_assert (fingerprint.classes[1].slots == 1 && fingerprint.classes[1].peers == 2);
+    cr_assert_eq (fingerprint.link, PXI_LINK_HOST);
+    pxi_fingerprint_make (2, NULL, 0, &fingerprint);
+    cr_assert_eq (fingerprint.link, PXI_LINK_NONE);
+    TEST_NO_LEAKS ();
+}
+
+/* ---- directories ------------------------------------------------------------------------------ */
+
+static char said[4][PX_WHY_SIZE];
+static px_log_level said_level[4];
+static int n_said;
+
+static void note (void *context, px_log_level level, const char *text)
+{
+    said_level[n_said] = level;
+    snprintf (said[n_said++ % 4], PX_WHY_SIZE, "%s", text);
+}
+
+static void write_at (const char *directory, const char *name, const pxi_profile *profile)
+{
+    char path[256], why[PX_WHY_SIZE];
+    snprintf (path, sizeof path, "%s/%s", directory, name);
+    cr_assert_eq (pxi_profile_write (path, profile, why), PX_OK, "%s", why);
+}
+
+Test (profile, of_a_directory_the_best_is_taken_and_the_others_are_named)
+{
+    char directory[] = "/tmp/px-profile-XXXXXX", path[64], why[PX_WHY_SIZE] = "";
+    pxi_profile found_profile, other = sample;
+    bool found;
+    cr_assert_not_null (mkdtemp (directory));
+    snprintf (path, sizeof path, "%s/none", directory);
+    cr_assert_eq (pxi_profile_find (path, &wanted, note, NULL, &found_profile, &found, why), PX_OK);
+    cr_assert (!found && n_said == 0);
+    other.points[0].number = 7;
+    strcpy (other.date, "2026-11-22");
+    other.cluster.classes[0].peers = 4;
+    write_at (directory, "a.zpl", &other);
+    other.cluster.link = PXI_LINK_WAN;
+    write_at (directory, "b.zpl", &other);
+    write_at (directory, "c.zpl", &sample);
+    cr_assert_eq (pxi_profile_find (directory, &wanted, note, NULL, &found_profile, &found, why),
+                  PX_OK, "%s", why);
+    cr_assert (found && found_profile.points[0].number == 12);
+    cr_assert_eq (n_said, 2);
+    cr_assert (said_level[0] == PX_LOG_NOTICE &&
+               strstr (said[0], "b.zpl: ignored: it is of another cluster"));
+    cr_assert (said_level[1] == PX_LOG_INFO && strstr (said[1], "c.zpl: in force"));
+
+    snprintf (path, sizeof path, "%s/d.zpl", directory);
+    FILE *file = fopen (path, "w");
+    fputs ("profile = 1\nnonsense\n", file);
+    fclose (file);
+    cr_assert_eq (pxi_profile_find (directory, &wanted, note, NULL, &found_profile, &found, why),
+                  PX_ECONFIG);
+    cr_assert_not_null (strstr (why, "d.zpl: line 1:"), "%s", why);
+    for (char c = 'a'; c <= 'd'; c++) {
+        snprintf (path, sizeof path, "%s/%c.zpl", directory, c);
+        unlink (path);
+    }
+    cr_assert_eq (rmdir (directory), 0, "nothing is left beside the profiles");
+    TEST_NO_LEAKS ();
+}
