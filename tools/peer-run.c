@@ -3,7 +3,6 @@
  * Task code runs in executor processes, here as at every peerd, so a task that crashes is an error of the
  * job and not the end of this program. Signals are waited for in a thread of their own: the first one
  * cancels the job everywhere, a second one ends at once. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -20,6 +19,8 @@
 #include "common/executor.h"
 #include "common/local.h"
 #include "common/options.h"
+#include "common/profiles.h"
+#include "common/program.h"
 
 enum {
     EXIT_DONE = 0,
@@ -30,17 +31,17 @@ enum {
     EXIT_NOBODY = 5,
     EXIT_CANCELLED = 130,
     SHARES_MAX = 1024,
-    INPUT_STEP = 65536,
 };
 #define SECOND UINT64_C (1000000000)
 #define PROGRESS_NS (SECOND / 5)
+#define SETTLED_NS (SECOND / 5)
 
 struct settings {
     list_option join, numbers;
     uint64_t local, slots;
     double timeout_s;
-    const char *json, *trace, *name, *key;
-    bool quiet;
+    const char *json, *trace, *name, *key, *profile;
+    bool quiet, no_profile;
 };
 
 #define AT(member) offsetof (struct settings, member)
@@ -53,6 +54,11 @@ static const option_entry ENTRIES[] = {
     {"branch-number", OPTION_LIST, AT (numbers), "POINT=N",
      "at most N remote workers at once for one branch of POINT;\nmay be given for several points",
      0, 0},
+    {"profile", OPTION_TEXT, AT (profile), "PATH",
+     "take branch numbers from what peer-tune found: a file, or a\ndirectory; default: "
+     "$XDG_DATA_HOME/peerexec/profiles",
+     0, 0},
+    {"no-profile", OPTION_FLAG, AT (no_profile), NULL, "the default branch numbers", 0, 0},
     {"slots", OPTION_NUMBER, AT (slots), "N", "of this process's own peer; default: the processors",
      1, 1024},
     {"name", OPTION_TEXT, AT (name), "NAME", "of this process's own peer", 0, 0},
@@ -87,40 +93,6 @@ static int complain (const char *what, const char *why)
 
 /* ---- arguments -------------------------------------------------------------------------------- */
 
-struct input {
-    char *bytes;
-    size_t size;
-};
-
-static bool read_all (struct input *input)
-{
-    size_t room = 0;
-    for (;;) {
-        if (room - input->size < INPUT_STEP) {
-            room = 2 * room + INPUT_STEP;
-            char *grown = realloc (input->bytes, room);
-            if (!grown)
-                return false;
-            input->bytes = grown;
-        }
-        ssize_t n = read (STDIN_FILENO, input->bytes + input->size, room - input->size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n == 0;
-        input->size += (size_t)n;
-    }
-}
-
-static bool take_input (const char *argument, struct input *input)
-{
-    if (argument && !strcmp (argument, "-"))
-        return read_all (input);
-    input->bytes = strdup (argument ? argument : "");
-    input->size = input->bytes ? strlen (input->bytes) : 0;
-    return input->bytes != NULL;
-}
-
 static bool read_numbers (const list_option *from, px_point_number *numbers)
 {
     for (uint32_t i = 0; i < from->n; i++) {
@@ -138,23 +110,6 @@ static bool read_numbers (const list_option *from, px_point_number *numbers)
         numbers[i] = (px_point_number){point, (int32_t)number};
     }
     return true;
-}
-
-/* The name that a TASK without a dot belongs to is the module's own. */
-static bool full_name (const char *module, const char *task, char *name, size_t size)
-{
-    if (strchr (task, '.')) {
-        snprintf (name, size, "%s", task);
-        return true;
-    }
-    void *handle = dlopen (module, RTLD_LAZY | RTLD_LOCAL);
-    const px_module_def *def = handle ? dlsym (handle, "px_module_v1") : NULL;
-    bool known = def && def->abi == PX_MODULE_ABI;
-    if (known)
-        snprintf (name, size, "%s.%s", def->name, task);
-    if (handle)
-        dlclose (handle);
-    return known;
 }
 
 /* ---- signals ---------------------------------------------------------------------------------- */
@@ -342,12 +297,39 @@ static int report (const struct settings *settings, struct summary *summary, px_
     return code;
 }
 
+/* Of the library's lines those about profiles: what is ignored, has changed, or is wrong. */
+static void print_line (void *context, px_log_level level, const char *scope, const char *text)
+{
+    const struct settings *settings = context;
+    if (!strcmp (scope, "profile") && (level == PX_LOG_ERROR || !settings->quiet))
+        fprintf (stderr, "peer-run: profile: %s\n", text);
+}
+
+/* By how many peers there are it is known which profile fits: a joiner hears of them one after the other. */
+static void wait_for_view (px_peer *peer)
+{
+    px_stats stats = {.size = sizeof stats};
+    while (px_peer_stats (peer, &stats) == PX_OK && stats.peers_known &&
+           px_peer_wait (peer, (uint32_t)stats.peers_known + 1, px_deadline_ns (SETTLED_NS)) ==
+               PX_OK)
+        ;
+}
+
+/* NULL: none. Without one given, the directory that peer-tune writes to, once it is there. */
+static const char *profile_of (const struct settings *settings, char directory[PATH_MAX])
+{
+    if (settings->no_profile || settings->profile)
+        return settings->no_profile ? NULL : settings->profile;
+    return profiles_directory (directory) && access (directory, F_OK) == 0 ? directory : NULL;
+}
+
 static int run_job (const struct settings *settings, px_peer *peer, const char *task,
                     const struct input *input, struct watch *watch)
 {
     static struct summary summary;
     px_point_number numbers[LIST_MAX];
     px_job_options options = PX_JOB_OPTIONS_INIT;
+    char directory[PATH_MAX];
     px_job *job = NULL;
     if (!read_numbers (&settings->numbers, numbers))
         return EXIT_USAGE;
@@ -355,6 +337,9 @@ static int run_job (const struct settings *settings, px_peer *peer, const char *
     options.n_numbers = settings->numbers.n;
     options.timeout_ns = (uint64_t)(settings->timeout_s * (double)SECOND);
     options.trace = settings->trace != NULL;
+    options.profile = profile_of (settings, directory);
+    if (options.profile && settings->join.n)
+        wait_for_view (peer);
     uint64_t began_ns = px_now_ns ();
     px_err err = px_job_submit (peer, task, input->bytes, input->size, &options, &job);
     if (err != PX_OK)
@@ -380,7 +365,7 @@ static int open_failed (px_err err, const char *why)
 static int run_on (const struct settings *settings, struct local_cluster *local, char **arguments,
                    const struct input *input, struct watch *watch)
 {
-    char why[PX_WHY_SIZE] = "", executor[PATH_MAX], task[256];
+    char why[PX_WHY_SIZE] = "", executor[PATH_MAX], task[PROGRAM_NAME_SIZE];
     const char *modules[] = {arguments[0], NULL};
     const char *local_join[] = {local->peers[0].address, NULL};
     px_peer_options options = PX_PEER_OPTIONS_INIT;
@@ -393,11 +378,13 @@ static int run_on (const struct settings *settings, struct local_cluster *local,
     options.slots = (uint32_t)settings->slots;
     options.modules = modules;
     options.executor = executor;
+    options.log = print_line;
+    options.log_context = (void *)settings;
     px_err err = px_peer_open (&options, &peer, why);
     if (err != PX_OK)
         return open_failed (err, why);
     int code = EXIT_NOBODY;
-    if (!full_name (arguments[0], arguments[1], task, sizeof task))
+    if (!program_task (arguments[0], arguments[1], task))
         code = complain (arguments[0], "its name cannot be read: write TASK as module.name");
     else if (px_peer_wait (peer, local->n, px_deadline_ns (10 * SECOND)) == PX_OK)
         code = run_job (settings, peer, task, input, watch);
@@ -421,7 +408,7 @@ int main (int argc, char **argv)
         return complain ("arguments", "want MODULE.so TASK [ARG|-]; see 'peer-run --help'");
     if (settings.local && settings.join.n)
         return complain ("--local", "does not go with --join");
-    if (!take_input (argv[first + 2], &input))
+    if (!program_input (argv[first + 2], &input))
         return complain ("standard input", strerror (errno));
     sigemptyset (&watch.set);
     sigaddset (&watch.set, SIGINT);

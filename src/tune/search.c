@@ -38,6 +38,8 @@ enum {
 #define LITTLE 0.0015      /* expected gain of a run that is not worth it */
 #define CONFIDENT_SD 1.282 /* one-sided 90 % */
 #define CLEAR_SD 4.0
+#define ODD                                                                                        \
+    0.25 /* slower than another run of the same setting by so much, as a logarithm: something was in the way */
 #define INTERVAL_SD 1.96
 #define GAP_OCTAVES 1.5 /* between values tried: nothing is said to be known of what is between */
 #define MATTERS_SD 2.5
@@ -62,7 +64,7 @@ struct pxi_tune {
     uint32_t n_runs;
     run_record *runs;
     pxi_place *places;
-    double *scores, *vague; /* logarithms; and variances of those that were cut */
+    double *scores, *vague; /* logarithms; and variances of those that were cut, or are odd */
     double best_makespan_s;
     pxi_surface surface;
     pxi_tune_setting *candidates;
@@ -236,8 +238,25 @@ void pxi_tune_free (pxi_tune **tune_p)
 
 /* ---- what is believed ------------------------------------------------------------------------- */
 
+/* Noise only ever adds time, now and then a lot of it. Such a run is no better known than by that much. */
+static void doubt_odd_runs (pxi_tune *tune)
+{
+    for (uint32_t i = 0; i < tune->n_runs; i++) {
+        double fastest = tune->scores[i];
+        for (uint32_t j = 0; j < tune->n_runs; j++) {
+            if (!tune->runs[j].cut &&
+                pxi_tune_same (tune, &tune->runs[i].setting, &tune->runs[j].setting))
+                fastest = fmin (fastest, tune->scores[j]);
+        }
+        double odd = tune->scores[i] - fastest;
+        if (!tune->runs[i].cut)
+            tune->vague[i] = odd > ODD ? odd * odd : 0;
+    }
+}
+
 static void learn (pxi_tune *tune)
 {
+    doubt_odd_runs (tune);
     if (tune->n_runs)
         pxi_surface_learn (&tune->surface, tune->places, tune->scores, tune->vague, tune->n_runs);
 }
