@@ -19,6 +19,7 @@
 #include "sim/load.h"
 #include "sim/shrink.h"
 #include "sim/swarm.h"
+#include "tune/simulated.h"
 
 enum { EXIT_FINE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 enum { SHRINK_RUNS_MAX = 1000, KEEP_SIZE = 4096 };
@@ -34,6 +35,7 @@ typedef struct options {
     uint64_t rtt_us;
     uint32_t load_percent; /* 0 = `jobs` at once */
     uint64_t for_s, mean_ms, view;
+    uint32_t tune; /* levels; 0 = do not */
     pxi_tree tree;
     uint32_t faults[PXI_FAULT_KINDS];
     const char *trace, *keep;
@@ -60,6 +62,9 @@ static void usage (FILE *to)
         "  --view N            peers that one knows at most (1024; of more than 256 peers 128, of\n"
         "                      more than 32,768 peers 64)\n"
         "  --number B          branch number of every branch (65535)\n"
+        "  --tune LEVELS       find the branch number of each of the first so many levels of the "
+        "tree\n"
+        "                      (1 to 4), as peer-tune does; --number is the default (64)\n"
         "  --rtt-us N          round trip between any two peers (1000)\n"
         "  --loss-ppm N        messages lost, of a million (0)\n"
         "  --duplicate-ppm N   messages that come twice (0)\n"
@@ -202,6 +207,7 @@ enum {
     OPT_MEAN,
     OPT_VIEW,
     OPT_NUMBER,
+    OPT_TUNE,
     OPT_RTT,
     OPT_LOSS,
     OPT_DUPLICATE,
@@ -233,6 +239,7 @@ static const struct option long_options[] = {
     {"mean-ms", 1, NULL, OPT_MEAN},
     {"view", 1, NULL, OPT_VIEW},
     {"number", 1, NULL, OPT_NUMBER},
+    {"tune", 1, NULL, OPT_TUNE},
     {"rtt-us", 1, NULL, OPT_RTT},
     {"loss-ppm", 1, NULL, OPT_LOSS},
     {"duplicate-ppm", 1, NULL, OPT_DUPLICATE},
@@ -284,6 +291,9 @@ static void set_option (options_t *options, int option, const char *value)
         break;
     case OPT_NUMBER:
         options->number = (uint32_t)number_of ("--number", value, 0, PXI_NUMBER_MAX);
+        break;
+    case OPT_TUNE:
+        options->tune = (uint32_t)number_of ("--tune", value, 1, PXI_TREE_NUMBERS_MAX);
         break;
     case OPT_RTT:
         options->rtt_us = number_of ("--rtt-us", value, 0, 60000000);
@@ -803,6 +813,48 @@ static bool play (const options_t *options, uint64_t seed, FILE *trace, char **a
     return fine;
 }
 
+/* ---- tuning ----------------------------------------------------------------------------------- */
+
+static bool run_tuned (void *context, const uint32_t *numbers, uint64_t seed,
+                       pxi_world_report *report)
+{
+    const options_t *options = context;
+    described_t described = {0};
+    describe (&described, options, seed);
+    for (uint32_t i = 0; i < described.config.n_jobs; i++) {
+        pxi_tree *tree = &described.jobs[i].tree;
+        memcpy (tree->numbers, numbers, options->tune * sizeof *numbers);
+        tree->n_numbers = options->tune;
+        tree->numbers_by_level = true;
+    }
+    run (options, described.config, NULL, report);
+    if (report->verdict != PXI_VERDICT_FINE)
+        print_reason (seed, report);
+    free (described.peers);
+    free (described.jobs);
+    free (described.faults);
+    return report->verdict == PXI_VERDICT_FINE && !interrupted;
+}
+
+static int tune (options_t *options)
+{
+    enum { STANDARD = 64 }; /* of who says nothing: px_peer_options */
+    uint64_t workers = (uint64_t)(options->peers - 1) * options->slots;
+    uint32_t high = workers < PXI_NUMBER_MAX ? (uint32_t)workers : PXI_NUMBER_MAX;
+    uint32_t number = options->number < PXI_NUMBER_MAX ? options->number : STANDARD;
+    const simulated_t simulated = {.n_points = options->tune,
+                                   .high = high,
+                                   .standard = number < high ? number : high,
+                                   .seed = options->seed,
+                                   .json = options->json,
+                                   .run = run_tuned,
+                                   .context = options};
+    if (options->swarm || options->load_percent)
+        wrong ("--tune", options->swarm ? "--swarm" : "--load", "for it: it tunes one tree");
+    bool fine = simulated_tune (&simulated);
+    return interrupted ? EXIT_INTERRUPTED : fine ? EXIT_FINE : EXIT_BROKEN;
+}
+
 static void on_interrupt (int signal_number)
 {
     (void)signal_number;
@@ -835,6 +887,8 @@ int main (int argc, char **argv)
     parse_options (&options, argc, argv);
     struct sigaction action = {.sa_handler = on_interrupt};
     sigaction (SIGINT, &action, NULL);
+    if (options.tune)
+        return tune (&options);
     FILE *trace = options.trace ? open_trace (options.trace) : NULL;
     uint64_t n_done = 0, n_failed = 0;
     for (uint64_t seed = options.seed; seed <= options.last_seed && !interrupted; seed++) {

@@ -92,14 +92,21 @@ static pxi_shared_name shared_of (const pxi_tree *tree, const pxi_node *node)
                              (uint32_t)pxi_prng_between (&prng, 1, tree->shared_size_max)};
 }
 
+static uint32_t number_of (const pxi_tree *tree, const pxi_node *node, pxi_prng *prng)
+{
+    uint32_t n = tree->n_numbers;
+    if (n && tree->numbers_by_level)
+        return tree->numbers[node->depth < n ? node->depth : n - 1];
+    return n ? tree->numbers[pxi_prng_below (prng, n)] : PXI_NUMBER_MAX;
+}
+
 void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *shape)
 {
     pxi_prng prng;
     pxi_prng_init (&prng, node->state);
     bool leaf = is_leaf (tree, node, &prng);
     *shape = (pxi_shape){
-        .number = tree->n_numbers ? tree->numbers[pxi_prng_below (&prng, tree->n_numbers)]
-                                  : PXI_NUMBER_MAX,
+        .number = number_of (tree, node, &prng),
         .size_bytes = (uint32_t)pxi_prng_between (&prng, tree->size_min, tree->size_max),
         .fails = pxi_prng_chance (&prng, tree->fail_ppm) && node->depth > 0,
         .first_only = pxi_prng_chance (&prng, tree->first_ppm) && !leaf,

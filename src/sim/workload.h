@@ -49,6 +49,7 @@ typedef struct pxi_tree {
     uint64_t work_ns, leaf_ns; /* SPLIT */
     const uint64_t *times_ns;  /* LIST: fan_max of them, the caller's */
     uint32_t numbers[PXI_TREE_NUMBERS_MAX], n_numbers; /* branch numbers, drawn per task */
+    bool numbers_by_level; /* instead: the root's is the first, its children's the next, ... */
     uint32_t size_min, size_max;                       /* of an input */
     uint32_t shared_ppm;      /* tasks whose subtasks have a shared input, */
     uint32_t shared_kinds;    /* one of so many, */

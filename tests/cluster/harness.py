@@ -18,7 +18,8 @@ import time
 TIMEOUT_S = 60
 TICK_S = 1 / os.sysconf('SC_CLK_TCK')
 MARK = 'PX_TEST_MARK'  # inherited by everything that a test starts
-ENVIRONMENT = dict(os.environ, **{MARK: str(os.getpid())})
+# Profiles of whoever runs the test are not the test's.
+ENVIRONMENT = dict(os.environ, XDG_DATA_HOME='/nonexistent', **{MARK: str(os.getpid())})
 ADDRESSES_MAX = 40  # of a LAN; a host has the one of its number, until it moves
 INSIDE = 'PX_TEST_NETWORK'
 

@@ -56,6 +56,15 @@ ok $? "a line of progress on a terminal"
 "$peer_sim" $load 2>&1 >/dev/null | grep -q .
 [ $? -eq 1 ]
 ok $? "and none elsewhere"
+flat='--peers 17 --slots 1 --tree flat:n=64,leaf=10ms,law=constant --tune 1 --unchecked'
+said=$("$peer_sim" $flat --number 1)
+echo "$said" | grep -q '^chosen [1-9][0-9]* (best tried .*): better; gain [5-9][0-9]'
+ok $? "--tune finds more workers where the default is one"
+[ "$said" = "$("$peer_sim" $flat --number 1)" ]
+ok $? "and the same ones again"
+"$peer_sim" --peers 9 --slots 1 --tree split:work=400ms,leaf=2ms --tune 2 --json --unchecked |
+    grep -q '"numbers":\[[0-9]*,[0-9]*\],'
+ok $? "of two levels, as JSON"
 "$peer_sim" --help | grep -q 'usage: peer-sim'
 ok $? "help"
 refuses 'not a number from 1' --peers 0
@@ -65,6 +74,8 @@ refuses 'not a number from 1 to 1000' --load 0
 refuses 'not a number from 16 to 1024' --view 15
 refuses 'not A..B' --seeds 5..1
 refuses 'not a fault' --faults crush
+refuses 'not a number from 1 to 4' --tune 5
+refuses 'not for it' --tune 1 --swarm
 refuses 'not split, random or flat' --tree oak
 refuses 'not a key of a tree' --tree flat:size=3
 refuses 'not a duration' --tree flat:leaf=10
