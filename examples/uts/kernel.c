@@ -58,7 +58,7 @@ static double probability (const uts_node *node)
     return (double)(node->state[4] & 0x7fffffff) / 2147483648.0;
 }
 
-static double branching (const uts_options *tree, uint32_t depth)
+static double branching (const uts_tree *tree, uint32_t depth)
 {
     double d = (double)depth, limit = (double)tree->d;
     if (depth == 0)
@@ -75,12 +75,31 @@ static double branching (const uts_options *tree, uint32_t depth)
     }
 }
 
-static uint32_t children_geometric (const uts_options *tree, const uts_node *node,
-                                    double *remembered)
+static double log_of_branching (double b)
+{
+    double p = 1.0 / (1.0 + b);
+    return log (1.0 - p);
+}
+
+uts_tree uts_tree_of (const uts_options *options)
+{
+    return (uts_tree){.b = options->b,
+                      .q = options->q,
+                      .f = options->f,
+                      .log_b = log_of_branching (options->b),
+                      .d = (uint32_t)options->d,
+                      .m = (uint32_t)options->m,
+                      .g = (uint32_t)options->g,
+                      .r = (uint32_t)options->r,
+                      .t = (uint32_t)options->t,
+                      .a = (uint32_t)options->a};
+}
+
+static uint32_t children_geometric (const uts_tree *tree, const uts_node *node, double *remembered)
 {
     if (*remembered == 0) {
-        double p = 1.0 / (1.0 + branching (tree, node->depth));
-        *remembered = log (1.0 - p);
+        double b = branching (tree, node->depth);
+        *remembered = b == tree->b ? tree->log_b : log_of_branching (b);
     }
     double n = floor (log (1.0 - probability (node)) / *remembered);
     if (!(n > 0))
@@ -88,12 +107,12 @@ static uint32_t children_geometric (const uts_options *tree, const uts_node *nod
     return n > UTS_CHILDREN_MAX ? UTS_CHILDREN_MAX : (uint32_t)n;
 }
 
-static uint32_t children_binomial (const uts_options *tree, const uts_node *node)
+static uint32_t children_binomial (const uts_tree *tree, const uts_node *node)
 {
-    return probability (node) < tree->q ? (uint32_t)tree->m : 0;
+    return probability (node) < tree->q ? tree->m : 0;
 }
 
-static uint32_t children (const uts_options *tree, const uts_node *node, double *remembered)
+static uint32_t children (const uts_tree *tree, const uts_node *node, double *remembered)
 {
     switch (tree->t) {
     case UTS_BINOMIAL:
@@ -109,20 +128,20 @@ static uint32_t children (const uts_options *tree, const uts_node *node, double 
     }
 }
 
-static inline void child_make (const uts_options *tree, const uts_node *parent, uint32_t index,
+static inline void child_make (const uts_tree *tree, const uts_node *parent, uint32_t index,
                                double *remembered, uts_node *child)
 {
-    for (uint64_t i = 0; i < tree->g; i++)
+    for (uint32_t i = 0; i < tree->g; i++)
         hash (parent->state, index, child->state);
     child->depth = parent->depth + 1;
     child->n_children = children (tree, child, remembered);
     child->first = 0;
 }
 
-void uts_root (const uts_options *tree, uts_node *root)
+void uts_root (const uts_tree *tree, uts_node *root)
 {
     double nothing = 0;
-    hash_seed ((uint32_t)tree->r, root->state);
+    hash_seed (tree->r, root->state);
     root->depth = 0;
     root->n_children = children (tree, root, &nothing);
     root->first = 0;
@@ -145,7 +164,7 @@ void uts_count_add (uts_count *total, const uts_count *part)
 }
 
 /* `remembered` is 0, or what was worked out for a sibling or cousin before. */
-static inline uint32_t expand (const uts_options *tree, const uts_node *parent, double *remembered,
+static inline uint32_t expand (const uts_tree *tree, const uts_node *parent, double *remembered,
                                uts_node *inner, uts_count *count)
 {
     uint32_t n_inner = 0;
@@ -157,7 +176,7 @@ static inline uint32_t expand (const uts_options *tree, const uts_node *parent, 
     return n_inner;
 }
 
-uint32_t uts_expand (const uts_options *tree, const uts_node *parent, uts_node *inner,
+uint32_t uts_expand (const uts_tree *tree, const uts_node *parent, uts_node *inner,
                      uts_count *count)
 {
     double remembered = 0;
@@ -191,7 +210,7 @@ static double *log_of (logarithms *known, uint32_t depth, double *unknown)
     return depth < DEPTHS_REMEMBERED ? &known->of_depth[depth] : unknown;
 }
 
-int uts_walk (const uts_options *tree, uts_stack *stack, uint64_t nodes_max, uts_count *count)
+int uts_walk (const uts_tree *tree, uts_stack *stack, uint64_t nodes_max, uts_count *count)
 {
     logarithms known = {0};
     uint64_t end = count->nodes + nodes_max;
@@ -214,14 +233,14 @@ void uts_print (const uts_count *count, example_answer *answer)
 
 static int serial (const void *options, example_answer *answer, char *why)
 {
-    const uts_options *tree = options;
+    uts_tree tree = uts_tree_of (options);
     uts_stack stack = {0};
     uts_count count = {0};
     uts_node root;
-    uts_root (tree, &root);
+    uts_root (&tree, &root);
     uts_count_node (&root, &count);
     int failed = root.n_children > 0 && uts_push (&stack, &root) < 0;
-    failed = failed || uts_walk (tree, &stack, UINT64_MAX - 1, &count) < 0;
+    failed = failed || uts_walk (&tree, &stack, UINT64_MAX - 1, &count) < 0;
     free (stack.nodes);
     if (failed) {
         strcpy (why, "out of memory");

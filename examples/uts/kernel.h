@@ -28,6 +28,14 @@ typedef struct uts_options {
     uint64_t pieces;
 } uts_options;
 
+/* What growing a node needs of them: it goes with every task, so it is small. */
+typedef struct uts_tree {
+    double b, q, f;
+    double log_b; /* of the distribution where the branching is b */
+    uint32_t d, m, g, r;
+    uint32_t t, a;
+} uts_tree;
+
 /* An inner node of which the children from `first` on have not been made. */
 typedef struct uts_node {
     uint32_t state[5];
@@ -46,12 +54,14 @@ typedef struct uts_stack {
     size_t n, room;
 } uts_stack;
 
+uts_tree uts_tree_of (const uts_options *options);
+
 /* The root. */
-void uts_root (const uts_options *tree, uts_node *root);
+void uts_root (const uts_tree *tree, uts_node *root);
 
 /* Make and count a node's children; those that have children themselves go to `inner`, which has room for
  * all. Returns how many. */
-uint32_t uts_expand (const uts_options *tree, const uts_node *parent, uts_node *inner,
+uint32_t uts_expand (const uts_tree *tree, const uts_node *parent, uts_node *inner,
                      uts_count *count);
 
 /* Count one node. */
@@ -60,7 +70,7 @@ void uts_count_add (uts_count *total, const uts_count *part);
 
 /* Expand nodes of the stack, deepest first, until it is empty or at least `nodes_max` children have
  * been counted. The nodes on the stack have been counted already. Returns -1 when out of memory. */
-int uts_walk (const uts_options *tree, uts_stack *stack, uint64_t nodes_max, uts_count *count);
+int uts_walk (const uts_tree *tree, uts_stack *stack, uint64_t nodes_max, uts_count *count);
 int uts_push (uts_stack *stack, const uts_node *node);
 
 /* The answer's text. */

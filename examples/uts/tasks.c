@@ -18,7 +18,8 @@ PX_MODULE ("uts", "1.0")
 
 /* A task's input: the tree, and nodes that have been counted but not expanded. */
 typedef struct uts_work {
-    uts_options tree;
+    uts_tree tree;
+    uint64_t chunk, pieces;
     uint64_t n_nodes;
     uts_node nodes[];
 } uts_work;
@@ -56,15 +57,15 @@ static px_err close_children (px_task *task, px_branch branch, px_err err, const
 static px_err count (px_task *task, const void *input, size_t input_size);
 
 /* Deal the stack out to subtasks: piece i gets nodes i, i + pieces, ... */
-static px_err deal (px_branch branch, const uts_options *tree, const uts_stack *stack)
+static px_err deal (px_branch branch, const uts_work *like, const uts_stack *stack)
 {
-    size_t n_pieces = stack->n < tree->pieces ? stack->n : (size_t)tree->pieces;
+    size_t n_pieces = stack->n < like->pieces ? stack->n : (size_t)like->pieces;
     size_t n_nodes_max = (stack->n + n_pieces - 1) / n_pieces;
     uts_work *work = malloc (work_size (n_nodes_max));
     if (work == NULL)
         return PX_ENOMEM;
     px_err err = PX_OK;
-    work->tree = *tree;
+    *work = *like;
     for (size_t piece = 0; piece < n_pieces && err == PX_OK; piece++) {
         work->n_nodes = 0;
         for (size_t i = piece; i < stack->n; i += n_pieces)
@@ -75,14 +76,14 @@ static px_err deal (px_branch branch, const uts_options *tree, const uts_stack *
     return err;
 }
 
-static px_err hand_out (px_task *task, const uts_options *tree, const uts_stack *stack,
+static px_err hand_out (px_task *task, const uts_work *like, const uts_stack *stack,
                         uts_count *total)
 {
     px_branch branch;
     px_err err = open_children (task, total, &branch);
     if (err != PX_OK)
         return err;
-    return close_children (task, branch, deal (branch, tree, stack), total);
+    return close_children (task, branch, deal (branch, like, stack), total);
 }
 
 static px_err count (px_task *task, const void *input, size_t input_size)
@@ -95,12 +96,12 @@ static px_err count (px_task *task, const void *input, size_t input_size)
     int failed = 0;
     for (uint64_t i = 0; i < work->n_nodes && !failed; i++)
         failed = uts_push (&stack, &work->nodes[i]);
-    failed = failed || uts_walk (&work->tree, &stack, work->tree.chunk, &total) < 0;
+    failed = failed || uts_walk (&work->tree, &stack, work->chunk, &total) < 0;
     px_err err = PX_ENOMEM;
     if (!failed && stack.n == 0)
         err = px_task_return (task, &total, sizeof total);
     else if (!failed)
-        err = hand_out (task, &work->tree, &stack, &total);
+        err = hand_out (task, work, &stack, &total);
     free (stack.nodes);
     return err;
 }
@@ -111,8 +112,8 @@ PX_TASK (count)
 
 /* A node whose children are to be made: by one task, unless there are too many. */
 typedef struct uts_litter {
-    uts_options tree;
     uts_node parent;
+    uts_tree tree;
 } uts_litter;
 enum { LITTER_MAX = 16 };
 
@@ -143,33 +144,42 @@ static px_err halve (px_task *task, const uts_litter *work, uts_count *count)
     return err != PX_OK ? err : sync_all (task, &subtask, 1, count);
 }
 
+/* Its room is not needed any more while they run: what stays on the stack for each level of a deep tree is
+ * a third of this. */
+__attribute__ ((noinline)) static px_err spawn_all (px_task *task, const uts_litter *work,
+                                                    px_subtask *subtasks, uint32_t *n,
+                                                    uts_count *count)
+{
+    uts_node inner[LITTER_MAX];
+    uts_litter child = {.tree = work->tree};
+    uint32_t n_inner = uts_expand (&work->tree, &work->parent, inner, count);
+    px_err err = PX_OK;
+    for (*n = 0; *n < n_inner && err == PX_OK; *n += err == PX_OK) {
+        child.parent = inner[*n];
+        err = px_spawn (task, &litter_task, &child, &subtasks[*n]);
+    }
+    return err;
+}
+
 static px_err litter (px_task *task, const uts_litter *work, uts_count *count)
 {
     px_subtask subtasks[LITTER_MAX];
-    uts_node inner[LITTER_MAX];
-    px_err err = PX_OK;
+    uint32_t n;
     *count = (uts_count){0};
     if (work->parent.n_children - work->parent.first > LITTER_MAX)
         return halve (task, work, count);
-    uint32_t n = uts_expand (&work->tree, &work->parent, inner, count);
-    if (n == 0)
-        return PX_OK;
-    uts_litter child = {.tree = work->tree};
-    for (uint32_t i = 0; i < n && err == PX_OK; i++) {
-        child.parent = inner[i];
-        err = px_spawn (task, &litter_task, &child, &subtasks[i]);
-    }
+    px_err err = spawn_all (task, work, subtasks, &n, count);
     return err != PX_OK ? err : sync_all (task, subtasks, n, count);
 }
 
 /* ---- the root ----------------------------------------------------------------------------------
  */
 
-static px_err grow_by_node (px_task *task, const uts_options *tree, uts_count *total)
+static px_err grow_by_node (px_task *task, const uts_options *options, uts_count *total)
 {
-    uts_litter work = {.tree = *tree};
+    uts_litter work = {.tree = uts_tree_of (options)};
     uts_count below;
-    uts_root (tree, &work.parent);
+    uts_root (&work.tree, &work.parent);
     uts_count_node (&work.parent, total);
     px_err err = litter (task, &work, &below);
     if (err == PX_OK)
@@ -178,12 +188,13 @@ static px_err grow_by_node (px_task *task, const uts_options *tree, uts_count *t
 }
 
 /* The tree's first task is a subtask; its count becomes *total. */
-static px_err grow_by_chunk (px_task *task, const uts_options *tree, uts_count *total)
+static px_err grow_by_chunk (px_task *task, const uts_options *options, uts_count *total)
 {
     _Alignas(uts_work) unsigned char bytes[sizeof (uts_work) + sizeof (uts_node)];
     uts_work *work = (uts_work *)bytes;
-    work->tree = *tree;
-    uts_root (tree, work->nodes);
+    *work = (uts_work){
+        .tree = uts_tree_of (options), .chunk = options->chunk, .pieces = options->pieces};
+    uts_root (&work->tree, work->nodes);
     work->n_nodes = work->nodes->n_children > 0;
     px_branch branch;
     px_err err = open_children (task, total, &branch);

@@ -25,7 +25,7 @@ enum {
     SPINS = 40,            /* looks for work before a thread sleeps */
     SPINS_ASKING = 4,      /* of these, how many leave it to the owner to share */
     LOOK_EVERY_MAX = 4096, /* subtasks in place between looks at the clock */
-    ROW_KEPT = 16,         /* items, of a fiber that has ended */
+    ROW_KEPT = 64,         /* items, of a fiber that has ended */
     TAKE_LOOKS_MAX = 256,  /* entries that one TAKE may move out of its way */
 };
 #define PROGRESS_NS UINT64_C (100000000)

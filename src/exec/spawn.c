@@ -66,20 +66,36 @@ COLD static px_err spawn_slowly (px_task *task, const px_typed_task *typed, cons
     return PX_OK;
 }
 
+static inline void copy_word (uint8_t *to, const uint8_t *from)
+{
+    uint64_t word;
+    memcpy (&word, from, sizeof word);
+    memcpy (to, &word, sizeof word);
+}
+
 /* By words, at most ITEM_INPUT_INLINE bytes: no call, and no load that is wider than the caller's stores,
  * which have just been made. */
 static inline void copy_inline (uint8_t *to, const uint8_t *from, size_t size)
 {
-    for (; size >= sizeof (uint64_t); size -= sizeof (uint64_t)) {
-        uint64_t word;
-        memcpy (&word, from, sizeof word);
-        memcpy (to, &word, sizeof word);
+    for (; size >= 4 * sizeof (uint64_t); size -= 4 * sizeof (uint64_t)) {
+        copy_word (to, from);
+        copy_word (to + 8, from + 8);
+        copy_word (to + 16, from + 16);
+        copy_word (to + 24, from + 24);
         __asm__ volatile("" : "+r"(to), "+r"(from)); /* a loop, not vectors */
-        to += sizeof word;
-        from += sizeof word;
+        to += 4 * sizeof (uint64_t);
+        from += 4 * sizeof (uint64_t);
     }
-    for (; size > 0; size--)
+    for (; size >= sizeof (uint64_t); size -= sizeof (uint64_t)) {
+        copy_word (to, from);
+        __asm__ volatile("" : "+r"(to), "+r"(from));
+        to += sizeof (uint64_t);
+        from += sizeof (uint64_t);
+    }
+    for (; size > 0; size--) {
         *to++ = *from++;
+        __asm__ volatile("" : "+r"(to), "+r"(from));
+    }
 }
 
 COLD static px_err alerted (pxi_pool *pool, pxi_thread *thread)
