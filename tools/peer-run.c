@@ -31,6 +31,7 @@ enum {
     EXIT_NOBODY = 5,
     EXIT_CANCELLED = 130,
     SHARES_MAX = 1024,
+    POINTS_MAX = 64,
 };
 #define SECOND UINT64_C (1000000000)
 #define PROGRESS_NS (SECOND / 5)
@@ -181,6 +182,8 @@ struct summary {
     px_stats stats;
     px_job_share shares[SHARES_MAX];
     size_t n_shares;
+    px_job_point points[POINTS_MAX];
+    size_t n_points;
 };
 
 static double extra_percent (const px_stats *stats)
@@ -197,6 +200,12 @@ static void print_summary (const struct summary *summary)
         fprintf (stderr, "  %-20s %10" PRIu64 " subtasks %10.3f s of slot time\n",
                  summary->shares[i].peer_name, summary->shares[i].subtasks,
                  (double)summary->shares[i].work_ns / (double)SECOND);
+    for (size_t i = 0; i < summary->n_points; i++)
+        fprintf (stderr,
+                 "  %-20s branch number %" PRId32 ": %" PRIu64 " branches offered %" PRIu64
+                 " subtasks, %" PRIu64 " were done elsewhere\n",
+                 summary->points[i].point, summary->points[i].number, summary->points[i].branches,
+                 summary->points[i].offered, summary->points[i].elsewhere);
     fprintf (
         stderr,
         "  probes %" PRIu64 " (free %" PRIu64 ", busy %" PRIu64 ", cannot %" PRIu64
@@ -226,12 +235,27 @@ static json_t *json_shares (const struct summary *summary)
     return array;
 }
 
+static json_t *json_points (const struct summary *summary)
+{
+    json_t *array = json_array ();
+    for (size_t i = 0; i < summary->n_points; i++) {
+        const px_job_point *point = &summary->points[i];
+        json_array_append_new (array, json_pack ("{s:s, s:i, s:I, s:I, s:I}", "name", point->point,
+                                                 "number", (int)point->number, "branches",
+                                                 (json_int_t)point->branches, "offered",
+                                                 (json_int_t)point->offered, "elsewhere",
+                                                 (json_int_t)point->elsewhere));
+    }
+    return array;
+}
+
 static bool write_json (const struct summary *summary, const char *path)
 {
-    json_t *root = json_pack ("{s:s, s:s, s:f, s:f, s:o, s:o}", "task", summary->task, "code",
-                              px_err_name (summary->outcome.code), "wall_s", summary->wall_s,
-                              "extra_percent", extra_percent (&summary->stats), "shares",
-                              json_shares (summary), "stats", json_stats (&summary->stats));
+    json_t *root =
+        json_pack ("{s:s, s:s, s:f, s:f, s:o, s:o, s:o}", "task", summary->task, "code",
+                   px_err_name (summary->outcome.code), "wall_s", summary->wall_s, "extra_percent",
+                   extra_percent (&summary->stats), "shares", json_shares (summary), "points",
+                   json_points (summary), "stats", json_stats (&summary->stats));
     bool to_stderr = !strcmp (path, "-");
     FILE *file = to_stderr ? stderr : fopen (path, "w");
     bool written = root && file && json_dumpf (root, file, JSON_INDENT (2)) == 0;
@@ -284,6 +308,9 @@ static int report (const struct settings *settings, struct summary *summary, px_
     summary->n_shares = px_job_shares (job, summary->shares, SHARES_MAX);
     if (summary->n_shares > SHARES_MAX)
         summary->n_shares = SHARES_MAX;
+    summary->n_points = px_job_points (job, summary->points, POINTS_MAX);
+    if (summary->n_points > POINTS_MAX)
+        summary->n_points = POINTS_MAX;
     int code = exit_code (summary->outcome.code, cancelled);
     if (!print_result (&summary->outcome))
         code = complain ("standard output", strerror (errno));
