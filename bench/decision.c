@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/prng.h"
 #include "core/core.h"
 
@@ -24,6 +25,7 @@ typedef struct queued { /* an event on its way to the core */
     uint64_t at_ns;
     pxi_event event;
     pxi_message message;
+    pxi_returned returned; /* of a RESULT */
 } queued_t;
 
 typedef struct rig {
@@ -84,8 +86,10 @@ static pxi_message *from_peer (rig_t *rig, uint64_t id, pxi_message_kind kind)
 static void result_of (rig_t *rig, uint64_t from, pxi_key key)
 {
     pxi_message *result = from_peer (rig, from, PXI_RESULT);
-    result->key = key;
-    result->run_ns = ROUND_TRIP_MS * PXI_MS;
+    queued_t *queued = PXI_LIST_ENTRY (result, queued_t, message);
+    queued->returned = (pxi_returned){.key = key, .run_ns = ROUND_TRIP_MS * PXI_MS};
+    result->results = &queued->returned;
+    result->n_results = 1;
 }
 
 static void offer (rig_t *rig, const pxi_message *probe, bool accepted, uint64_t lease)

@@ -10,8 +10,11 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <peerexec/error.h>
+
+#define PXI_INBOX_LATER_NS UINT64_C (100000)
 
 typedef struct pxi_letter {
     struct pxi_letter *next;
@@ -19,6 +22,8 @@ typedef struct pxi_letter {
 
 typedef struct pxi_inbox {
     _Atomic (pxi_letter *) newest;
+    atomic_bool urgent; /* some of it is not for later */
+    uint64_t later_ns;  /* the loop's: when it first saw what is for later; 0 = nothing */
     atomic_bool asleep; /* the loop waits, or is about to: whoever clears this writes to fd */
     int fd;             /* an eventfd: readable once somebody has woken the loop */
 } pxi_inbox;
@@ -31,11 +36,19 @@ void pxi_inbox_fini (pxi_inbox *inbox);
 /* Any thread. The letter lies first in what the sender allocated, and is the loop's then. */
 void pxi_inbox_post (pxi_inbox *inbox, pxi_letter *letter);
 
-/* The loop's: everything posted so far, oldest first; NULL = nothing. */
+/* The same, but others will follow soon: it is taken with the next that is posted as above, or when
+ * PXI_INBOX_LATER_NS have passed. So what comes fast is read at once. */
+void pxi_inbox_post_later (pxi_inbox *inbox, pxi_letter *letter);
+
+/* The loop's: everything posted so far, oldest first; NULL = nothing, or all of it for later. */
 pxi_letter *pxi_inbox_take (pxi_inbox *inbox);
-bool pxi_inbox_is_empty (pxi_inbox *inbox);
+/* The same, whether it is for later or not. */
+pxi_letter *pxi_inbox_take_all (pxi_inbox *inbox);
+bool pxi_inbox_is_empty (const pxi_inbox *inbox);
 /* The loop's, before it waits on fd. False: something has come, do not wait. */
 bool pxi_inbox_sleep (pxi_inbox *inbox);
+/* The loop's, between the two: how long it may wait at most for what is here already. */
+uint64_t pxi_inbox_patience_ns (const pxi_inbox *inbox);
 /* The loop's, after it has waited. */
 void pxi_inbox_awake (pxi_inbox *inbox);
 

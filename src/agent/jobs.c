@@ -458,6 +458,10 @@ static void complete_subtask (pxi_agent *agent, const pxi_action *action)
     px_err code = action->blob ? (px_err)blob.code : (px_err)action->err;
     pxi_command command = {.kind = PXI_CMD_COMPLETE, .subtask = action->subtask};
     command.outcome = (pxi_outcome){code, blob.first, blob.second};
+    command.peer = action->peer;
+    command.run_ns = action->run_ns;
+    snprintf (command.peer_name, sizeof command.peer_name, "%s",
+              pxi_mail_name (agent, action->peer));
     if (!action->blob)
         command.outcome.chain = pxi_notices_failure (agent, execution->module, UINT32_MAX,
                                                      action->attempts, code, px_err_text (code));

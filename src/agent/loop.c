@@ -132,7 +132,10 @@ void pxi_agent_notify (void *context, pxi_notice *notice)
         sched_yield ();
     mail->execution = execution->number;
     mail->notice = *notice;
-    pxi_inbox_post (&execution->agent->inbox, &mail->letter);
+    if (notice->more)
+        pxi_inbox_post_later (&execution->agent->inbox, &mail->letter);
+    else
+        pxi_inbox_post (&execution->agent->inbox, &mail->letter);
 }
 
 bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument)
@@ -232,7 +235,8 @@ static void wait_for_more (pxi_agent *agent)
     if (until_ns <= now_ns || !pxi_inbox_sleep (&agent->inbox))
         return;
     uint64_t wait_ns = until_ns - now_ns < PXI_SECOND ? until_ns - now_ns : PXI_SECOND;
-    poll_for (agent, wait_ns);
+    uint64_t patience_ns = pxi_inbox_patience_ns (&agent->inbox);
+    poll_for (agent, wait_ns < patience_ns ? wait_ns : patience_ns);
     pxi_inbox_awake (&agent->inbox);
 }
 
@@ -262,6 +266,8 @@ static bool pass (pxi_agent *agent)
     bool more = pxi_workers_pass (agent);
     more |= pxi_zmq_step (agent->transport, MESSAGES_MAX);
     tick_if_due (agent, agent->activity == before && !more);
+    if (pxi_core_gathers (agent->core))
+        pxi_agent_step (agent, &(pxi_event){.kind = PXI_EV_FLUSH});
     pxi_zmq_flush (agent->transport);
     return agent->activity == before && !more;
 }

@@ -196,12 +196,16 @@ static bool attempts_are_valid (const pxi_agent *agent, const pxi_message *messa
     return true;
 }
 
-static bool result_is_valid (const pxi_agent *agent, const pxi_message *message,
-                             pxi_bytes *const *payloads)
+static bool results_are_valid (const pxi_agent *agent, const pxi_message *message,
+                               pxi_bytes *const *payloads)
 {
-    return pxi_bytes_size (payloads[0]) == message->size_bytes &&
-           pxi_bytes_size (payloads[0]) <= agent->config.result_size_max &&
-           pxi_bytes_size (payloads[1]) <= PXI_CHAIN_SIZE_MAX;
+    for (uint32_t i = 0; i < message->n_results; i++) {
+        uint64_t size = pxi_bytes_size (payloads[2 * i]);
+        if (size != message->results[i].size_bytes || size > agent->config.result_size_max ||
+            pxi_bytes_size (payloads[2 * i + 1]) > PXI_CHAIN_SIZE_MAX)
+            return false;
+    }
+    return true;
 }
 
 /* Whoever sent it: its digest says what it is. */
@@ -226,7 +230,7 @@ static bool payloads_are_valid (const pxi_agent *agent, const pxi_message *messa
                                 pxi_bytes *const *payloads)
 {
     if (message->kind == PXI_RESULT)
-        return result_is_valid (agent, message, payloads);
+        return results_are_valid (agent, message, payloads);
     if (message->kind == PXI_SHARED && message->accepted)
         return shared_is_valid (agent, message, payloads[0]);
     if (!message->n_attempts)
@@ -246,10 +250,9 @@ static uint64_t make_blob (pxi_agent *agent, pxi_bytes **pair, uint32_t code)
 }
 
 /* False: out of memory; the message counts as lost, and blobs made so far go. */
-static bool take_payloads (pxi_agent *agent, pxi_decoded *decoded, pxi_bytes **payloads)
+static bool take_inputs (pxi_agent *agent, const pxi_message *message, pxi_bytes **payloads)
 {
-    pxi_message *message = &decoded->message;
-    /* The array lies in decoded->memory, which is ours. */
+    /* The array lies in the memory of the decoded message, which is ours. */
     pxi_attempt *attempts = (pxi_attempt *)message->attempts;
     for (uint32_t i = 0; i < message->n_attempts; i++) {
         attempts[i].blob = make_blob (agent, payloads + 2 * i, PX_OK);
@@ -259,20 +262,36 @@ static bool take_payloads (pxi_agent *agent, pxi_decoded *decoded, pxi_bytes **p
             pxi_blobs_forget (&agent->blobs, attempts[i].blob);
         return false;
     }
-    if (message->kind == PXI_SHARED && message->accepted) {
-        pxi_bytes *bytes = pxi_blob_aligned (payloads[0]);
-        message->blob = bytes ? pxi_blobs_put (&agent->blobs, (pxi_blob){.second = bytes}) : 0;
-        return message->blob != 0;
+    return true;
+}
+
+/* The same of values and chains. */
+static bool take_results (pxi_agent *agent, const pxi_message *message, pxi_bytes **payloads)
+{
+    pxi_returned *results = (pxi_returned *)message->results;
+    for (uint32_t i = 0; i < message->n_results; i++) {
+        uint32_t code = pxi_apply_code (results[i].result, payloads[2 * i + 1]);
+        results[i].blob = make_blob (agent, payloads + 2 * i, code);
+        if (results[i].blob)
+            continue;
+        while (i--)
+            pxi_blobs_forget (&agent->blobs, results[i].blob);
+        return false;
     }
-    if (message->kind != PXI_RESULT)
+    return true;
+}
+
+static bool take_shared (pxi_agent *agent, pxi_message *message, pxi_bytes **payloads)
+{
+    if (message->kind != PXI_SHARED || !message->accepted)
         return true;
-    message->blob = make_blob (agent, payloads, pxi_apply_code (message->result, payloads[1]));
+    pxi_bytes *bytes = pxi_blob_aligned (payloads[0]);
+    message->blob = bytes ? pxi_blobs_put (&agent->blobs, (pxi_blob){.second = bytes}) : 0;
     return message->blob != 0;
 }
 
-static void deliver (pxi_agent *agent, pxi_link link, pxi_decoded *decoded, pxi_bytes **payloads)
+static void deliver (pxi_agent *agent, pxi_link link, pxi_message *message, pxi_bytes **payloads)
 {
-    const pxi_message *message = &decoded->message;
     if (is_idle_gift (agent, message))
         return;
     if (!payloads_are_valid (agent, message, payloads)) {
@@ -280,7 +299,8 @@ static void deliver (pxi_agent *agent, pxi_link link, pxi_decoded *decoded, pxi_
         return;
     }
     note_sender (agent, message, link);
-    if (!take_payloads (agent, decoded, payloads))
+    if (!take_inputs (agent, message, payloads) || !take_results (agent, message, payloads) ||
+        !take_shared (agent, message, payloads))
         return;
     pxi_tracing_hears (agent, message);
     pxi_event event = {.kind = PXI_EV_MESSAGE, .message = message};
@@ -354,7 +374,7 @@ void pxi_mail_received (void *context, pxi_link link, pxi_bytes **frames, uint32
         px_err err = pxi_codec_decode (pxi_bytes_data (frames[0]), pxi_bytes_size (frames[0]),
                                        n_frames - 1, &decoded, why);
         if (err == PX_OK) {
-            deliver (agent, link, &decoded, frames + 1);
+            deliver (agent, link, &decoded.message, frames + 1);
             pxi_codec_fini (&decoded);
         } else {
             refuse (agent, why);
@@ -408,11 +428,11 @@ void pxi_mail_send (pxi_agent *agent, const pxi_action *action)
     if (!frames[0])
         return; /* out of memory: as good as lost on the way */
     uint32_t n = 1;
-    PXI_ASSERT (1 + 2 * message->n_attempts <= PXI_FRAMES_MAX);
+    PXI_ASSERT (1 + 2 * (message->n_attempts + message->n_results) <= PXI_FRAMES_MAX);
     for (uint32_t i = 0; i < message->n_attempts; i++)
         n += add_pair (agent, message->attempts[i].blob, frames + n);
-    if (message->kind == PXI_RESULT)
-        n += add_pair (agent, message->blob, frames + n);
+    for (uint32_t i = 0; i < message->n_results; i++)
+        n += add_pair (agent, message->results[i].blob, frames + n);
     if (message->kind == PXI_SHARED && message->accepted)
         frames[n++] = frame_of (agent, pxi_blobs_get (&agent->blobs, message->blob).second);
     /* Two processes may claim one id for a while: a link leads to the one that it came from. */

@@ -4,6 +4,7 @@
  *
  * An executor process runs task code and may say anything: ids and tokens are looked up, not
  * believed. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,9 +73,12 @@ void pxi_notices_finish_run (pxi_agent *agent, pxi_agent_run *run, pxi_result re
 }
 
 /* The account of a run says how many subtasks ran at this peer, itself among them. */
-static void count_subtasks (pxi_agent *agent, const pxi_bytes *bytes)
+static void count_subtasks (pxi_agent *agent, const pxi_notice *notice)
 {
     pxi_chain chain;
+    const pxi_bytes *bytes = notice->outcome.chain;
+    if (!bytes && notice->result == PXI_RESULT_OK)
+        agent->subtasks_run++;
     if (!bytes || pxi_chain_decode (bytes, &chain) != PX_OK)
         return;
     for (size_t i = 0; i < chain.n_shares; i++) {
@@ -84,13 +88,24 @@ static void count_subtasks (pxi_agent *agent, const pxi_bytes *bytes)
     pxi_chain_fini (&chain);
 }
 
+/* What a root did alone, for who asks where its job ran. */
+static pxi_bytes *account_of_one (const pxi_agent *agent, uint64_t run_ns)
+{
+    px_job_share one = {.peer_id = agent->id, .subtasks = 1, .work_ns = run_ns};
+    static_assert (sizeof one.peer_name >= sizeof agent->name, "a name fits");
+    memcpy (one.peer_name, agent->name, sizeof agent->name);
+    return pxi_chain_encode (&(pxi_chain){.shares = &one, .n_shares = 1});
+}
+
 static void on_finished (pxi_agent *agent, const pxi_execution *execution, pxi_notice *notice)
 {
     pxi_agent_run *run = pxi_map_pointer (&agent->runs, notice->run);
     if (!run || run->execution != execution)
         return;
+    count_subtasks (agent, notice);
     pxi_outcome outcome = notice->outcome;
-    count_subtasks (agent, outcome.chain);
+    if (run->root && !outcome.chain)
+        outcome.chain = account_of_one (agent, notice->run_ns);
     if ((notice->result == PXI_RESULT_OK) != (outcome.code == PX_OK))
         outcome.code = notice->result == PXI_RESULT_OK ? PX_OK : PX_EFAILED;
     notice->outcome = (pxi_outcome){0};

@@ -188,7 +188,7 @@ static px_err set_up (pxi_agent *agent, char *why)
 
 static void agent_free (pxi_agent *agent)
 {
-    pxi_letter *next, *letter = agent->inbox.fd >= 0 ? pxi_inbox_take (&agent->inbox) : NULL;
+    pxi_letter *next, *letter = agent->inbox.fd >= 0 ? pxi_inbox_take_all (&agent->inbox) : NULL;
     for (; letter; letter = next) {
         next = letter->next;
         if (!((pxi_mail *)letter)->call)

@@ -39,7 +39,8 @@ typedef struct pxi_frame_header {
     uint32_t task, count, wanted, attempts, crashes, attempt, flag, result, code, n_taken;
     uint32_t shared; /* RUN: place of its shared input among those kept, from 1; 0 = it has none */
     uint32_t reserved;
-    uint64_t run, token, subtask, branch, runs, run_ns, done, known;
+    uint64_t run, token, subtask, branch, runs, run_ns, done, known, peer;
+    char peer_name[PXI_NAME_SIZE];
 } pxi_frame_header;
 
 typedef struct pxi_frame {

@@ -213,7 +213,10 @@ static void submit (pxi_executor *executor, pxi_command *command)
                                   .attempt = command->attempt,
                                   .flag = command->flag,
                                   .code = command->outcome.code,
+                                  .peer = command->peer,
+                                  .run_ns = command->run_ns,
                                   .n_parts = 4}};
+    memcpy (frame.header.peer_name, command->peer_name, sizeof command->peer_name);
     frame.parts[0] = command->input;
     frame.parts[1] = command->outcome.value;
     frame.parts[2] = command->outcome.chain;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/inbox.h"
 #include "agent/pipe.h"
@@ -64,7 +65,10 @@ static void notify (void *context, pxi_notice *notice)
     while (!(posted = malloc (sizeof *posted)))
         sched_yield ();
     posted->notice = *notice;
-    pxi_inbox_post (&server->inbox, &posted->letter);
+    if (notice->more)
+        pxi_inbox_post_later (&server->inbox, &posted->letter);
+    else
+        pxi_inbox_post (&server->inbox, &posted->letter);
 }
 
 static bool send_notice (exec_server *server, pxi_notice *notice)
@@ -201,7 +205,10 @@ static bool submit (exec_server *server, pxi_frame *frame)
         .flag = header->flag != 0,
         .input = frame->parts[0],
         .shared = header->shared ? pxi_bytes_acquire (server->shared[header->shared - 1]) : NULL,
-        .outcome = {header->code, frame->parts[1], frame->parts[2]}};
+        .outcome = {header->code, frame->parts[1], frame->parts[2]},
+        .peer = header->peer,
+        .run_ns = header->run_ns};
+    memcpy (command.peer_name, header->peer_name, sizeof command.peer_name);
     memset (frame->parts, 0, sizeof frame->parts);
     server->pool->ops->submit (server->pool, &command);
     return true;
@@ -229,13 +236,20 @@ static bool receive_commands (exec_server *server)
     }
 }
 
+static void wait_for (struct pollfd *polled, nfds_t n, uint64_t wait_ns)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / PXI_SECOND),
+                               .tv_nsec = (long)(wait_ns % PXI_SECOND)};
+    ppoll (polled, n, wait_ns == UINT64_MAX ? NULL : &timeout, NULL);
+}
+
 static void serve (exec_server *server)
 {
     for (;;) {
         struct pollfd polled[] = {{.fd = server->pipe.channel.fd, .events = POLLIN},
                                   {.fd = server->inbox.fd, .events = POLLIN}};
         if (pxi_inbox_sleep (&server->inbox)) {
-            poll (polled, 2, -1);
+            wait_for (polled, 2, pxi_inbox_patience_ns (&server->inbox));
             pxi_inbox_awake (&server->inbox);
         }
         if (!receive_commands (server) || !send_letters (server))

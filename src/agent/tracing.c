@@ -252,9 +252,11 @@ void pxi_tracing_hears (pxi_agent *agent, const pxi_message *message)
         return;
     if (message->kind == PXI_OFFER && message->probe && message->accepted)
         taken_up (agent, message);
-    tracing_sent *sent = message->kind == PXI_RESULT ? find_sent (agent, message->key) : NULL;
-    if (sent && sent->record.worker == message->from)
-        sent_ended (agent, sent, (uint32_t)message->result);
+    for (uint32_t i = 0; i < message->n_results; i++) {
+        tracing_sent *sent = find_sent (agent, message->results[i].key);
+        if (sent && sent->record.worker == message->from)
+            sent_ended (agent, sent, (uint32_t)message->results[i].result);
+    }
 }
 
 void pxi_tracing_settle (pxi_agent *agent, uint64_t subtask, uint32_t n_attempts)

@@ -6,7 +6,7 @@
 
 typedef enum pxi_action_kind {
     PXI_DO_SEND, /* message to message.to at address (kind 0: by the link it came from). Payloads:
-                    attempts[].blob, or blob of a RESULT or SHARED. Either stays with the driver until
+                    attempts[].blob, results[].blob, blob of a SHARED. Each stays with the driver until
                     PXI_DO_FORGET: a lost message is sent again */
     PXI_DO_RUN,  /* start attempt as run `run` in the executor of its job (module, task, blob, and
                     shared_blob where its branch has a shared input: see pxi_taken).
@@ -41,7 +41,8 @@ typedef struct pxi_action {
     uint64_t subtask;
     uint64_t branch;
     uint64_t blob;
-    uint64_t peer; /* COMPLETE: where the result that was taken came from */
+    uint64_t peer;   /* COMPLETE: where the result that was taken came from, */
+    uint64_t run_ns; /* and how long it took there */
     uint32_t count;
     uint32_t attempts, crashes;
     uint32_t size_bytes;

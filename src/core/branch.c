@@ -276,8 +276,8 @@ void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
     subtask_free (core, subtask);
 }
 
-static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, uint64_t blob,
-                      uint32_t size_bytes, const pxi_peer *peer)
+static pxi_action *complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, uint64_t blob,
+                             uint32_t size_bytes, const pxi_peer *peer)
 {
     bool again = PXI_MUTANT (RESULT_TWICE) && subtask->n_attempts > 0;
     if (!again)
@@ -296,6 +296,7 @@ static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, u
                                                  : PX_EFAILED;
     if (!again)
         subtask_free (core, subtask);
+    return action;
 }
 
 static void wait_for_another (pxi_core *core, pxi_subtask *subtask)
@@ -401,7 +402,7 @@ static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, 
     SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long)subtask->id, attempt->number,
          pxi_core_name (where));
     pxi_branch_attempt_free (core, attempt);
-    complete (core, subtask, result, blob, size_bytes, where);
+    complete (core, subtask, result, blob, size_bytes, where)->run_ns = run_ns;
 }
 
 void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result,
@@ -439,22 +440,36 @@ void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result r
 /* ---- messages ---------------------------------------------------------------------------------
  */
 
-void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
+/* The job that it was for; NULL: nobody waits for it any more. */
+static pxi_job *take_result (pxi_core *core, const pxi_peer *from, const pxi_returned *returned)
 {
-    pxi_attempt_state *attempt = pxi_branch_find (core, from, message->key);
+    pxi_attempt_state *attempt = pxi_branch_find (core, from, returned->key);
     if (!attempt) {
         core->stats.results_late++;
-        core->stats.extra_ns += message->run_ns;
+        core->stats.extra_ns += returned->run_ns;
         SAY (core, "late result of s%llu.%u from %s -> dropped",
-             (unsigned long long)message->key.subtask, message->key.attempt, pxi_core_name (from));
-        pxi_core_forget (core, message->blob);
-        return;
+             (unsigned long long)returned->key.subtask, returned->key.attempt,
+             pxi_core_name (from));
+        pxi_core_forget (core, returned->blob);
+        return NULL;
     }
     pxi_job *job = attempt->subtask->job;
-    pxi_branch_result (core, attempt, message->result, message->run_ns, message->blob,
-                       message->size_bytes);
-    if (message->n_slots)
+    pxi_branch_result (core, attempt, returned->result, returned->run_ns, returned->blob,
+                       returned->size_bytes);
+    return job;
+}
+
+void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message)
+{
+    pxi_job *job = NULL;
+    for (uint32_t i = 0; i < message->n_results; i++) {
+        pxi_job *one = take_result (core, from, &message->results[i]);
+        job = one ? one : job;
+    }
+    if (job && message->n_slots)
         pxi_place_free_at (core, job, from);
+    else if (job)
+        pxi_place_ahead (core, job, from);
 }
 
 /* ---- endings ----------------------------------------------------------------------------------

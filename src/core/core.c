@@ -273,6 +273,8 @@ static void dispatch_message (pxi_core *core, const pxi_message *message)
     pxi_peer *from = pxi_view_sender (core, message);
     if (!from) {
         pxi_core_forget (core, message->blob);
+        for (uint32_t i = 0; i < message->n_results; i++)
+            pxi_core_forget (core, message->results[i].blob);
         for (uint32_t i = 0; i < message->n_attempts; i++)
             pxi_core_forget (core, message->attempts[i].blob);
         return;
@@ -427,6 +429,8 @@ static void dispatch (pxi_core *core, const pxi_event *event)
     case PXI_EV_JOB_CANCEL:
         pxi_worker_cancel_job (core, event->job);
         break;
+    case PXI_EV_FLUSH:
+        break;
     case PXI_EV_DURATION: {
         pxi_job *job = pxi_worker_find_job (core, event->job);
         if (job)
@@ -458,6 +462,13 @@ static void finish_step (pxi_core *core)
     pxi_core_check_drained (core);
 }
 
+/* Of an executor: results that came with it may wait for more of them. Whatever else happens finds them sent. */
+static bool is_news (const pxi_event *event)
+{
+    return event->kind == PXI_EV_FINISHED || event->kind == PXI_EV_ACTIVE ||
+           event->kind == PXI_EV_PROGRESS || event->kind == PXI_EV_DURATION;
+}
+
 void pxi_core_step (pxi_core *core, const pxi_event *event, pxi_actions *actions)
 {
     PXI_ASSERT (core && event && actions);
@@ -466,6 +477,8 @@ void pxi_core_step (pxi_core *core, const pxi_event *event, pxi_actions *actions
     uint64_t now_ns = event->now_ns > core->now_ns ? event->now_ns : core->now_ns;
     notice_pause (core, now_ns);
     core->now_ns = now_ns;
+    if (!is_news (event))
+        pxi_worker_flush (core);
     dispatch (core, event);
     finish_step (core);
     *actions = (pxi_actions){core->actions, core->n_actions};
@@ -478,6 +491,11 @@ void pxi_core_fetch (const pxi_core *core)
         __builtin_prefetch (memory + at);
 }
 
+bool pxi_core_gathers (const pxi_core *core)
+{
+    return core->n_returning > 0;
+}
+
 uint64_t pxi_core_wake_ns (const pxi_core *core)
 {
     const pxi_heap_node *first = pxi_heap_first (&core->timers);
@@ -486,7 +504,8 @@ uint64_t pxi_core_wake_ns (const pxi_core *core)
 
 void pxi_core_check_drained (pxi_core *core)
 {
-    if (!core->draining || core->drained || core->n_runs || core->n_attempts || core->n_subtasks)
+    if (!core->draining || core->drained || core->n_runs || core->n_attempts || core->n_subtasks ||
+        core->n_returning)
         return;
     core->drained = true;
     SAY (core, "nothing left -> drained");

@@ -50,6 +50,8 @@ void pxi_core_fetch (const pxi_core *core);
 
 /* When the next PXI_EV_TICK is due; UINT64_MAX = never. */
 uint64_t pxi_core_wake_ns (const pxi_core *core);
+/* Results wait for more of them: PXI_EV_FLUSH is due as soon as the driver has nothing more at hand. */
+bool pxi_core_gathers (const pxi_core *core);
 
 /* It waits for a shared input of this name: what else comes need not be looked at. */
 bool pxi_core_awaits (const pxi_core *core, const pxi_shared_name *name);

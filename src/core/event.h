@@ -27,6 +27,7 @@ typedef enum pxi_event_kind {
     PXI_EV_BRANCH_CLOSED, /* branch: its subtasks away are no longer wanted, or it is joined */
     PXI_EV_PROGRESS,      /* run, progress: subtasks done below it */
     PXI_EV_JOB_CANCEL,    /* job: cancel the root here and all below */
+    PXI_EV_FLUSH,         /* nothing more is at hand: results that were gathered go out */
     PXI_EV_DURATION, /* module, task, run_ns: sample of a subtask that ran in place (history) */
 } pxi_event_kind;
 

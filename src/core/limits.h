@@ -17,6 +17,7 @@ enum {
         1024, /* attempts listed in one handshake or cancel: jobs_max x slots seen in practice */
     PXI_DISPATCH_MAX = 32,      /* attempts in one dispatch: what one lease may hold */
     PXI_BATCH_MAX = 16,         /* attempts in one probe: short ones share a round trip */
+    PXI_RESULTS_MAX = 32,       /* results in one message */
     PXI_INLINE_SIZE_MAX = 1200, /* input bytes that ride in a probe: one datagram (SCIENCE.md 3) */
     PXI_SLOTS_MAX = 1024,       /* of one peer */
     PXI_VIEW_MAX = 1024,        /* full membership to here; sampled beyond (SCIENCE.md 2.6) */

@@ -103,6 +103,15 @@ typedef enum pxi_result {
     PXI_RESULT_CANNOT = 5,   /* module or task missing there */
 } pxi_result;
 
+/* What came of one attempt, worker to master. */
+typedef struct pxi_returned {
+    pxi_key key;
+    pxi_result result;
+    uint32_t size_bytes;
+    uint64_t run_ns;
+    uint64_t blob; /* local handle of the payload; not on the wire */
+} pxi_returned;
+
 typedef struct pxi_report { /* of one attempt in hand, worker to master */
     pxi_key key;
     uint64_t run_ns;   /* since it started there */
@@ -122,7 +131,7 @@ typedef struct pxi_report { /* of one attempt in hand, worker to master */
     X (CANNOT, 10)    /* to a probe: module missing, or leaving */                                 \
     X (DISPATCH, 11)  /* attempts under a lease */                                                 \
     X (DECLINE, 12)   /* gives back a lease (lease != 0) or a reservation (probe != 0) */          \
-    X (RESULT, 13)    /* of one attempt */                                                         \
+    X (RESULT, 13)    /* of attempts */                                                            \
     X (CANCEL, 14)    /* attempts no longer wanted */                                              \
     X (HANDSHAKE, 15) /* master: what I believe you have of mine */                                \
     X (HANDSHAKE_ACK, 16) /* worker: what I have of yours */                                       \
@@ -138,21 +147,23 @@ typedef enum pxi_message_kind {
 #define PXI_MESSAGE_LAST PXI_SHARED
 
 /* Which fields each kind uses:
- *   HELLO WELCOME GOSSIP GOSSIP_REPLY   records (own first); HELLO also sequence, which the WELCOME that
- *                                       answers it repeats
- *   LEAVE                               -
- *   REFUSED                             err
- *   PROBE                               probe, job, module, n_slots (wanted), reserve, has_inline +
- * attempts[0] OFFER                               probe (0 = unasked), lease (0 when n_slots = 0),
- * n_slots, duration_ns (lease), accepted (the inline attempt was taken), job BUSY probe, reserve (a
- * reservation was kept), duration_ns (retry after) CANNOT                              probe, err,
- * duration_ns (do not ask sooner) DISPATCH                            lease, attempts DECLINE
- * lease, probe, job RESULT                              key, result, run_ns, size_bytes + blob,
- *                                       n_slots (free there now; a hint)
- *   CANCEL HANDSHAKE                    keys; HANDSHAKE also sequence
- *   HANDSHAKE_ACK                       reports, sequence
- *   FETCH                               shared
- *   SHARED                              shared, accepted (its bytes come with it: blob)
+ *   HELLO, WELCOME        records (own first), sequence: a WELCOME repeats that of the HELLO that it answers
+ *   GOSSIP, GOSSIP_REPLY  records (own first)
+ *   LEAVE                 -
+ *   REFUSED               err
+ *   PROBE                 probe, job, module, n_slots (wanted), reserve, has_inline and then attempts,
+ *                         duration_ns (what each of them takes, about; 0 = not known)
+ *   OFFER                 probe (0 = unasked), lease (0 when n_slots = 0), n_slots, duration_ns (lease),
+ *                         accepted (the attempts that rode along were taken), job
+ *   BUSY                  probe, reserve (a reservation was kept), duration_ns (retry after)
+ *   CANNOT                probe, err, duration_ns (do not ask sooner)
+ *   DISPATCH              lease, attempts
+ *   DECLINE               lease, probe, job
+ *   RESULT                results, n_slots (free there now; a hint)
+ *   CANCEL, HANDSHAKE     keys; HANDSHAKE also sequence
+ *   HANDSHAKE_ACK         reports, sequence
+ *   FETCH                 shared
+ *   SHARED                shared, accepted (its bytes come with it: blob)
  */
 typedef struct pxi_message {
     pxi_message_kind kind;
@@ -169,18 +180,15 @@ typedef struct pxi_message {
     uint32_t err; /* px_err */
     bool reserve, has_inline, accepted;
 
-    pxi_key key;
-    pxi_result result;
-    uint64_t run_ns;
-    uint32_t size_bytes;
-    uint64_t blob; /* local handle of the result's payload, or of the shared input */
+    uint64_t blob; /* local handle of the shared input */
     pxi_shared_name shared;
 
-    uint32_t n_records, n_attempts, n_keys, n_reports;
+    uint32_t n_records, n_attempts, n_keys, n_reports, n_results;
     const pxi_peer_record *records;
     const pxi_attempt *attempts;
     const pxi_key *keys;
     const pxi_report *reports;
+    const pxi_returned *results;
 } pxi_message;
 
 const char *pxi_message_name (pxi_message_kind kind);

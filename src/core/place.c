@@ -259,7 +259,8 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
     message->job = job->id;
     message->module = job->module;
     message->n_slots = slots_wanted (core, job);
-    message->reserve = probe->reserve = may_reserve (core, job, peer);
+    probe->ahead = n_inlined > 1 && peer->n_away > n_inlined;
+    message->reserve = probe->reserve = !probe->ahead && may_reserve (core, job, peer);
     pxi_attempt *specs = n_inlined ? pxi_core_scratch (core, n_inlined * sizeof *specs) : NULL;
     if (specs) {
         job->n_riding++;
@@ -271,6 +272,7 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
         message->has_inline = true;
         message->attempts = specs;
         message->n_attempts = n_inlined;
+        message->duration_ns = job->nests ? 0 : pxi_straggler_alike_ns (job);
     }
     SAY (core, "surplus -> probe p%llu to %s%s", (unsigned long long)id, pxi_core_name (peer),
          !specs          ? ""
@@ -387,6 +389,14 @@ void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer)
                pxi_view_fits (core, peer, job->module);
     if (job->surplus && fit && pxi_branch_room (core))
         ask (core, job, peer);
+}
+
+/* Where subtasks are short, the next batch is under way while one is being done. */
+void pxi_place_ahead (pxi_core *core, pxi_job *job, pxi_peer *peer)
+{
+    uint32_t slots = peer->record.slots ? peer->record.slots : 1;
+    if (peer->n_away <= slots * PXI_BATCH_MAX && batch_for (core, job, peer) > 1)
+        pxi_place_free_at (core, job, peer);
 }
 
 /* A loop: what others keep for it would be offered in vain. */
@@ -676,6 +686,8 @@ static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const px
     }
     if (message->lease)
         use_lease (core, job, from, message);
+    else if (job && message->accepted)
+        pxi_place_ahead (core, job, from);
     core->seek_pending = true;
 }
 
@@ -685,12 +697,13 @@ static void on_busy (pxi_core *core, pxi_peer *from, pxi_probe *probe, const pxi
     if (!probe)
         return;
     core->stats.probes_busy++;
-    heard_busy (core, true);
+    if (!probe->ahead)
+        heard_busy (core, true);
     SAY (core, "%s busy%s -> subtask takeable again", pxi_core_name (from),
          message->reserve ? ", keeps a reservation" : "");
     inline_refused (core, probe);
     pxi_job *job = pxi_worker_find_job (core, probe->job);
-    if (job) {
+    if (job && !probe->ahead) {
         job->refused = true;
         job->n_busy += probe->reserve;
     }

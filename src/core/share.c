@@ -22,9 +22,11 @@ enum {
     CLAIMANTS_MAX = PXI_JOBS_MAX + PXI_RESERVATIONS_MAX,
     CHARGE_QUANTA = 4,  /* longest time charged at once: a peer that was paused served nobody */
     VAIN_LOOKS = 2,     /* half quanta between the turns of two jobs */
+    AHEAD_MAX = 64,     /* attempts of a job here, with those that come before their slot is free */
     LOOK_DOUBLINGS = 3, /* CHARGE_QUANTA from look to look: so nothing goes uncharged */
 };
 #define FULL_OVER_NS PXI_SECOND
+#define AHEAD_NS PXI_MS /* what comes before its slot is free waits no longer */
 
 /* ---- slot time ---------------------------------------------------------------------------------
  */
@@ -81,6 +83,26 @@ uint32_t pxi_share_free (const pxi_core *core)
 {
     uint32_t taken = slots_used (core) + core->slots_leased;
     return taken < core->self.slots ? core->self.slots - taken : 0;
+}
+
+/* Short attempts of a job that is here come while others of it are being done, so that its slots are not idle
+ * for a round trip after each batch. Where anybody else wants them, they are busy; and where nothing of the
+ * job has come or ended for a while, its attempts are not as short as its master thinks. */
+bool pxi_share_ahead (pxi_core *core, const pxi_message *probe)
+{
+    const pxi_job *job = pxi_worker_find_job (core, probe->job);
+    if (!job || !probe->has_inline || !probe->duration_ns || core->n_ring ||
+        job->n_runs >= AHEAD_MAX)
+        return false;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        const pxi_job *other = PXI_LIST_ENTRY (link, pxi_job, in_core);
+        if (other != job && busy_of (other) + other->wanted > 0)
+            return false;
+    }
+    uint64_t moved_ns = job->run_ns > job->ended_ns ? job->run_ns : job->ended_ns;
+    return core->now_ns - moved_ns < AHEAD_NS &&
+           job->n_runs * probe->duration_ns < AHEAD_NS * core->self.slots;
 }
 
 uint32_t pxi_share_free_soon (const pxi_core *core, const pxi_job *job)

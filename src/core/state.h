@@ -84,10 +84,10 @@ typedef struct pxi_job {
     uint32_t n_runs, active, wanted, allowed;
     uint32_t n_waiting; /* of n_runs: for their shared input */
     uint64_t runs_sent, runs_echoed;
-    uint64_t had_ns; /* slot time here */
-    uint64_t run_ns; /* when the last run came */
-    uint32_t claims; /* reservations of this job in our ring */
-    uint64_t root;   /* run of the root, when it is ours; 0 = none */
+    uint64_t had_ns;           /* slot time here */
+    uint64_t run_ns, ended_ns; /* when the last run came, and when one ended last */
+    uint32_t claims;           /* reservations of this job in our ring */
+    uint64_t root;             /* run of the root, when it is ours; 0 = none */
     /* asking side (core/place.c) */
     uint32_t surplus;   /* takeable subtasks, as last told */
     uint32_t n_seeking; /* questions under way: takes and probes */
@@ -192,6 +192,7 @@ typedef struct pxi_probe {
     uint32_t n_inlined;
     uint64_t sent_ns;
     bool reserve; /* asks for a reservation where all is busy */
+    bool ahead;   /* a batch, to one who has another: busy says nothing new */
     pxi_timer timer;
     pxi_list in_core;
 } pxi_probe;
@@ -251,10 +252,8 @@ typedef struct pxi_run {
 typedef struct pxi_sent_result {
     pxi_list in_core;
     uint64_t peer, peer_incarnation;
-    pxi_key key;
-    pxi_result result;
-    uint64_t run_ns, blob, sent_ns, until_ns;
-    uint32_t size_bytes;
+    pxi_returned returned;
+    uint64_t sent_ns, until_ns;
 } pxi_sent_result;
 
 enum {
@@ -300,7 +299,7 @@ struct pxi_core {
     int32_t full_share;       /* of the time that all slots here were taken, of PXI_SHARE_ONE */
     uint32_t volunteer_tries; /* left, until there is new evidence of work */
     uint32_t n_jobs, n_runs, n_subtasks, n_attempts, n_branches, n_probes, n_leases, n_takes,
-        n_sent, n_waiting, n_shared, n_kept;
+        n_sent, n_returning, n_waiting, n_shared, n_kept;
     uint64_t kept_bytes;
     uint64_t volunteer_to; /* peer that is known to have surplus; 0 = none */
     uint64_t memory_bytes;
@@ -321,6 +320,9 @@ struct pxi_core {
     pxi_core_config config;
     pxi_peer_record self;
     pxi_pending_join joins[JOINS_MAX];
+    pxi_peer *returning_to;   /* pinned: whose results are gathered; NULL = nobody's */
+    uint32_t returning_slots; /* that the message will say are free soon */
+    pxi_returned returning[PXI_RESULTS_MAX];
     uint64_t join_sequence;
     pxi_reservation ring[PXI_RESERVATIONS_MAX];
     pxi_former former[FORMER_MAX];
@@ -403,6 +405,8 @@ void pxi_place_probe_lost (pxi_core *core, pxi_probe *probe);
 void pxi_place_end (pxi_core *core, pxi_job *job); /* nothing of the job is wanted here any more */
 /* It has just ended an attempt of the job, and has a slot free: asked before others. */
 void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer);
+/* It has had something of the job. */
+void pxi_place_ahead (pxi_core *core, pxi_job *job, pxi_peer *peer);
 void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer);
 
 /* ---- branch.c: subtasks away and their attempts -----------------------------------------------
@@ -463,6 +467,8 @@ void pxi_worker_timer (pxi_core *core, pxi_timer_kind kind);
 void pxi_worker_abandon (pxi_core *core, pxi_peer *master); /* stop all its runs here */
 void pxi_worker_forget_peer (pxi_core *core, pxi_peer *peer);
 void pxi_worker_hand_back (pxi_core *core);
+/* Results that were gathered are sent. */
+void pxi_worker_flush (pxi_core *core);
 bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key);
 bool pxi_worker_can (const pxi_core *core, uint64_t module);
 
@@ -486,6 +492,7 @@ void pxi_share (pxi_core *core); /* jobs, leases, reservations; at the end of a 
 void pxi_share_active (pxi_core *core, const pxi_event *event);
 uint32_t pxi_share_free (const pxi_core *core);
 /* Slots that nobody waits for, with that of a run of the job that ends now. */
+bool pxi_share_ahead (pxi_core *core, const pxi_message *probe);
 uint32_t pxi_share_free_soon (const pxi_core *core, const pxi_job *job);
 /* Slots with no thread in them and no lease on them. */
 uint32_t pxi_share_unheld (const pxi_core *core);

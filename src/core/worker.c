@@ -194,6 +194,7 @@ static void run_free (pxi_core *core, pxi_run *run)
     pxi_map_remove (&core->runs, run->id, NULL);
     core->n_runs--;
     run->job->n_runs--;
+    run->job->ended_ns = core->now_ns;
     core->close_pending |= run->job->n_runs == 0;
     core->share_pending = true;
     if (run->shared)
@@ -265,7 +266,7 @@ static uint64_t sent_hash (uint64_t peer, uint64_t incarnation, pxi_key key)
 
 static uint64_t sent_hash_of (const pxi_sent_result *sent)
 {
-    return sent_hash (sent->peer, sent->peer_incarnation, sent->key);
+    return sent_hash (sent->peer, sent->peer_incarnation, sent->returned.key);
 }
 
 static void sent_drop (pxi_core *core, pxi_sent_result *sent)
@@ -275,7 +276,7 @@ static void sent_drop (pxi_core *core, pxi_sent_result *sent)
         pxi_map_remove (&core->sent_by_key, hash, NULL);
     pxi_list_remove (&sent->in_core);
     core->n_sent--;
-    pxi_core_forget (core, sent->blob);
+    pxi_core_forget (core, sent->returned.blob);
     pxi_core_release (core, sent, sizeof *sent);
 }
 
@@ -291,24 +292,20 @@ static void sent_lapse (pxi_core *core)
     }
 }
 
-static void sent_keep (pxi_core *core, const pxi_peer *master, const pxi_event *event, pxi_key key)
+static void sent_keep (pxi_core *core, const pxi_peer *master, const pxi_returned *returned)
 {
-    pxi_sent_result *sent = core->n_sent < SENT_MAX && event->size_bytes <= SENT_SIZE_MAX
+    pxi_sent_result *sent = core->n_sent < SENT_MAX && returned->size_bytes <= SENT_SIZE_MAX
                                 ? pxi_core_alloc (core, sizeof *sent)
                                 : NULL;
     if (!sent) {
-        pxi_core_forget (core, event->blob);
+        pxi_core_forget (core, returned->blob);
         return;
     }
     *sent = (pxi_sent_result){.peer = master->record.id,
                               .peer_incarnation = master->record.incarnation,
-                              .key = key,
-                              .result = event->result,
-                              .run_ns = event->run_ns,
-                              .blob = event->blob,
+                              .returned = *returned,
                               .sent_ns = core->now_ns,
-                              .until_ns = core->now_ns + SENT_FOR_NS (core),
-                              .size_bytes = event->size_bytes};
+                              .until_ns = core->now_ns + SENT_FOR_NS (core)};
     /* Out of memory: it is not found again, as if it had not been kept. */
     pxi_map_put_pointer (&core->sent_by_key, sent_hash_of (sent), sent);
     pxi_list_add_last (&core->sent, &sent->in_core);
@@ -317,25 +314,26 @@ static void sent_keep (pxi_core *core, const pxi_peer *master, const pxi_event *
         pxi_timer_set (core, &core->sent_timer, PXI_TIMER_SENT, core, sent->until_ns);
 }
 
-static pxi_message *send_result (pxi_core *core, const pxi_peer *master, pxi_key key,
-                                 pxi_result result, uint64_t run_ns, uint64_t blob,
-                                 uint32_t size_bytes)
+/* Without memory they are lost on their way: the master will ask. */
+static void send_results (pxi_core *core, const pxi_peer *master, const pxi_returned *results,
+                          uint32_t n_results, uint32_t n_slots)
 {
+    pxi_returned *copy = pxi_core_scratch (core, n_results * sizeof *copy);
+    if (!copy)
+        return;
+    memcpy (copy, results, n_results * sizeof *copy);
     pxi_message *message = pxi_core_send (core, master, PXI_RESULT);
-    message->key = key;
-    message->result = result;
-    message->run_ns = run_ns;
-    message->blob = blob;
-    message->size_bytes = size_bytes;
-    return message;
+    message->results = copy;
+    message->n_results = n_results;
+    message->n_slots = n_slots;
 }
 
 static pxi_sent_result *sent_find (pxi_core *core, const pxi_peer *master, pxi_key key)
 {
     uint64_t hash = sent_hash (master->record.id, master->record.incarnation, key);
     pxi_sent_result *sent = pxi_map_pointer (&core->sent_by_key, hash);
-    bool same = sent && sent->key.subtask == key.subtask && sent->key.attempt == key.attempt &&
-                sent->peer == master->record.id &&
+    bool same = sent && sent->returned.key.subtask == key.subtask &&
+                sent->returned.key.attempt == key.attempt && sent->peer == master->record.id &&
                 sent->peer_incarnation == master->record.incarnation;
     return same ? sent : NULL;
 }
@@ -346,7 +344,8 @@ void pxi_worker_lose (pxi_core *core, pxi_run *run)
     SAY (core, "s%llu.%u has no shared input -> lost for %s",
          (unsigned long long)run->spec.key.subtask, run->spec.key.attempt,
          pxi_core_name (run->master));
-    send_result (core, run->master, run->spec.key, PXI_RESULT_LOST, 0, 0, 0);
+    const pxi_returned lost = {.key = run->spec.key, .result = PXI_RESULT_LOST};
+    send_results (core, run->master, &lost, 1, 0);
     run_drop (core, run);
 }
 
@@ -362,21 +361,54 @@ bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key)
     SAY (core, "%s still waits for s%llu.%u -> result sent again", pxi_core_name (master),
          (unsigned long long)key.subtask, key.attempt);
     sent->sent_ns = core->now_ns;
-    send_result (core, master, key, sent->result, sent->run_ns, sent->blob, sent->size_bytes);
+    send_results (core, master, &sent->returned, 1, 0);
     return true;
 }
 
 /* ---- a run ends -------------------------------------------------------------------------------
  */
 
+/* What was gathered goes to its master. He cannot have restarted meanwhile: every message finds it sent. */
+void pxi_worker_flush (pxi_core *core)
+{
+    pxi_peer *master = core->returning_to;
+    uint32_t n = core->n_returning;
+    if (!n)
+        return;
+    core->n_returning = 0;
+    core->returning_to = NULL;
+    send_results (core, master, core->returning, n, core->returning_slots);
+    for (uint32_t i = 0; i < n; i++)
+        sent_keep (core, master, &core->returning[i]);
+    master->pins--;
+    pxi_view_unref (core, master);
+}
+
+/* Results that come fast go in one message; the driver says when none is at hand. */
+static void gather (pxi_core *core, pxi_peer *master, const pxi_returned *returned)
+{
+    if (core->returning_to != master)
+        pxi_worker_flush (core);
+    if (!core->n_returning) {
+        core->returning_to = master;
+        master->pins++;
+    }
+    core->returning[core->n_returning++] = *returned;
+}
+
 static void finished_for_master (pxi_core *core, pxi_run *run, const pxi_event *event)
 {
     SAY (core, "s%llu.%u ended -> result to %s", (unsigned long long)run->spec.key.subtask,
          run->spec.key.attempt, pxi_core_name (run->master));
-    send_result (core, run->master, run->spec.key, event->result, event->run_ns, event->blob,
-                 event->size_bytes)
-        ->n_slots = pxi_share_free_soon (core, run->job);
-    sent_keep (core, run->master, event, run->spec.key);
+    const pxi_returned returned = {.key = run->spec.key,
+                                   .result = event->result,
+                                   .size_bytes = event->size_bytes,
+                                   .run_ns = event->run_ns,
+                                   .blob = event->blob};
+    gather (core, run->master, &returned);
+    core->returning_slots = pxi_share_free_soon (core, run->job);
+    if (core->n_returning == PXI_RESULTS_MAX || event->size_bytes > PXI_INLINE_SIZE_MAX)
+        pxi_worker_flush (core);
 }
 
 /* A root that crashed its executor is tried again here, as often as any subtask would be; one that
@@ -551,7 +583,7 @@ static void hand_back (pxi_core *core, const pxi_peer *master, const pxi_attempt
 {
     SAY (core, "s%llu.%u cannot start -> handed back to %s", (unsigned long long)spec->key.subtask,
          spec->key.attempt, pxi_core_name (master));
-    send_result (core, master, spec->key, result, 0, 0, 0);
+    send_results (core, master, &(pxi_returned){.key = spec->key, .result = result}, 1, 0);
     pxi_core_forget (core, spec->blob);
 }
 
@@ -599,7 +631,7 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
         answer_cannot (core, from, message, PX_ETOOBIG);
     } else if (core->host_busy) {
         answer_busy (core, from, message, false, HOST_BUSY_RETRY_NS);
-    } else if (!pxi_share_free (core)) {
+    } else if (!pxi_share_free (core) && !pxi_share_ahead (core, message)) {
         bool reserved = message->reserve && pxi_lease_reserve (core, from, message);
         answer_busy (core, from, message, reserved, core->config.quantum_ns);
     } else {
@@ -716,8 +748,9 @@ void pxi_worker_hand_back (pxi_core *core)
     PXI_LIST_EACH_SAFE (link, &core->all_runs)
     {
         pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, in_core);
+        const pxi_returned returned = {.key = run->spec.key, .result = PXI_RESULT_RETURNED};
         if (run->master)
-            send_result (core, run->master, run->spec.key, PXI_RESULT_RETURNED, 0, 0, 0);
+            send_results (core, run->master, &returned, 1, 0);
         pxi_worker_stop (core, run);
     }
 }

@@ -14,6 +14,7 @@
  * Slow paths share pool->lock. Notices go up with the lock held, so that they are in order. */
 #include <sched.h>
 #include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -418,8 +419,12 @@ static void add_own_share (pxi_pool *pool, const pxi_pool_run *run, px_job_share
     pxi_shares_add (shares, n, &own, 1);
 }
 
+/* NULL where the outcome speaks for itself (port.h). */
 static pxi_bytes *encode_chain (pxi_pool *pool, pxi_pool_run *run, const pxi_failures *failures)
 {
+    bool alone = !run->n_shares && !run->n_points && atomic_load (&run->n_done) == 1;
+    if (alone && !failures->n && !failures->n_dropped)
+        return NULL;
     px_job_share *shares = malloc (PXI_SHARES_MAX * sizeof *shares);
     if (!shares)
         return NULL;
@@ -494,7 +499,8 @@ static void run_finished (pxi_pool *pool, pxi_item *item)
     pxi_notice notice = {.kind = PXI_NOTE_FINISHED,
                          .run = run->id,
                          .run_ns = atomic_load (&run->slot_ns),
-                         .result = result_of (item)};
+                         .result = result_of (item),
+                         .more = atomic_load (&pool->n_queued) > 0};
     notice.outcome.code = item->code;
     notice.outcome.value = result_bytes (item);
     notice.outcome.chain = encode_chain (pool, run, &item->failures);
@@ -1230,15 +1236,22 @@ static void give_back (pxi_pool *pool, const pxi_command *command)
 /* ---- outcomes from elsewhere ------------------------------------------------------------------
  */
 
-static void merge_shares (pxi_pool_run *run, const pxi_chain *chain)
+static void add_shares (pxi_pool_run *run, const px_job_share *shares, size_t n)
 {
-    if (!chain->n_shares)
+    if (!n)
         return;
     if (!run->shares)
         run->shares = malloc (PXI_SHARES_MAX * sizeof *run->shares);
-    if (!run->shares)
-        return;
-    pxi_shares_add (run->shares, &run->n_shares, chain->shares, chain->n_shares);
+    if (run->shares)
+        pxi_shares_add (run->shares, &run->n_shares, shares, n);
+}
+
+static void add_plain_share (pxi_pool_run *run, const pxi_command *command)
+{
+    px_job_share one = {.peer_id = command->peer, .subtasks = 1, .work_ns = command->run_ns};
+    static_assert (sizeof one.peer_name >= sizeof command->peer_name, "a name fits");
+    memcpy (one.peer_name, command->peer_name, sizeof command->peer_name);
+    add_shares (run, &one, 1);
 }
 
 static void take_failures (pxi_pool *pool, pxi_item *item, const pxi_chain *chain, px_err code)
@@ -1288,8 +1301,10 @@ static void set_outcome (pxi_pool *pool, pxi_item *item, pxi_command *command)
     pxi_pool_run *run = pxi_item_run (item);
     item->code = (px_err)command->outcome.code;
     item->attempts = command->attempts ? command->attempts : item->attempts;
-    if (command->outcome.chain && pxi_chain_decode (command->outcome.chain, &chain) == PX_OK)
-        merge_shares (run, &chain);
+    if (pxi_bytes_size (command->outcome.chain) == 0 && item->code == PX_OK)
+        add_plain_share (run, command);
+    else if (pxi_chain_decode (command->outcome.chain, &chain) == PX_OK)
+        add_shares (run, chain.shares, chain.n_shares);
     merge_points (run, chain.points, chain.n_points);
     uint64_t n = n_accounted (&chain);
     atomic_fetch_add (&run->n_known,

@@ -12,7 +12,8 @@
 #include "core/event.h"
 
 /* A task's outcome as it travels: value (code PX_OK) and, encoded by wire/chain, the failures and
- * the account of who did what below it. Either may be NULL. References belong to the holder. */
+ * the account of who did what below it. Either may be NULL: with PX_OK and no chain, nothing was done
+ * but the task itself, where it ran. References belong to the holder. */
 typedef struct pxi_outcome {
     uint32_t code; /* px_err */
     pxi_bytes *value;
@@ -43,19 +44,23 @@ typedef struct pxi_command {
     pxi_bytes *shared;  /* RUN: NULL = its branch has none */
     uint64_t shared_id; /* of these bytes, while they are known: so that they pass once */
     pxi_outcome outcome;
+    /* COMPLETE: where, and for how long: the account of an outcome without a chain. */
+    uint64_t peer, run_ns;
+    char peer_name[PXI_NAME_SIZE];
 } pxi_command;
 
 typedef enum pxi_notice_kind {
-    PXI_NOTE_SURPLUS,  /* count subtasks wait in the deques. Sent when it becomes non-zero, again
+    PXI_NOTE_SURPLUS, /* count subtasks wait in the deques. Sent when it becomes non-zero, again
                           when threads look for work in vain (0), not for every change */
-    PXI_NOTE_TAKEN,    /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs),
+    PXI_NOTE_TAKEN,   /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs),
                           shared[i] of the first of each branch that has a shared input, where
                           attempt.shared.size_bytes says so: its receiver makes the name,
                           count of those that still wait, about.
                           Fewer than asked for counts as SURPLUS 0 told */
-    PXI_NOTE_ACTIVE,   /* count threads execute now, wanted more could, runs taken up so far.
+    PXI_NOTE_ACTIVE,  /* count threads execute now, wanted more could, runs taken up so far.
                           Sent when count or wanted changed, coalesced */
-    PXI_NOTE_FINISHED, /* run, result, run_ns, outcome */
+    PXI_NOTE_FINISHED, /* run, result, run_ns, outcome; more: other runs wait for its thread, so that this
+                          may be read with theirs */
     PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or
                                closed */
     PXI_NOTE_PROGRESS,      /* run, done, known: subtasks below it; at most every 100 ms */
@@ -72,6 +77,7 @@ typedef struct pxi_notice {
     uint64_t run, token, branch, runs, run_ns, done, known;
     uint32_t task, count, wanted, n_taken;
     pxi_result result;
+    bool more;
     pxi_taken *taken; /* job and module of each attempt are filled by the receiver */
     pxi_bytes **inputs, **shared;
     pxi_outcome outcome;

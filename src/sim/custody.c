@@ -119,23 +119,38 @@ static void check_cancelled (pxi_sim_peer *peer, const pxi_event *event, const p
     }
 }
 
+/* One of its results is of an attempt that its sender holds of this subtask. */
+static bool held_one_of (const pxi_custody *custody, const pxi_message *message, uint64_t subtask)
+{
+    for (uint32_t i = 0; i < message->n_results; i++) {
+        pxi_key key = message->results[i].key;
+        if (key.subtask == subtask &&
+            holds (custody->before, custody->n_before, message->from, key))
+            return true;
+    }
+    return false;
+}
+
 static void check_result (pxi_sim_peer *peer, const pxi_message *message,
-                          const pxi_actions *actions)
+                          const pxi_returned *returned, const pxi_actions *actions)
 {
     pxi_custody *custody = &peer->world->custody;
-    if (holds (custody->before, custody->n_before, message->from, message->key)) {
+    uint64_t from = message->from;
+    if (holds (custody->before, custody->n_before, from, returned->key)) {
         /* Only an invented one has no payload: this time it was the liar's own attempt. */
-        peer->world->falsified |= message->result == PXI_RESULT_OK && !message->blob;
+        peer->world->falsified |= returned->result == PXI_RESULT_OK && !returned->blob;
         return;
     }
+    if (held_one_of (custody, message, returned->key.subtask))
+        return;
     for (uint32_t i = 0; i < actions->n; i++) {
         const pxi_action *action = &actions->items[i];
         bool outcome =
             (action->kind == PXI_DO_COMPLETE && !action->root) || action->kind == PXI_DO_GIVE_BACK;
-        if (outcome && action->subtask == message->key.subtask)
+        if (outcome && action->subtask == returned->key.subtask)
             pxi_check_broken (peer->world, peer, "result: of s%llu.%u, which w%llu does not have",
-                              (unsigned long long)message->key.subtask, message->key.attempt,
-                              (unsigned long long)message->from);
+                              (unsigned long long)returned->key.subtask, returned->key.attempt,
+                              (unsigned long long)from);
     }
 }
 
@@ -180,17 +195,30 @@ static void check_restarted (pxi_sim_peer *peer, uint64_t from, const pxi_action
     }
 }
 
-static void check_said (pxi_sim_peer *peer, const pxi_message *said)
+static void check_said (pxi_sim_peer *peer, uint64_t to, const pxi_returned *said)
 {
     pxi_run_look *looks = peer->world->custody.runs;
     uint32_t n = pxi_core_runs (peer->core, looks, LOOKS_MAX);
     for (uint32_t i = 0; i < n && i < LOOKS_MAX; i++) {
-        if (looks[i].master == said->to && same_key (looks[i].key, said->key))
+        if (looks[i].master == to && same_key (looks[i].key, said->key))
             pxi_check_broken (peer->world, peer,
                               "said: s%llu.%u of w%llu runs here after its result (%d)",
                               (unsigned long long)said->key.subtask, said->key.attempt,
-                              (unsigned long long)said->to, said->result);
+                              (unsigned long long)to, said->result);
     }
+}
+
+static void check_results (pxi_sim_peer *peer, const pxi_message *message,
+                           const pxi_actions *actions)
+{
+    for (uint32_t i = 0; i < message->n_results; i++)
+        check_result (peer, message, &message->results[i], actions);
+}
+
+static void check_all_said (pxi_sim_peer *peer, const pxi_message *message)
+{
+    for (uint32_t i = 0; i < message->n_results; i++)
+        check_said (peer, message->to, &message->results[i]);
 }
 
 void pxi_custody_after_step (pxi_sim_peer *peer, const pxi_event *event, const pxi_actions *actions)
@@ -204,12 +232,12 @@ void pxi_custody_after_step (pxi_sim_peer *peer, const pxi_event *event, const p
             check_cancelled (peer, event, actions);
         if (is_result (event) &&
             !custody->new_self) /* else its former self's are lost in this step */
-            check_result (peer, event->message, actions);
+            check_results (peer, event->message, actions);
     }
     for (uint32_t i = 0; i < actions->n; i++) {
         const pxi_action *action = &actions->items[i];
         if (action->kind == PXI_DO_SEND && action->message.kind == PXI_RESULT)
-            check_said (peer, &action->message);
+            check_all_said (peer, &action->message);
     }
 }
 

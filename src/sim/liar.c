@@ -37,7 +37,7 @@ static void never_answer (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_
 static void falsify (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_message *message)
 {
     pxi_parcel *parcel = pxi_mail_wrap (from, to, message);
-    if (parcel && message->kind == PXI_RESULT && parcel->n_payloads) {
+    if (parcel && message->kind == PXI_RESULT && parcel->results[0].blob) {
         parcel->payloads[0].hash ^= 1;
         from->world->falsified = true;
     }
@@ -79,14 +79,15 @@ static void forge (pxi_sim_peer *from, const pxi_sim_peer *to, const pxi_message
     const pxi_sim_peer *victim = &world->peers[pxi_prng_below (&from->prng, world->config.n_peers)];
     if (victim == from || !victim->up || !pxi_prng_chance (&from->prng, OFTEN_PPM))
         return;
+    const pxi_returned returned = {.key = guess (from, victim), .result = PXI_RESULT_OK};
     pxi_message result = {
         .kind = PXI_RESULT,
         .from = from->id,
         .from_incarnation = from->incarnation,
         .to = victim->id,
         .to_incarnation = victim->incarnation,
-        .key = guess (from, victim),
-        .result = PXI_RESULT_OK,
+        .results = &returned,
+        .n_results = 1,
     };
     post (from, victim, &result);
 }

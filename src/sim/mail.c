@@ -42,23 +42,33 @@ static pxi_payload payload_of (pxi_sim_peer *from, uint64_t blob, const char *wh
 
 static uint32_t n_payloads_of (const pxi_message *message)
 {
-    bool one = message->kind == PXI_RESULT || message->kind == PXI_SHARED;
-    return one ? message->blob != 0 : message->n_attempts;
+    return message->kind == PXI_SHARED ? message->blob != 0
+                                       : message->n_attempts + message->n_results;
+}
+
+static uint64_t blob_of (const pxi_message *message, uint32_t i)
+{
+    return message->n_attempts  ? message->attempts[i].blob
+           : message->n_results ? message->results[i].blob
+                                : message->blob;
 }
 
 /* Payloads are found by the blobs of `sent`, which is the same message before its way. One that was damaged
- * may have more attempts than came with it: theirs are empty. */
+ * may have more attempts or results than came with it: theirs are empty. */
 static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_message *message,
                                const pxi_message *sent)
 {
     uint32_t n_sent = n_payloads_of (sent);
-    uint32_t n_payloads = message->n_attempts > n_sent ? message->n_attempts : n_sent;
+    uint32_t n_arrived = n_payloads_of (message),
+             n_payloads = n_arrived > n_sent ? n_arrived : n_sent;
     size_t records = message->n_records * sizeof *message->records;
     size_t attempts = message->n_attempts * sizeof *message->attempts;
     size_t keys = message->n_keys * sizeof *message->keys;
     size_t reports = message->n_reports * sizeof *message->reports;
+    size_t results = message->n_results * sizeof *message->results;
     size_t size = padded (sizeof (pxi_parcel)) + padded (records) + padded (attempts) +
-                  padded (keys) + padded (reports) + n_payloads * sizeof (pxi_payload);
+                  padded (keys) + padded (reports) + padded (results) +
+                  n_payloads * sizeof (pxi_payload);
     pxi_parcel *parcel = malloc (size);
     PXI_ASSERT (parcel);
     *parcel = (pxi_parcel){.from = from->index, .to = to, .message = *message, .size = size};
@@ -68,14 +78,18 @@ static pxi_parcel *parcel_new (pxi_sim_peer *from, uint32_t to, const pxi_messag
     parcel->message.attempts = parcel->attempts;
     parcel->message.keys = place (&at, message->keys, keys);
     parcel->message.reports = place (&at, message->reports, reports);
+    parcel->results = place (&at, message->results, results);
+    parcel->message.results = parcel->results;
     parcel->payloads = (pxi_payload *)at;
     parcel->n_payloads = n_payloads;
     parcel->message.blob = 0;
     for (uint32_t i = 0; i < n_payloads; i++) {
-        uint64_t blob = sent->n_attempts && i < n_sent ? sent->attempts[i].blob : sent->blob;
+        uint64_t blob = i < n_sent ? blob_of (sent, i) : 0;
         parcel->payloads[i] = (pxi_payload){0};
-        if (i < n_sent)
+        if (blob)
             parcel->payloads[i] = payload_of (from, blob, pxi_message_name (sent->kind));
+        if (i < message->n_results)
+            parcel->results[i].blob = blob != 0;
     }
     return parcel;
 }
@@ -97,6 +111,8 @@ pxi_parcel *pxi_mail_copy (const pxi_parcel *parcel)
     copy->message.records = moved (parcel, copy, parcel->message.records);
     copy->message.keys = moved (parcel, copy, parcel->message.keys);
     copy->message.reports = moved (parcel, copy, parcel->message.reports);
+    copy->results = moved (parcel, copy, parcel->results);
+    copy->message.results = copy->results;
     return copy;
 }
 
@@ -105,7 +121,7 @@ static uint64_t size_of (const pxi_parcel *parcel)
 {
     const pxi_message *message = &parcel->message;
     uint64_t size_bytes = 64 + 100 * message->n_records + 60 * message->n_attempts +
-                          16 * message->n_keys + 24 * message->n_reports;
+                          16 * message->n_keys + 24 * message->n_reports + 24 * message->n_results;
     for (uint32_t i = 0; i < parcel->n_payloads; i++)
         size_bytes += parcel->payloads[i].size_bytes;
     return size_bytes;

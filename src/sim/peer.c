@@ -113,10 +113,8 @@ static uint64_t port_now_ns (void *context)
     return executor->peer->world->time.now_ns;
 }
 
-static void port_notice (void *context, const pxi_event *event)
+static void queue_notice (pxi_sim_peer *peer, const pxi_event *event)
 {
-    pxi_sim_executor *executor = context;
-    pxi_sim_peer *peer = executor->peer;
     pxi_world *world = peer->world;
     struct queued *queued = malloc (sizeof *queued);
     PXI_ASSERT (queued);
@@ -128,6 +126,20 @@ static void port_notice (void *context, const pxi_event *event)
         queued->at_ns = peer->last_notice_ns; /* one socket, one order */
     peer->last_notice_ns = queued->at_ns;
     pxi_list_add_last (&peer->notices, &queued->in_peer);
+}
+
+static void port_notice (void *context, const pxi_event *event)
+{
+    queue_notice (((pxi_sim_executor *)context)->peer, event);
+}
+
+/* After what is at hand, and sometimes a while later: its agent is busy then. */
+static void queue_flush (pxi_sim_peer *peer)
+{
+    if (peer->flush_queued || !pxi_core_gathers (peer->core))
+        return;
+    peer->flush_queued = true;
+    queue_notice (peer, &(pxi_event){.kind = PXI_EV_FLUSH});
 }
 
 /* Of work that is told: what is done for the first time, and what is done in vain, of any attempt. */
@@ -462,9 +474,11 @@ void pxi_sim_peer_notices_due (pxi_sim_peer *peer)
             break;
         }
         pxi_list_remove (&queued->in_peer);
+        peer->flush_queued &= queued->event.kind != PXI_EV_FLUSH;
         step (peer, &queued->event);
         free ((void *)queued->event.taken);
         free (queued);
+        queue_flush (peer);
     }
     if (pxi_list_is_empty (&peer->notices)) {
         PXI_LIST_EACH (link, &peer->executors)
@@ -502,6 +516,20 @@ static bool is_refused (const pxi_parcel *parcel)
     return !parcel->n_payloads || !pxi_same_shared (&message->shared, &parcel->payloads->shared);
 }
 
+/* Its payloads are this peer's. */
+static void unpack (pxi_sim_peer *peer, pxi_parcel *parcel)
+{
+    pxi_message *message = &parcel->message;
+    for (uint32_t i = 0; i < message->n_attempts; i++)
+        parcel->attempts[i].blob = blob_put (peer, &parcel->payloads[i]);
+    for (uint32_t i = 0; i < message->n_results; i++) {
+        pxi_returned *returned = &parcel->results[i];
+        returned->blob = returned->blob ? blob_put (peer, &parcel->payloads[i]) : 0;
+    }
+    if (message->kind == PXI_SHARED && parcel->n_payloads)
+        message->blob = blob_put (peer, parcel->payloads);
+}
+
 void pxi_sim_peer_deliver (pxi_sim_peer *peer, pxi_parcel *parcel)
 {
     uint32_t held_max = peer->world->calm ? 0 : peer->world->config.held_max;
@@ -515,12 +543,8 @@ void pxi_sim_peer_deliver (pxi_sim_peer *peer, pxi_parcel *parcel)
         return;
     }
     if (peer->up && !is_refused (parcel)) {
-        pxi_message *message = &parcel->message;
-        for (uint32_t i = 0; i < message->n_attempts; i++)
-            parcel->attempts[i].blob = blob_put (peer, &parcel->payloads[i]);
-        if (parcel->n_payloads && !message->n_attempts)
-            message->blob = blob_put (peer, parcel->payloads);
-        pxi_event event = {.kind = PXI_EV_MESSAGE, .message = message};
+        unpack (peer, parcel);
+        pxi_event event = {.kind = PXI_EV_MESSAGE, .message = &parcel->message};
         pxi_sim_peer_event (peer, &event);
     }
     free (parcel);
@@ -676,6 +700,7 @@ void pxi_sim_peer_start (pxi_sim_peer *peer)
     peer->leaving = peer->drained = peer->doomed = false;
     peer->next_id = 1;
     peer->n_held = 0;
+    peer->flush_queued = false;
     peer->last_notice_ns = world->time.now_ns;
     join_somebody (peer);
     if (world->config.known)

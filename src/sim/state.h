@@ -51,6 +51,7 @@ struct pxi_sim_peer {
     pxi_list held; /* parcels that came during a pause */
     uint32_t n_held;
     pxi_list notices; /* for the core, in order */
+    bool flush_queued;
     uint64_t last_notice_ns;
     pxi_list executors;
     pxi_map blobs; /* -> pxi_payload */
@@ -96,8 +97,9 @@ typedef struct pxi_parcel { /* a message on its way, with its payloads */
     size_t size; /* of this piece of memory */
     pxi_message message;
     uint32_t n_payloads;
-    pxi_payload *payloads; /* of attempts, or of the result */
+    pxi_payload *payloads; /* of attempts, or of results */
     pxi_attempt *attempts;
+    pxi_returned *results; /* blob 1: it has a payload */
 } pxi_parcel;
 
 /* Attempts of the peer that steps, before and after: scratch of sim/custody. */

@@ -260,11 +260,19 @@ static bool spread (pxi_world *world, uint8_t *reached, uint32_t from)
     return new;
 }
 
-/* A graph of very small random samples falls apart by itself. */
+/* A graph of very small random samples falls apart by itself; so does one of which most peers have gone,
+ * whose samples are as small then. */
+static bool may_fall_apart (const pxi_world *world)
+{
+    uint64_t n_left = 0, n = world->config.n_peers, sample = world->config.core.view_max;
+    for (uint32_t i = 0; i < n; i++)
+        n_left += counts (&world->peers[i]);
+    return sample < n && sample * n_left < VIEW_MIN * n;
+}
+
 void pxi_sweep_views (pxi_world *world)
 {
-    if (world->config.core.view_max < VIEW_MIN &&
-        world->config.core.view_max < world->config.n_peers)
+    if (may_fall_apart (world))
         return;
     uint8_t *reached = calloc (world->config.n_peers, 1);
     PXI_ASSERT (reached);

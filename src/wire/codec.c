@@ -59,8 +59,7 @@ enum {
     F_RESERVE = 1 << 8,
     F_INLINE = 1 << 9, /* has_inline, and then attempts, up to PXI_BATCH_MAX */
     F_ACCEPTED = 1 << 10,
-    F_KEY = 1 << 11,
-    F_RESULT = 1 << 12, /* result, run_ns, size_bytes */
+    F_RESULTS = 1 << 11,
     F_SEQUENCE = 1 << 13,
     F_RECORDS = 1 << 14,
     F_ATTEMPTS = 1 << 15,
@@ -81,14 +80,14 @@ static const form forms[] = {
     [PXI_GOSSIP_REPLY] = {F_RECORDS, F_TO | F_RECORDS},
     [PXI_LEAVE] = {0, F_TO},
     [PXI_REFUSED] = {F_ERR, F_TO | F_ERR},
-    [PXI_PROBE] = {F_PROBE | F_JOB | F_MODULE | F_SLOTS | F_RESERVE | F_INLINE,
+    [PXI_PROBE] = {F_PROBE | F_JOB | F_MODULE | F_SLOTS | F_DURATION | F_RESERVE | F_INLINE,
                    F_TO | F_PROBE | F_JOB | F_SLOTS},
     [PXI_OFFER] = {F_PROBE | F_LEASE | F_SLOTS | F_DURATION | F_ACCEPTED | F_JOB, F_TO},
     [PXI_BUSY] = {F_PROBE | F_RESERVE | F_DURATION, F_TO | F_PROBE},
     [PXI_CANNOT] = {F_PROBE | F_ERR | F_DURATION, F_TO | F_PROBE | F_ERR},
     [PXI_DISPATCH] = {F_LEASE | F_ATTEMPTS, F_TO | F_LEASE | F_ATTEMPTS},
     [PXI_DECLINE] = {F_LEASE | F_PROBE | F_JOB, F_TO},
-    [PXI_RESULT] = {F_KEY | F_RESULT | F_SLOTS, F_TO | F_KEY},
+    [PXI_RESULT] = {F_RESULTS | F_SLOTS, F_TO | F_RESULTS},
     [PXI_CANCEL] = {F_KEYS, F_TO | F_KEYS},
     [PXI_HANDSHAKE] = {F_KEYS | F_SEQUENCE, F_TO},
     [PXI_HANDSHAKE_ACK] = {F_REPORTS | F_SEQUENCE, F_TO},
@@ -104,7 +103,7 @@ static uint32_t payloads_of (const pxi_message *message)
     case PXI_DISPATCH:
         return 2 * message->n_attempts; /* specification, input */
     case PXI_RESULT:
-        return 2;
+        return 2 * message->n_results; /* value, chain */
     case PXI_SHARED:
         return message->accepted;
     default:
@@ -156,19 +155,6 @@ static void set_plain (const pxi_message *message, uint32_t uses, Pxi__Wire__Env
         SET (out, sequence, message->sequence);
     if (uses & F_SHARED)
         SET_SHARED (out, &message->shared);
-}
-
-static void set_result (const pxi_message *message, uint32_t uses, Pxi__Wire__Envelope *out)
-{
-    if (uses & F_KEY) {
-        SET (out, subtask, message->key.subtask);
-        SET (out, attempt, message->key.attempt);
-    }
-    if (uses & F_RESULT) {
-        SET (out, result, (uint32_t)message->result);
-        SET (out, run_ns, message->run_ns);
-        SET (out, size_bytes, message->size_bytes);
-    }
 }
 
 static void set_record (const pxi_peer_record *record, Pxi__Wire__PeerRecord *out)
@@ -278,6 +264,25 @@ static bool set_reports (pxi_arena *arena, const pxi_message *message, Pxi__Wire
     return true;
 }
 
+static bool set_results (pxi_arena *arena, const pxi_message *message, Pxi__Wire__Envelope *out)
+{
+    PXI_ASSERT (message->n_results <= PXI_RESULTS_MAX);
+    size_t n = message->n_results;
+    out->results = pxi_arena_alloc (arena, n * sizeof *out->results);
+    out->result_run_ns = pxi_arena_alloc (arena, n * sizeof *out->result_run_ns);
+    out->result_sizes = pxi_arena_alloc (arena, n * sizeof *out->result_sizes);
+    if (!key_columns (arena, n, out) || !out->results || !out->result_run_ns || !out->result_sizes)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        add_key (message->results[i].key, out);
+        out->results[i] = (uint32_t)message->results[i].result;
+        out->result_run_ns[i] = message->results[i].run_ns;
+        out->result_sizes[i] = message->results[i].size_bytes;
+    }
+    out->n_results = out->n_result_run_ns = out->n_result_sizes = n;
+    return true;
+}
+
 static bool set_arrays (pxi_arena *arena, const pxi_message *message, uint32_t uses,
                         Pxi__Wire__Envelope *out)
 {
@@ -285,7 +290,8 @@ static bool set_arrays (pxi_arena *arena, const pxi_message *message, uint32_t u
     return (!(uses & F_RECORDS) || set_records (arena, message, out)) &&
            (!((uses & F_ATTEMPTS) || inlined) || set_attempts (arena, message, out)) &&
            (!(uses & F_KEYS) || set_keys (arena, message, out)) &&
-           (!(uses & F_REPORTS) || set_reports (arena, message, out));
+           (!(uses & F_REPORTS) || set_reports (arena, message, out)) &&
+           (!(uses & F_RESULTS) || set_results (arena, message, out));
 }
 
 static pxi_bytes *pack (const Pxi__Wire__Envelope *out)
@@ -312,7 +318,6 @@ pxi_bytes *pxi_codec_encode (const pxi_message *message)
     SET (&out, to, message->to);
     SET (&out, to_incarnation, message->to_incarnation);
     set_plain (message, uses, &out);
-    set_result (message, uses, &out);
     pxi_arena_init (&arena, UNPACK_MAX);
     pxi_bytes *bytes = set_arrays (&arena, message, uses, &out) ? pack (&out) : NULL;
     pxi_arena_fini (&arena);
@@ -455,23 +460,6 @@ static px_err check_kind (const pxi_message *message, char *why)
                    message->n_attempts <= PXI_BATCH_MAX,
                "a probe with has_inline %d carries %u attempts, of at most %d", message->has_inline,
                message->n_attempts, PXI_BATCH_MAX);
-    return PX_OK;
-}
-
-static px_err take_result (const Pxi__Wire__Envelope *in, uint32_t uses, pxi_message *message,
-                           char *why)
-{
-    if (uses & F_KEY) {
-        CHECK (in->subtask != 0, "subtask is 0");
-        CHECK (in->attempt != 0, "attempt is 0: attempts count from 1");
-        message->key = (pxi_key){in->subtask, in->attempt};
-    }
-    if (uses & F_RESULT) {
-        CHECK (in->result <= PXI_RESULT_CANNOT, "result %u is not known", in->result);
-        message->result = (pxi_result)in->result;
-        message->run_ns = in->run_ns;
-        message->size_bytes = in->size_bytes;
-    }
     return PX_OK;
 }
 
@@ -624,6 +612,30 @@ static px_err take_reports (const Pxi__Wire__Envelope *in, pxi_decoded *decoded,
     return PX_OK;
 }
 
+static px_err take_results (const Pxi__Wire__Envelope *in, pxi_decoded *decoded, char *why)
+{
+    size_t n = in->n_key_subtasks;
+    px_err err = check_columns (in, why);
+    if (err != PX_OK)
+        return err;
+    CHECK (n >= 1 && n <= PXI_RESULTS_MAX, "%zu results, not 1 to %d", n, PXI_RESULTS_MAX);
+    CHECK (in->n_results == n && in->n_result_run_ns == n && in->n_result_sizes == n,
+           "%zu keys with %zu results, %zu times and %zu sizes", n, in->n_results,
+           in->n_result_run_ns, in->n_result_sizes);
+    err = make_array (decoded, n, sizeof (pxi_returned), why);
+    pxi_returned *results = decoded->memory;
+    for (size_t i = 0; i < n && err == PX_OK; i++) {
+        CHECK (in->results[i] <= PXI_RESULT_CANNOT, "result %u is not known", in->results[i]);
+        results[i] = (pxi_returned){.key = {in->key_subtasks[i], in->key_attempts[i]},
+                                    .result = (pxi_result)in->results[i],
+                                    .size_bytes = in->result_sizes[i],
+                                    .run_ns = in->result_run_ns[i]};
+    }
+    decoded->message.n_results = (uint32_t)n;
+    decoded->message.results = results;
+    return err;
+}
+
 /* No kind has two arrays: one block of memory is enough. */
 static px_err take_arrays (const Pxi__Wire__Envelope *in, const form *kind, pxi_decoded *decoded,
                            char *why)
@@ -636,6 +648,8 @@ static px_err take_arrays (const Pxi__Wire__Envelope *in, const form *kind, pxi_
         return take_keys (in, kind->needs, decoded, why);
     if (kind->uses & F_REPORTS)
         return take_reports (in, decoded, why);
+    if (kind->uses & F_RESULTS)
+        return take_results (in, decoded, why);
     return PX_OK;
 }
 
@@ -650,8 +664,6 @@ static px_err take (const Pxi__Wire__Envelope *in, uint32_t n_payloads, pxi_deco
     message->kind = (pxi_message_kind)in->kind;
     take_plain (in, kind->uses, message);
     px_err err = check_plain (message, kind->needs, why);
-    if (err == PX_OK)
-        err = take_result (in, kind->uses, message, why);
     if (err == PX_OK)
         err = take_arrays (in, kind, decoded, why);
     if (err == PX_OK)

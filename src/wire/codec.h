@@ -1,6 +1,6 @@
 /* Core messages <-> the bytes of an envelope (frame 0). Payloads are frames 1..: PROBE and DISPATCH have
  * two frames per attempt (the job's specification, see agent/spec.h, and the input; the latter is
- * never copied), RESULT has two (value, chain; either may be empty), SHARED one where it was there.
+ * never copied), RESULT two per result (value, chain; either may be empty), SHARED one where it was there.
  * Everything that arrives is checked here: sizes before anything is allocated, then version, kind,
  * counts, ranges. */
 #ifndef PXI_WIRE_CODEC_H
@@ -13,7 +13,8 @@
 #include "wire/version.h"
 
 enum {
-    PXI_ENVELOPE_SIZE_MAX = 65536, /* a full handshake is below; see the static assertion in codec.c */
+    PXI_ENVELOPE_SIZE_MAX =
+        65536, /* a full handshake is below; see the static assertion in codec.c */
 };
 
 /* NULL when out of memory. */

@@ -1091,6 +1091,7 @@ Test (transport, who_knows_the_public_half_only_is_refused_by_name)
     cr_expect_eq (pxi_bytes_size (server.last), 4);
     node_close (&peer);
     node_close (&server);
+    key = NULL;
     TEST_NO_LEAKS ();
 }
 
@@ -1140,6 +1141,7 @@ Test (transport, whatever_comes_in_a_handshake_harms_nobody, .timeout = 60)
         node_close (&b);
         node_close (&a);
     }
+    key = NULL;
     TEST_NO_LEAKS ();
 }
 

@@ -8,6 +8,7 @@ static pxi_peer_record records[PXI_RECORDS_MAX];
 static pxi_attempt attempts[PXI_DISPATCH_MAX];
 static pxi_key keys[PXI_KEYS_MAX];
 static pxi_report reports[PXI_KEYS_MAX];
+static pxi_returned results[PXI_RESULTS_MAX];
 
 static void fill_records (void)
 {
@@ -47,6 +48,11 @@ static void fill_arrays (void)
         keys[i] = (pxi_key){UINT64_MAX - i, UINT32_MAX - i};
         reports[i] = (pxi_report){keys[i], UINT64_MAX - i, UINT64_MAX - i};
     }
+    for (uint32_t i = 0; i < PXI_RESULTS_MAX; i++)
+        results[i] = (pxi_returned){.key = keys[i],
+                                    .result = (pxi_result)(i % (PXI_RESULT_CANNOT + 1)),
+                                    .size_bytes = i % 2 ? UINT32_MAX : 0,
+                                    .run_ns = UINT64_MAX - i};
 }
 
 static const struct {
@@ -62,13 +68,15 @@ static const struct {
     {PXI_REFUSED, 0, 0},
     {PXI_PROBE, 0, 0},
     {PXI_PROBE, 1, 2},
+    {PXI_PROBE, PXI_BATCH_MAX, 2 * PXI_BATCH_MAX},
     {PXI_OFFER, 0, 0},
     {PXI_BUSY, 0, 0},
     {PXI_CANNOT, 0, 0},
     {PXI_DISPATCH, 1, 2},
     {PXI_DISPATCH, PXI_DISPATCH_MAX, 2 * PXI_DISPATCH_MAX},
     {PXI_DECLINE, 0, 0},
-    {PXI_RESULT, 0, 2},
+    {PXI_RESULT, 1, 2},
+    {PXI_RESULT, PXI_RESULTS_MAX, 2 * PXI_RESULTS_MAX},
     {PXI_CANCEL, 1, 0},
     {PXI_HANDSHAKE, 0, 0},
     {PXI_HANDSHAKE, PXI_KEYS_MAX, 0},
@@ -108,6 +116,10 @@ static void add_array (pxi_message *message, uint32_t n)
         message->n_reports = n;
         message->reports = n ? reports : NULL;
         break;
+    case PXI_RESULT:
+        message->n_results = n;
+        message->results = results;
+        break;
     default:
         break;
     }
@@ -127,7 +139,7 @@ static void add_plain (pxi_message *message)
         message->module = 77;
     if (kind == PXI_PROBE || kind == PXI_OFFER)
         message->n_slots = PXI_SLOTS_MAX;
-    if (kind == PXI_OFFER || kind == PXI_BUSY || kind == PXI_CANNOT)
+    if (kind == PXI_OFFER || kind == PXI_BUSY || kind == PXI_CANNOT || kind == PXI_PROBE)
         message->duration_ns = 3600 * PXI_SECOND;
     if (kind == PXI_REFUSED || kind == PXI_CANNOT)
         message->err = PX_ENOMODULE;
@@ -138,12 +150,6 @@ static void add_plain (pxi_message *message)
     if (kind == PXI_HANDSHAKE || kind == PXI_HANDSHAKE_ACK || kind == PXI_HELLO ||
         kind == PXI_WELCOME)
         message->sequence = UINT64_MAX;
-    if (kind == PXI_RESULT) {
-        message->key = (pxi_key){5, 6};
-        message->result = PXI_RESULT_CANNOT;
-        message->run_ns = UINT64_MAX;
-        message->size_bytes = UINT32_MAX;
-    }
 }
 
 void wire_sample (uint32_t index, pxi_message *message, uint32_t *n_payloads)
@@ -184,7 +190,8 @@ static const char *record_fault (const pxi_peer_record *record)
 static const char *arrays_fault (const pxi_message *message)
 {
     if (message->n_records > PXI_RECORDS_MAX || message->n_attempts > PXI_DISPATCH_MAX ||
-        message->n_keys > PXI_KEYS_MAX || message->n_reports > PXI_KEYS_MAX)
+        message->n_keys > PXI_KEYS_MAX || message->n_reports > PXI_KEYS_MAX ||
+        message->n_results > PXI_RESULTS_MAX)
         return "a count";
     for (uint32_t i = 0; i < message->n_records; i++)
         if (record_fault (&message->records[i]))
@@ -200,6 +207,10 @@ static const char *arrays_fault (const pxi_message *message)
     for (uint32_t i = 0; i < message->n_reports; i++)
         if (message->reports[i].key.subtask == 0 || message->reports[i].key.attempt == 0)
             return "a report";
+    for (uint32_t i = 0; i < message->n_results; i++)
+        if (message->results[i].key.subtask == 0 || message->results[i].key.attempt == 0 ||
+            message->results[i].result > PXI_RESULT_CANNOT || message->results[i].blob != 0)
+            return "a result";
     return NULL;
 }
 
@@ -217,12 +228,11 @@ const char *wire_message_fault (const pxi_message *message)
         return "duration_ns";
     if (message->err > PX_ECONFIG)
         return "err";
-    if (message->result > PXI_RESULT_CANNOT)
-        return "result";
-    if (message->kind == PXI_RESULT && (message->key.subtask == 0 || message->key.attempt == 0))
-        return "key";
-    if (message->kind == PXI_PROBE && message->n_attempts != message->has_inline)
-        return "inline attempt";
+    if (message->kind == PXI_RESULT && message->n_results == 0)
+        return "no results";
+    if (message->kind == PXI_PROBE &&
+        ((message->n_attempts > 0) != message->has_inline || message->n_attempts > PXI_BATCH_MAX))
+        return "inline attempts";
     if (message->kind == PXI_DISPATCH && (message->n_attempts == 0 || message->lease == 0))
         return "dispatch";
     if (message->kind >= PXI_FETCH && message->shared.size_bytes == 0)
@@ -256,7 +266,7 @@ static bool attempts_same (const pxi_attempt *a, const pxi_attempt *b)
 static bool arrays_same (const pxi_message *a, const pxi_message *b)
 {
     if (a->n_records != b->n_records || a->n_attempts != b->n_attempts || a->n_keys != b->n_keys ||
-        a->n_reports != b->n_reports)
+        a->n_reports != b->n_reports || a->n_results != b->n_results)
         return false;
     bool same = true;
     for (uint32_t i = 0; i < a->n_records; i++)
@@ -269,6 +279,11 @@ static bool arrays_same (const pxi_message *a, const pxi_message *b)
         same = same && keys_same (a->reports[i].key, b->reports[i].key) &&
                a->reports[i].run_ns == b->reports[i].run_ns &&
                a->reports[i].progress == b->reports[i].progress;
+    for (uint32_t i = 0; i < a->n_results; i++)
+        same = same && keys_same (a->results[i].key, b->results[i].key) &&
+               a->results[i].result == b->results[i].result &&
+               a->results[i].size_bytes == b->results[i].size_bytes &&
+               a->results[i].run_ns == b->results[i].run_ns;
     return same;
 }
 
@@ -281,9 +296,7 @@ bool wire_message_same (const pxi_message *a, const pxi_message *b)
            a->duration_ns == b->duration_ns && a->sequence == b->sequence &&
            a->n_slots == b->n_slots && a->err == b->err && a->reserve == b->reserve &&
            a->has_inline == b->has_inline && a->accepted == b->accepted &&
-           keys_same (a->key, b->key) && a->result == b->result && a->run_ns == b->run_ns &&
-           a->size_bytes == b->size_bytes && pxi_same_shared (&a->shared, &b->shared) &&
-           arrays_same (a, b);
+           pxi_same_shared (&a->shared, &b->shared) && arrays_same (a, b);
 }
 
 /* ---- chains ---------------------------------------------------------------------------------- */

@@ -565,13 +565,18 @@ static const pxi_message *lose_results (void *context, const pxi_message *messag
                                         uint32_t n_payloads, uint64_t damage)
 {
     static pxi_message nothing;
+    static pxi_returned unknown[PXI_RESULTS_MAX];
     (void)context;
     (void)n_payloads;
     (void)damage;
     if (message->kind != PXI_RESULT)
         return message;
     nothing = *message;
-    nothing.key.attempt += 1000; /* of an attempt that nobody knows */
+    for (uint32_t i = 0; i < message->n_results; i++) {
+        unknown[i] = message->results[i];
+        unknown[i].key.attempt += 1000; /* of an attempt that nobody knows */
+    }
+    nothing.results = unknown;
     return &nothing;
 }
 

@@ -95,6 +95,21 @@ static pxi_message from (uint64_t id, pxi_message_kind kind)
         .kind = kind, .from = id, .from_incarnation = 9, .to = ME, .to_incarnation = 5};
 }
 
+static pxi_message result_from (uint64_t id, const pxi_returned *returned)
+{
+    pxi_message message = from (id, PXI_RESULT);
+    message.results = returned;
+    message.n_results = 1;
+    return message;
+}
+
+static void flush (struct rig *rig)
+{
+    cr_assert (pxi_core_gathers (rig->core));
+    step (rig, (pxi_event){.kind = PXI_EV_FLUSH});
+    cr_assert_not (pxi_core_gathers (rig->core));
+}
+
 static void hear (struct rig *rig, pxi_message message)
 {
     step (rig, (pxi_event){.kind = PXI_EV_MESSAGE, .message = &message});
@@ -211,11 +226,88 @@ Test (core, a_busy_peer_keeps_a_reservation_and_offers_when_a_slot_is_free)
     active (&rig, THEM, 1, 0, 0, 1);
     step (&rig,
           (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 60});
+    flush (&rig);
     cr_assert_eq (sent (&rig, PXI_RESULT)->to, 11);
     pxi_core_sizes sizes;
     pxi_core_sizes_read (rig.core, &sizes);
     cr_assert_eq (sizes.leases, 1, "the reservation became a lease");
     cr_assert_eq (sizes.reservations, 0);
+    rig_free (&rig);
+}
+
+static void finish (struct rig *rig, uint64_t run, uint64_t blob)
+{
+    step (rig,
+          (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = blob});
+}
+
+/* A run of subtask `subtask` for peer `id`. */
+static uint64_t run_for (struct rig *rig, uint64_t id, uint64_t subtask)
+{
+    pxi_attempt attempt = attempt_of (subtask, 1);
+    hear (rig, probe_from (id, subtask, &attempt, 1));
+    return did (rig, PXI_DO_RUN)->run;
+}
+
+Test (core, results_that_come_together_go_in_one_message)
+{
+    struct rig rig = rig_new (3);
+    meet (&rig, 11);
+    uint64_t first = run_for (&rig, 11, 3), second = run_for (&rig, 11, 4);
+    finish (&rig, first, 60);
+    cr_assert_null (sent (&rig, PXI_RESULT));
+    finish (&rig, second, 61);
+    flush (&rig);
+    const pxi_message *message = sent (&rig, PXI_RESULT);
+    cr_assert_eq (message->n_results, 2);
+    cr_assert (message->results[0].key.subtask == 3 && message->results[0].blob == 60);
+    cr_assert (message->results[1].key.subtask == 4 && message->results[1].blob == 61);
+    rig_free (&rig);
+}
+
+Test (core, results_for_another_master_go_in_another_message)
+{
+    struct rig rig = rig_new (3);
+    meet (&rig, 11);
+    meet (&rig, 12);
+    uint64_t first = run_for (&rig, 11, 3), second = run_for (&rig, 12, 4);
+    finish (&rig, first, 60);
+    finish (&rig, second, 61);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->to, 11);
+    flush (&rig);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->to, 12);
+    rig_free (&rig);
+}
+
+/* Else he would be told that the attempt is not here, and its result with it. */
+Test (core, a_handshake_finds_results_sent)
+{
+    struct rig rig = rig_new (3);
+    meet (&rig, 11);
+    uint64_t run = run_for (&rig, 11, 3);
+    finish (&rig, run, 60);
+    const pxi_key key = {3, 1};
+    pxi_message handshake = from (11, PXI_HANDSHAKE);
+    handshake.keys = &key;
+    handshake.n_keys = 1;
+    hear (&rig, handshake);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].key.subtask, 3);
+    cr_assert_eq (sent (&rig, PXI_HANDSHAKE_ACK)->n_reports, 1);
+    rig_free (&rig);
+}
+
+Test (core, a_large_result_does_not_wait)
+{
+    struct rig rig = rig_new (3);
+    meet (&rig, 11);
+    uint64_t run = run_for (&rig, 11, 3);
+    step (&rig, (pxi_event){.kind = PXI_EV_FINISHED,
+                            .run = run,
+                            .result = PXI_RESULT_OK,
+                            .blob = 60,
+                            .size_bytes = 1000000});
+    cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].size_bytes, 1000000);
+    cr_assert_not (pxi_core_gathers (rig.core));
     rig_free (&rig);
 }
 
@@ -234,7 +326,7 @@ Test (core, nothing_starts_under_a_lapsed_lease)
     dispatch.n_attempts = 1;
     hear (&rig, dispatch);
     cr_assert_null (did (&rig, PXI_DO_RUN));
-    cr_assert_eq (sent (&rig, PXI_RESULT)->result, PXI_RESULT_RETURNED);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].result, PXI_RESULT_RETURNED);
     pxi_core_sizes sizes;
     pxi_core_sizes_read (rig.core, &sizes);
     cr_assert_eq (sizes.runs, 0); /* its slots may be leased again by now: a free peer volunteers */
@@ -450,9 +542,8 @@ Test (core, a_small_subtask_rides_in_the_probe_and_its_result_is_delivered_once)
     offer.probe = probe->probe;
     offer.accepted = true;
     hear (&rig, offer);
-    pxi_message result = from (11, PXI_RESULT);
-    result.key = (pxi_key){70, 1};
-    result.blob = 71;
+    const pxi_returned returned = {.key = {70, 1}, .blob = 71};
+    pxi_message result = result_from (11, &returned);
     hear (&rig, result);
     cr_assert_eq (did (&rig, PXI_DO_COMPLETE)->subtask, 70);
     hear (&rig, result);
@@ -595,10 +686,9 @@ Test (core, a_subtask_that_crashes_thrice_has_that_for_its_outcome)
         pxi_message offer = from (asked.to, PXI_OFFER);
         offer.probe = asked.probe;
         offer.accepted = true;
-        pxi_message result = from (asked.to, PXI_RESULT);
-        result.key = rides.key;
-        result.result = PXI_RESULT_CRASHED;
-        result.blob = 80 + crash;
+        const pxi_returned returned = {
+            .key = rides.key, .result = PXI_RESULT_CRASHED, .blob = 80 + crash};
+        pxi_message result = result_from (asked.to, &returned);
         hear (&rig, offer);
         hear (&rig, result);
         cr_assert_null (did (&rig, PXI_DO_GIVE_BACK), "never run where it could take us with it");
@@ -665,9 +755,8 @@ static void accepted (struct rig *rig, const batch *which)
 
 static void ended (struct rig *rig, const batch *which, uint32_t i, uint64_t run_ns)
 {
-    pxi_message result = from (which->probe.to, PXI_RESULT);
-    result.key = which->riding[i].key;
-    result.run_ns = run_ns;
+    const pxi_returned returned = {.key = which->riding[i].key, .run_ns = run_ns};
+    pxi_message result = result_from (which->probe.to, &returned);
     hear (rig, result);
 }
 
@@ -891,9 +980,8 @@ Test (core, what_a_silent_worker_has_is_done_here_long_before_it_is_taken_for_de
           (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 90});
     cr_assert_eq (did (&rig, PXI_DO_COMPLETE)->blob, 90);
     cr_assert_eq (sent (&rig, PXI_CANCEL)->keys[0].subtask, 70);
-    pxi_message result = from (11, PXI_RESULT);
-    result.key = (pxi_key){70, 1};
-    result.blob = 91;
+    const pxi_returned returned = {.key = {70, 1}, .blob = 91};
+    pxi_message result = result_from (11, &returned);
     hear (&rig, result);
     cr_assert_null (did (&rig, PXI_DO_COMPLETE), "the first worker's comes too late");
     cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 91);
@@ -906,9 +994,8 @@ Test (core, the_first_worker_may_still_be_first)
     one_away (&rig);
     cr_assert_neq (redone_at_ns (&rig, 5 * PXI_SECOND, false), 0);
     uint64_t run = did (&rig, PXI_DO_RUN)->run;
-    pxi_message result = from (11, PXI_RESULT);
-    result.key = (pxi_key){70, 1};
-    result.blob = 91;
+    const pxi_returned returned = {.key = {70, 1}, .blob = 91};
+    pxi_message result = result_from (11, &returned);
     hear (&rig, result);
     cr_assert_eq (did (&rig, PXI_DO_COMPLETE)->blob, 91);
     cr_assert_eq (did (&rig, PXI_DO_STOP)->run, run);
@@ -1002,8 +1089,8 @@ Test (core, what_a_batch_has_no_room_for_goes_back)
     hear (&rig, probe_of (riding, 3));
     cr_assert (sent (&rig, PXI_OFFER)->accepted);
     cr_assert_eq (n_did (&rig, PXI_DO_RUN), 2);
-    cr_assert_eq (sent (&rig, PXI_RESULT)->result, PXI_RESULT_RETURNED);
-    cr_assert_eq (sent (&rig, PXI_RESULT)->key.subtask, 5);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].result, PXI_RESULT_RETURNED);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].key.subtask, 5);
     cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 5);
     rig_free (&rig);
 }
@@ -1088,8 +1175,8 @@ Test (core, a_restarted_worker_is_not_taken_for_its_former_self)
     hello.n_records = 1;
     hear (&rig, hello);
     cr_assert_eq (did (&rig, PXI_DO_GIVE_BACK)->subtask, 70);
-    pxi_message result = from (11, PXI_RESULT); /* of the former incarnation */
-    result.key = (pxi_key){70, 1};
+    const pxi_returned returned = {.key = {70, 1}}; /* of the former incarnation */
+    pxi_message result = result_from (11, &returned);
     hear (&rig, result);
     cr_assert_null (did (&rig, PXI_DO_COMPLETE));
     rig_free (&rig);
@@ -1159,6 +1246,8 @@ Test (core, leaving_says_so_and_ends_when_nothing_is_left)
     cr_assert_not_null (sent (&rig, PXI_CANNOT));
     step (&rig,
           (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK, .blob = 60});
+    cr_assert_null (did (&rig, PXI_DO_DRAINED), "its result is still here");
+    flush (&rig);
     cr_assert_not_null (sent (&rig, PXI_RESULT));
     cr_assert_not_null (did (&rig, PXI_DO_DRAINED));
     rig_free (&rig);
@@ -1429,10 +1518,10 @@ static bool forgot (const struct rig *rig, uint64_t blob)
     return false;
 }
 
-static void finish (struct rig *rig, uint64_t run)
+static void finish_plain (struct rig *rig, uint64_t run)
 {
     step (rig, (pxi_event){.kind = PXI_EV_FINISHED, .run = run, .result = PXI_RESULT_OK});
-    cr_assert_not_null (sent (rig, PXI_RESULT));
+    cr_assert (pxi_core_gathers (rig->core));
 }
 
 static void probed (struct rig *rig, uint64_t master, pxi_attempt attempt)
@@ -1457,12 +1546,12 @@ Test (core, a_shared_input_is_asked_for_once_whoever_waits_and_kept_a_while)
     uint64_t first = began_with (&rig, 3, 70), second = began_with (&rig, 4, 70);
     shared_comes (&rig, 11, 71);
     cr_assert (forgot (&rig, 71), "it comes twice");
-    finish (&rig, first);
-    finish (&rig, second);
+    finish_plain (&rig, first);
+    finish_plain (&rig, second);
     cr_assert_not (forgot (&rig, 70));
 
     probed (&rig, 11, sharing (5, 1));
-    finish (&rig, began_with (&rig, 5, 70));
+    finish_plain (&rig, began_with (&rig, 5, 70));
     uint64_t ended_ns = rig.now_ns;
     while (!forgot (&rig, 70)) {
         cr_assert_lt (rig.now_ns, ended_ns + PXI_SHARED_KEPT_NS, "it lapses");
@@ -1487,7 +1576,7 @@ Test (core, a_shared_input_that_nobody_gives_is_given_up)
         step (&rig, (pxi_event){.kind = PXI_EV_TICK});
         n_asked += sent (&rig, PXI_FETCH) != NULL;
         const pxi_message *result = sent (&rig, PXI_RESULT);
-        lost = result && result->result == PXI_RESULT_LOST;
+        lost = result && result->results[0].result == PXI_RESULT_LOST;
     }
     cr_assert (lost);
     cr_assert_eq (n_asked, PXI_FETCHES_MAX);
@@ -1506,7 +1595,7 @@ Test (core, a_shared_input_is_asked_of_another_master_where_the_first_has_it_no_
     probed (&rig, 12, sharing (4, 2));
     shared_comes (&rig, 11, 0);
     cr_assert_eq (sent (&rig, PXI_RESULT)->to, 11);
-    cr_assert_eq (sent (&rig, PXI_RESULT)->result, PXI_RESULT_LOST);
+    cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].result, PXI_RESULT_LOST);
     cr_assert_eq (sent (&rig, PXI_FETCH)->to, 12);
     shared_comes (&rig, 12, 70);
     began_with (&rig, 4, 70);
@@ -1570,10 +1659,8 @@ Test (core, a_shared_input_is_sent_while_something_away_may_need_it)
     hear (&rig, fetch);
     cr_assert (sent (&rig, PXI_SHARED)->accepted);
     cr_assert_eq (sent (&rig, PXI_SHARED)->blob, 600);
-    pxi_message result = from (11, PXI_RESULT);
-    result.key = (pxi_key){3, 1};
-    result.blob = 61;
-    hear (&rig, result);
+    const pxi_returned returned = {.key = {3, 1}, .blob = 61};
+    hear (&rig, result_from (11, &returned));
     cr_assert (forgot (&rig, 600));
     hear (&rig, fetch);
     cr_assert_not (sent (&rig, PXI_SHARED)->accepted, "its branch has nothing away any more");

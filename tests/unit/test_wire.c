@@ -55,10 +55,9 @@ Test (wire, fields_that_a_kind_does_not_use_do_not_travel)
     for (uint32_t i = 0; i < wire_sample_count (); i++) {
         wire_sample (i, &message, &n_payloads);
         back = message;
-        uint64_t probe = message.probe, sequence = message.sequence, run_ns = message.run_ns;
+        uint64_t probe = message.probe, sequence = message.sequence;
         message.probe = probe ? probe : 99;
         message.sequence = sequence ? sequence : 99;
-        message.run_ns = run_ns ? run_ns : 99;
         pxi_bytes *bytes = pxi_codec_encode (&message);
         cr_assert_eq (decode (bytes, n_payloads, &decoded, NULL), PX_OK);
         cr_expect (wire_message_same (&back, &decoded.message), "sample %u", i);
@@ -94,9 +93,11 @@ SPOIL (no_lease, in->lease = 0)
 SPOIL (long_duration, in->duration_ns = 3600 * PXI_SECOND + 1)
 SPOIL (err_0, in->err = 0)
 SPOIL (err_27, in->err = PX_ECONFIG + 1)
-SPOIL (result_6, in->result = 6)
-SPOIL (subtask_0, in->subtask = 0)
-SPOIL (attempt_0, in->attempt = 0)
+SPOIL (result_6, in->results[0] = 6)
+SPOIL (no_results, in->n_key_subtasks = in->n_key_attempts = in->n_results = 0)
+SPOIL (results_uneven, in->n_results--)
+SPOIL (result_times_uneven, in->n_result_run_ns--)
+SPOIL (result_sizes_uneven, in->n_result_sizes--)
 SPOIL (no_records, in->n_records = 0)
 SPOIL (record_id, in->records[0]->id = 0)
 SPOIL (record_other, in->records[0]->id = 12)
@@ -149,8 +150,12 @@ static const wrong wrongs[] = {
     {"err", PXI_REFUSED, err_0},
     {"err 27", PXI_CANNOT, err_27},
     {"result 6", PXI_RESULT, result_6},
-    {"subtask", PXI_RESULT, subtask_0},
-    {"attempt", PXI_RESULT, attempt_0},
+    {"subtask 0", PXI_RESULT, key_0},
+    {"attempt 0", PXI_RESULT, key_attempt_0},
+    {"0 results", PXI_RESULT, no_results},
+    {"results", PXI_RESULT, results_uneven},
+    {"times", PXI_RESULT, result_times_uneven},
+    {"sizes", PXI_RESULT, result_sizes_uneven},
     {"records", PXI_HELLO, no_records},
     {"id 0", PXI_HELLO, record_id},
     {"sender's", PXI_HELLO, record_other},

@@ -52,9 +52,7 @@ const pxi_message *carrier_carry (void *context, const pxi_message *message, uin
     pxi_bytes *bytes = pxi_codec_encode (message);
     if (!bytes)
         return NULL;
-    uint32_t n_frames = message->kind == PXI_RESULT   ? 2
-                        : message->kind == PXI_SHARED ? n_payloads
-                                                      : 2 * n_payloads;
+    uint32_t n_frames = message->kind == PXI_SHARED ? n_payloads : 2 * n_payloads;
     px_err err = damage ? decode_damaged (carrier, bytes, n_frames, damage)
                         : pxi_codec_decode (pxi_bytes_data (bytes), pxi_bytes_size (bytes),
                                             n_frames, &carrier->decoded, carrier->why);
