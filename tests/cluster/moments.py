@@ -3,8 +3,8 @@ kills at the very message, and what their logs say must have happened in this or
 
     moments.py BUILD_DIRECTORY [NAME]...      writes TAP
 
-A master of one slot has three naps, the worker behind the relay gets one of them. The naps are real time; no
-check depends on when anything else happens."""
+A master of one slot has three naps, the worker behind the relay gets one of them; or three parts of pi, which have
+a shared input. The naps are real time; no check depends on when anything else happens."""
 
 import pathlib
 import re
@@ -39,6 +39,10 @@ def twice(_, message):
     return [message, message]
 
 
+def lose(_, message):
+    return []
+
+
 # ---- when -----------------------------------------------------------------------------------------------
 
 
@@ -70,9 +74,19 @@ def killed(kind, *victims):
     return [('relay', f'{kind}: {victim} killed') for victim in victims]
 
 
+ASKED = ('worker', r'shared input of 8 bytes not here -> master asked for it')
+ASKED_AGAIN = ('worker', r'shared input of 8 bytes has not come -> master asked for it')
+GIVEN = ('master', r'worker asks for a shared input of 8 bytes -> sent')
+BEGINS = ('worker', r'shared input of 8 bytes from master -> what waits for it begins')
+
+NAPS, PI = 'bogosity', 'pi'
+PARTS = ('--samples', '60000000', '--grain', '20000000')
+
+
 class Moment:
-    def __init__(self, name, when, act, said, never=(), nap_ms=NAP_MS):
+    def __init__(self, name, when, act, said, never=(), nap_ms=NAP_MS, job=NAPS):
         self.name, self.when, self.act, self.said, self.never, self.nap_ms = name, when, act, said, never, nap_ms
+        self.job = job
         self.victims = [who for who in ('worker', 'master') if any(f'{who} killed' in line for _, line in said)]
 
 
@@ -99,6 +113,15 @@ MOMENTS = [
     Moment('the result comes twice', first(False, 'RESULT'), twice,
            [PROBED, RUNS, SENT, RESULT, DELIVERED, ('master', r'late result of @s\.1 from worker -> dropped'), ENDED],
            never=LOST),
+    Moment('the worker dies while it asks for the shared input', first(False, 'FETCH'), kill('worker', parts=half),
+           [PROBED, *killed('FETCH', 'worker'), ('master', 'has no attempt left -> takeable again'), ENDED],
+           never=[GIVEN, BEGINS], job=PI),
+    Moment('the master dies while it sends the shared input', first(True, 'SHARED'), kill('master', parts=half),
+           [PROBED, ASKED, GIVEN, *killed('SHARED', 'master'), ABANDONED], never=[BEGINS], job=PI),
+    Moment('the shared input is lost', first(True, 'SHARED'), lose,
+           [PROBED, ASKED, GIVEN, ASKED_AGAIN, GIVEN, BEGINS, RESULT, DELIVERED, ENDED], never=LOST, job=PI),
+    Moment('the shared input comes twice', first(True, 'SHARED'), twice,
+           [PROBED, ASKED, GIVEN, BEGINS, RESULT, DELIVERED, ENDED], never=LOST, job=PI),
 ]
 
 
@@ -128,15 +151,17 @@ class Scene:
     def begin_worker(self):
         self.worker = Peerd(self.build, self.directory, 'worker', '--listen', f'tcp://{self.relay.host.address}:{PORT}',
                             '--detect-ms', DETECT_MS, '--log-level', 'debug', host=self.relay.host,
-                            modules=('examples/bogosity.so',))
+                            modules=(f'examples/{self.moment.job}.so',))
 
     def run_master(self, nap_ms):
         """What came out of it; empty when it was killed."""
+        job = self.moment.job
+        task, text = {NAPS: ('tree', f'--width 3 --depth 1 --sleep {nap_ms}'), PI: ('estimate', ' '.join(PARTS))}[job]
         with (self.directory / 'master.log').open('a') as log:
             self.master = start(self.build / 'tests/cluster/job', '--name', 'master', '--listen',
                                 f'tcp://{self.master_host.address}:{PORT}', '--speculation', 0, '--detect-ms',
-                                DETECT_MS, '--log', 1, 1, self.worker.address, 1, self.build / 'examples/bogosity.so',
-                                'bogosity.tree', f'--width 3 --depth 1 --sleep {nap_ms}', host=self.master_host,
+                                DETECT_MS, '--log', 1, 1, self.worker.address, 1, self.build / f'examples/{job}.so',
+                                f'{job}.{task}', text, host=self.master_host,
                                 stdout=subprocess.PIPE, stderr=log)
         output, _ = self.master.communicate(timeout=harness.TIMEOUT_S)
         return output.splitlines() if self.master.returncode == 0 else []
@@ -171,9 +196,14 @@ def missing(said, lines):
     return None
 
 
-def right(output):
-    """Four naps, whoever had them."""
-    return 'code PX_OK' in output and any(re.match(r'\D*4\b', line) for line in output)
+def right(build, job, output):
+    """Four naps, whoever had them; or what the serial program says."""
+    if 'code PX_OK' not in output:
+        return False
+    if job == NAPS:
+        return any(re.match(r'\D*4\b', line) for line in output)
+    serial = subprocess.run([build / f'examples/{job}-seq', *PARTS], check=True, capture_output=True, text=True)
+    return set(serial.stdout.splitlines()) <= set(output)
 
 
 def play(build, moment, lan, relay, directory):
@@ -191,11 +221,11 @@ def play(build, moment, lan, relay, directory):
         for one in moment.never:
             yield bool(missing([*moment.said[:1], one], lines)), f'{moment.name}: never "{one[1]}"', detail
         if 'master' not in moment.victims:
-            yield right(output), f'{moment.name}: the job is right', output
+            yield right(build, moment.job, output), f'{moment.name}: the job is right', output
         if 'worker' in moment.victims:
             scene.begin_worker()
         output = scene.run_master(NAP_MS)
-        yield right(output), f'{moment.name}: so is the next one, under the same names', output
+        yield right(build, moment.job, output), f'{moment.name}: so is the next one, under the same names', output
         wait_for(scene.idle)
         yield True, f'{moment.name}: the worker has nothing left of it'
     finally:
