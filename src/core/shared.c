@@ -5,9 +5,9 @@
  * know them yet. The answer may be lost: after patience the next master of those that wait is asked, and after
  * PXI_FETCHES_MAX questions in vain, or when a master says that it has it no more, what waits is lost for its
  * master, who may do it elsewhere. Whose bytes they are does not matter: the driver hands over none whose digest
- * is another (core/event.h). What came is kept a while after the last run that needed it, since a job is gone from
- * a worker between two of its subtasks: PXI_SHARED_KEPT_BYTES of it, least recently used out. What is our own
- * branch's goes with its last subtask that is away: its executor has it.
+ * is another (core/event.h). What came, or was on its way, is kept a while after the last run that needed it,
+ * since a job is gone from a worker between two of its subtasks: PXI_SHARED_KEPT_BYTES of it, least recently used
+ * out. What is our own branch's goes with its last subtask that is away: its executor has it.
  *
  * Invariants: one entry per content; n_users counts the subtasks and runs that name it; an entry without users is
  * in `kept`, or asked for; what waits is without a blob. */
@@ -224,7 +224,7 @@ pxi_shared *pxi_shared_own (pxi_core *core, const pxi_attempt *spec)
     if (shared->blob)
         pxi_core_forget (core, spec->shared_blob);
     else
-        settle (core, shared, spec->shared_blob, false);
+        settle (core, shared, spec->shared_blob, shared->asked);
     return shared;
 }
 

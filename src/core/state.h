@@ -124,7 +124,7 @@ typedef struct pxi_job {
 typedef struct pxi_shared {
     pxi_shared_name name;
     uint64_t blob;    /* 0 = not here */
-    bool came;        /* from another peer: nobody else here has it */
+    bool came;        /* from another peer, or was on its way: kept when nobody needs it */
     uint32_t n_users; /* subtasks of ours and runs */
     pxi_list waiting; /* runs, in order of arrival */
     uint64_t asked;   /* peer; 0 = nobody is */
