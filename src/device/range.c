@@ -10,9 +10,14 @@
 enum { ALIGNMENT = 16, ELEMENT_SIZE_MAX = 1 << 16, ELEMENTS_MAX = 1 << 20 };
 #define PART_SIZE_MAX (UINT64_C (1) << 40)
 
-bool pxi_range_arg_is_in (const px_arg *arg)
+bool pxi_range_arg_is_common (const px_arg *arg)
 {
-    return arg->kind == PX_ARG_SHARED || arg->kind == PX_ARG_IN || arg->kind == PX_ARG_VALUE;
+    return arg->kind == PX_ARG_SHARED || arg->kind == PX_ARG_VALUE;
+}
+
+static bool arg_is_in (const px_arg *arg)
+{
+    return arg->kind == PX_ARG_IN;
 }
 
 bool pxi_range_arg_is_out (const px_arg *arg)
@@ -115,12 +120,19 @@ static bool place (const px_range_def *def, bool (*is_part) (const px_arg *arg),
     return true;
 }
 
+bool pxi_range_common_layout (const px_range_def *def, const uint64_t *shared_sizes,
+                              pxi_range_view *view)
+{
+    *view = (pxi_range_view){0};
+    return place (def, pxi_range_arg_is_common, def->n_args * sizeof (uint64_t), shared_sizes,
+                  view);
+}
+
 bool pxi_range_input_layout (const px_range_def *def, uint64_t begin, uint64_t end,
-                             const uint64_t *shared_sizes, pxi_range_view *view)
+                             pxi_range_view *view)
 {
     *view = (pxi_range_view){.begin = begin, .end = end};
-    return begin <= end && place (def, pxi_range_arg_is_in, (2 + def->n_args) * sizeof (uint64_t),
-                                  shared_sizes, view);
+    return begin <= end && place (def, arg_is_in, 2 * sizeof (uint64_t), NULL, view);
 }
 
 bool pxi_range_result_layout (const px_range_def *def, uint64_t begin, uint64_t end,
@@ -130,11 +142,15 @@ bool pxi_range_result_layout (const px_range_def *def, uint64_t begin, uint64_t 
     return begin <= end && place (def, pxi_range_arg_is_out, 2 * sizeof (uint64_t), NULL, view);
 }
 
-void pxi_range_input_head (const px_range_def *def, const pxi_range_view *view, void *input)
+void pxi_range_common_head (const px_range_def *def, const pxi_range_view *view, void *common)
 {
-    uint64_t head[2 + PX_ARGS_MAX] = {view->begin, view->end};
-    memcpy (head + 2, view->sizes, def->n_args * sizeof *head);
-    memcpy (input, head, (2 + def->n_args) * sizeof *head);
+    memcpy (common, view->sizes, def->n_args * sizeof *view->sizes);
+}
+
+void pxi_range_input_head (const pxi_range_view *view, void *input)
+{
+    const uint64_t head[2] = {view->begin, view->end};
+    memcpy (input, head, sizeof head);
 }
 
 void pxi_range_result_head (const pxi_range_view *view, void *result)
@@ -157,15 +173,29 @@ static bool sizes_are_right (const px_range_def *def, const uint64_t *sizes,
     return true;
 }
 
+bool pxi_range_common_parse (const px_range_def *def, const void *common, size_t size,
+                             pxi_range_view *view, char *why)
+{
+    uint64_t head[PX_ARGS_MAX];
+    size_t head_size = def->n_args * sizeof *head;
+    if (size >= head_size) {
+        memcpy (head, common, head_size);
+        if (pxi_range_common_layout (def, head, view) && view->size == size &&
+            sizes_are_right (def, head, view))
+            return true;
+    }
+    pxi_fail (PX_EINVAL, why, "%zu bytes are not what chunks of the range task %s share", size,
+              def->name);
+    return false;
+}
+
 bool pxi_range_input_parse (const px_range_def *def, const void *input, size_t size,
                             pxi_range_view *view, char *why)
 {
-    uint64_t head[2 + PX_ARGS_MAX];
-    size_t head_size = (2 + def->n_args) * sizeof *head;
-    if (size >= head_size) {
-        memcpy (head, input, head_size);
-        if (pxi_range_input_layout (def, head[0], head[1], head + 2, view) && view->size == size &&
-            sizes_are_right (def, head + 2, view))
+    uint64_t head[2];
+    if (size >= sizeof head) {
+        memcpy (head, input, sizeof head);
+        if (pxi_range_input_layout (def, head[0], head[1], view) && view->size == size)
             return true;
     }
     pxi_fail (PX_EINVAL, why, "%zu bytes are no chunk of the range task %s", size, def->name);

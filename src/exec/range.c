@@ -31,36 +31,55 @@ typedef struct range_run {
 /* ---- one chunk, in C --------------------------------------------------------------------------
  */
 
-/* Pointers to parts; the input is read only by promise of the implementation, as its other bytes are. */
-static void point (const px_range_def *def, const pxi_range_view *in, const void *input,
-                   const pxi_range_view *out, void *result, void **args, uint64_t *sizes)
+typedef struct chunk_parts {
+    pxi_range_view common, in, out;
+    const void *common_bytes, *in_bytes;
+    void *out_bytes;
+} chunk_parts;
+
+/* Inputs are read only by promise of the implementation, as any task's are. */
+static void point_to (const px_range_def *def, chunk_parts *parts, void **args, uint64_t *sizes)
 {
     for (uint32_t i = 0; i < def->n_args; i++) {
-        bool is_out = pxi_range_arg_is_out (&def->args[i]);
-        const pxi_range_view *view = is_out ? out : in;
-        args[i] = (char *)(is_out ? result : (void *)(uintptr_t)input) + view->offsets[i];
+        const px_arg *arg = &def->args[i];
+        bool common = pxi_range_arg_is_common (arg), out = pxi_range_arg_is_out (arg);
+        const pxi_range_view *view = common ? &parts->common : out ? &parts->out : &parts->in;
+        const void *bytes = common ? parts->common_bytes : out ? parts->out_bytes : parts->in_bytes;
+        args[i] = (char *)(uintptr_t)bytes + view->offsets[i];
         sizes[i] = view->sizes[i];
     }
 }
 
-px_err px_range_run (px_task *task, const px_range_def *def, const void *input, size_t input_size)
+static px_err take_parts (px_task *task, const px_range_def *def, const void *input,
+                          size_t input_size, chunk_parts *parts)
 {
     char why[PX_WHY_SIZE];
-    pxi_range_view in, out;
-    void *result, *args[PX_ARGS_MAX];
-    uint64_t sizes[PX_ARGS_MAX];
+    size_t common_size;
+    parts->in_bytes = input;
+    parts->common_bytes = px_task_shared (task, &common_size);
     if (!pxi_range_def_is_valid (def, why) ||
-        !pxi_range_input_parse (def, input, input_size, &in, why))
+        !pxi_range_common_parse (def, parts->common_bytes, common_size, &parts->common, why) ||
+        !pxi_range_input_parse (def, input, input_size, &parts->in, why))
         return px_task_fail_at (task, "", 0, "%s", why);
-    if (!pxi_range_result_layout (def, in.begin, in.end, 1, &out))
+    if (!pxi_range_result_layout (def, parts->in.begin, parts->in.end, 1, &parts->out))
         return px_task_fail_at (task, "", 0, "the outputs of range task %s are too large",
                                 def->name);
-    px_err err = px_task_result (task, out.size, &result);
+    px_err err = px_task_result (task, parts->out.size, &parts->out_bytes);
+    if (err == PX_OK)
+        pxi_range_result_head (&parts->out, parts->out_bytes);
+    return err;
+}
+
+px_err px_range_run (px_task *task, const px_range_def *def, const void *input, size_t input_size)
+{
+    chunk_parts parts;
+    void *args[PX_ARGS_MAX];
+    uint64_t sizes[PX_ARGS_MAX];
+    px_err err = take_parts (task, def, input, input_size, &parts);
     if (err != PX_OK)
         return err;
-    pxi_range_result_head (&out, result);
-    point (def, &in, input, &out, result, args, sizes);
-    px_chunk chunk = {in.begin, in.end, in.end - in.begin, args, sizes};
+    point_to (def, &parts, args, sizes);
+    px_chunk chunk = {parts.in.begin, parts.in.end, parts.in.end - parts.in.begin, args, sizes};
     for (uint32_t i = 0; i < def->n_args; i++) {
         if (def->args[i].kind == PX_ARG_BEGIN || def->args[i].kind == PX_ARG_COUNT) {
             args[i] = def->args[i].kind == PX_ARG_BEGIN ? &chunk.begin : &chunk.n;
@@ -124,25 +143,44 @@ static void fold_chunks (range_run *run)
 /* ---- what goes --------------------------------------------------------------------------------
  */
 
+/* Zeroed: what is between the parts is sent, too. */
+static px_err make_common (const range_run *run, void **common, size_t *size)
+{
+    const px_range_def *def = run->def;
+    uint64_t sizes[PX_ARGS_MAX];
+    pxi_range_view view;
+    for (uint32_t i = 0; i < def->n_args; i++)
+        sizes[i] = run->binds[i].size;
+    if (!pxi_range_common_layout (def, sizes, &view))
+        return PX_ETOOBIG;
+    *common = calloc (1, view.size);
+    *size = view.size;
+    if (!*common)
+        return PX_ENOMEM;
+    pxi_range_common_head (def, &view, *common);
+    for (uint32_t i = 0; i < def->n_args; i++) {
+        if (view.sizes[i])
+            memcpy ((char *)*common + view.offsets[i], run->binds[i].in, view.sizes[i]);
+    }
+    return PX_OK;
+}
+
 static px_err add_chunk (range_run *run, px_branch branch, uint64_t begin, uint64_t end)
 {
     const px_range_def *def = run->def;
-    uint64_t shared[PX_ARGS_MAX];
     pxi_range_view view;
-    for (uint32_t i = 0; i < def->n_args; i++)
-        shared[i] = run->binds[i].size;
-    if (!pxi_range_input_layout (def, begin, end, shared, &view))
+    if (!pxi_range_input_layout (def, begin, end, &view))
         return PX_ETOOBIG;
     char *input = calloc (1, view.size);
     if (!input)
         return PX_ENOMEM;
-    pxi_range_input_head (def, &view, input);
+    pxi_range_input_head (&view, input);
     for (uint32_t i = 0; i < def->n_args; i++) {
         const px_arg *arg = &def->args[i];
-        uint64_t skipped =
-            arg->kind == PX_ARG_IN ? (begin - run->begin) * arg->elements * arg->element_size : 0;
         if (view.sizes[i])
-            memcpy (input + view.offsets[i], (const char *)run->binds[i].in + skipped,
+            memcpy (input + view.offsets[i],
+                    (const char *)run->binds[i].in +
+                        (begin - run->begin) * arg->elements * arg->element_size,
                     view.sizes[i]);
     }
     px_err err = px_branch_add (branch, def->function, input, view.size);
@@ -238,10 +276,13 @@ static px_err make_room (range_run *run)
     return run->ends && run->folded ? PX_OK : PX_ENOMEM;
 }
 
-static px_err run_all (range_run *run, const char *point, int32_t number)
+static px_err run_all (range_run *run, const char *point, int32_t number, const void *common,
+                       size_t common_size)
 {
     px_branch branch;
     px_branch_options options = PX_BRANCH_OPTIONS_INIT;
+    options.shared = common;
+    options.shared_size = common_size;
     options.number = number;
     options.react = take_result;
     options.react_context = run;
@@ -270,9 +311,15 @@ px_err px_range_branch (px_task *task, const char *point, const px_range_def *de
     range_run run = {.def = def, .binds = binds, .task = task, .begin = begin, .end = end};
     uint64_t least = (end - begin) / CHUNKS_MAX;
     run.least = options && options->least ? options->least : least ? least : 1;
+    void *common = NULL;
+    size_t common_size = 0;
     err = make_room (&run);
     if (err == PX_OK)
-        err = run_all (&run, point, options ? options->number : PX_NUMBER_DEFAULT);
+        err = make_common (&run, &common, &common_size);
+    if (err == PX_OK)
+        err = run_all (&run, point, options ? options->number : PX_NUMBER_DEFAULT, common,
+                       common_size);
+    free (common);
     free (run.ends);
     free (run.folded);
     return err;

@@ -24,48 +24,68 @@ static const px_arg args[] = {
 static const px_range_def def = {sizeof def, "f",  NULL, run, args, 6,
                                  NULL,       NULL, NULL, 10,  NULL, 0};
 
+static const uint64_t shared_sizes[6] = {0, 40, 0, 0, 0, 0};
+
 Test (range, inputs_come_back_as_they_were_made)
 {
-    uint64_t shared[6] = {0, 40, 0, 0, 0, 0};
-    pxi_range_view view, again;
-    cr_assert (pxi_range_input_layout (&def, 7, 107, shared, &view));
-    cr_assert_eq (view.sizes[0], 800);
-    cr_assert_eq (view.sizes[1], 40);
-    cr_assert_eq (view.sizes[2], 0);
-    cr_assert_eq (view.sizes[3], 24);
-    cr_assert_eq (view.offsets[3] % 16, 0);
-    char input[2000] = {0}, why[PX_WHY_SIZE];
-    cr_assert_leq (view.size, sizeof input);
-    pxi_range_input_head (&def, &view, input);
-    cr_assert (pxi_range_input_parse (&def, input, view.size, &again, why), "%s", why);
+    pxi_range_view common, input, again;
+    char bytes[2000] = {0}, why[PX_WHY_SIZE];
+    cr_assert (pxi_range_common_layout (&def, shared_sizes, &common));
+    cr_assert (pxi_range_input_layout (&def, 7, 107, &input));
+    cr_assert_eq (input.sizes[0], 800);
+    cr_assert_eq (input.sizes[1] + input.sizes[2] + input.sizes[3], 0);
+    cr_assert_eq (common.sizes[1], 40);
+    cr_assert_eq (common.sizes[3], 24);
+    cr_assert_eq (common.offsets[3] % 16, 0);
+    pxi_range_common_head (&def, &common, bytes);
+    cr_assert (pxi_range_common_parse (&def, bytes, common.size, &again, why), "%s", why);
+    cr_assert_eq (memcmp (again.offsets, common.offsets, 6 * sizeof *common.offsets), 0);
+    pxi_range_input_head (&input, bytes);
+    cr_assert (pxi_range_input_parse (&def, bytes, input.size, &again, why), "%s", why);
     cr_assert_eq (again.begin, 7);
     cr_assert_eq (again.end, 107);
-    cr_assert_eq (memcmp (again.offsets, view.offsets, 6 * sizeof *view.offsets), 0);
+    cr_assert_eq (memcmp (again.offsets, input.offsets, 6 * sizeof *input.offsets), 0);
+}
+
+static bool parse (bool common, const void *bytes, size_t size)
+{
+    pxi_range_view view;
+    char why[PX_WHY_SIZE];
+    return common ? pxi_range_common_parse (&def, bytes, size, &view, why)
+                  : pxi_range_input_parse (&def, bytes, size, &view, why);
 }
 
 /* Every size but the right one, and every word of the head changed, is refused. */
-Test (range, other_inputs_are_refused)
+static void expect_only_this (bool common, const char *bytes, size_t size, uint32_t n_words)
 {
-    uint64_t shared[6] = {0, 40, 0, 0, 0, 0};
-    pxi_range_view view, again;
-    char input[2000] = {0}, why[PX_WHY_SIZE];
-    pxi_range_input_layout (&def, 7, 107, shared, &view);
-    pxi_range_input_head (&def, &view, input);
-    for (size_t size = 0; size < sizeof input; size++)
-        cr_assert_eq (pxi_range_input_parse (&def, input, size, &again, why), size == view.size);
     static const uint64_t odd[] = {1, 3, UINT64_MAX, UINT64_MAX / 2, 16};
-    for (uint32_t word = 1; word < 8; word++) {
+    for (size_t other = 0; other < 2000; other++)
+        cr_assert_eq (parse (common, bytes, other), other == size);
+    for (uint32_t word = 0; word < n_words; word++) {
         for (uint32_t i = 0; i < sizeof odd / sizeof *odd; i++) {
             char spoilt[2000];
             uint64_t value;
-            memcpy (spoilt, input, sizeof spoilt);
+            memcpy (spoilt, bytes, sizeof spoilt);
             memcpy (&value, spoilt + 8 * word, sizeof value);
             value += odd[i];
             memcpy (spoilt + 8 * word, &value, sizeof value);
-            cr_assert_not (pxi_range_input_parse (&def, spoilt, view.size, &again, NULL), "word %u",
-                           word);
+            cr_assert_not (parse (common, spoilt, size), "word %u", word);
         }
     }
+}
+
+Test (range, other_inputs_are_refused)
+{
+    pxi_range_view view;
+    char bytes[2000] = {0};
+    pxi_range_common_layout (&def, shared_sizes, &view);
+    pxi_range_common_head (&def, &view, bytes);
+    expect_only_this (true, bytes, view.size, 6);
+    memset (bytes, 0, sizeof bytes);
+    pxi_range_input_layout (&def, 7, 107, &view);
+    pxi_range_input_head (&view, bytes);
+    expect_only_this (false, bytes, view.size, 2);
+    cr_assert_not (parse (true, NULL, 0));
 }
 
 Test (range, results_have_one_partial_or_one_per_item)
@@ -90,13 +110,12 @@ Test (range, results_have_one_partial_or_one_per_item)
 
 Test (range, sizes_over_all_bounds_are_refused)
 {
-    uint64_t shared[6] = {0, 40, 0, 0, 0, 0};
     pxi_range_view view;
-    cr_assert_not (pxi_range_input_layout (&def, 0, UINT64_MAX, shared, &view));
-    cr_assert_not (pxi_range_input_layout (&def, 0, UINT64_MAX / 8 + 2, shared, &view));
-    cr_assert_not (pxi_range_input_layout (&def, 8, 7, shared, &view));
-    shared[1] = UINT64_MAX - 3;
-    cr_assert_not (pxi_range_input_layout (&def, 0, 1, shared, &view));
+    uint64_t sizes[6] = {0, UINT64_MAX - 3, 0, 0, 0, 0};
+    cr_assert_not (pxi_range_input_layout (&def, 0, UINT64_MAX, &view));
+    cr_assert_not (pxi_range_input_layout (&def, 0, UINT64_MAX / 8 + 2, &view));
+    cr_assert_not (pxi_range_input_layout (&def, 8, 7, &view));
+    cr_assert_not (pxi_range_common_layout (&def, sizes, &view));
     cr_assert_not (pxi_range_result_layout (&def, 0, 1, UINT64_MAX / 4, &view));
 }
 
