@@ -2,9 +2,7 @@
  *
  *     px_device --list | --device N  [--cache DIR] [--threads N] [--memory BYTES]
  *
- * A driver of OpenCL may crash, hang, or print: here it takes nobody along. What drivers want of their
- * surroundings is put in order before the first is loaded: PoCL crashes where its cache cannot be
- * written, aborts where PATH has no linker, and finds nothing without a home. */
+ * A driver of OpenCL may crash, hang, or print: here it takes nobody along. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -13,7 +11,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "device/helper/helper.h"
@@ -73,61 +70,6 @@ static bool read_arguments (int argc, char **argv, px_device_settings *settings)
     return settings->list != device;
 }
 
-/* ---- a directory that can be written -----------------------------------------------------------
- */
-
-static bool make_directory (const char *path)
-{
-    char part[PATH_MAX];
-    if (snprintf (part, sizeof part, "%s", path) >= (int)sizeof part || !part[0])
-        return false;
-    for (char *at = part + 1; *at; at++) {
-        if (*at != '/')
-            continue;
-        *at = '\0';
-        mkdir (part, 0777);
-        *at = '/';
-    }
-    mkdir (part, 0700);
-    struct stat info;
-    return stat (part, &info) == 0 && S_ISDIR (info.st_mode) && info.st_uid == geteuid () &&
-           access (part, R_OK | W_OK | X_OK) == 0;
-}
-
-static bool try_directory (char path[PATH_MAX], const char *base, const char *rest)
-{
-    return base && base[0] == '/' && snprintf (path, PATH_MAX, "%s%s", base, rest) < PATH_MAX &&
-           make_directory (path);
-}
-
-static bool choose_cache (char path[PATH_MAX], const char *given)
-{
-    char own[64];
-    snprintf (own, sizeof own, "/peerexec-opencl-%u", (unsigned)geteuid ());
-    if (given)
-        return try_directory (path, given, "");
-    return try_directory (path, getenv ("XDG_CACHE_HOME"), "/peerexec/opencl") ||
-           try_directory (path, getenv ("HOME"), "/.cache/peerexec/opencl") ||
-           try_directory (path, getenv ("TMPDIR"), own) || try_directory (path, "/tmp", own);
-}
-
-static bool prepare (const px_device_settings *settings, const char *cache)
-{
-    char pocl[PATH_MAX];
-    if (!try_directory (pocl, cache, "/pocl"))
-        return false;
-    setenv ("POCL_CACHE_DIR", pocl, 1);
-    setenv ("HOME", cache, 0);
-    const char *path = getenv ("PATH");
-    if (!path || !path[0])
-        setenv ("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
-    if (settings->threads) {
-        setenv ("POCL_MAX_PTHREAD_COUNT", settings->threads, 1); /* 3.1 and before */
-        setenv ("POCL_CPU_MAX_CU_COUNT", settings->threads, 1);
-    }
-    return true;
-}
-
 static int refuse (const px_device_settings *settings, const char *why)
 {
     pxi_device_message message;
@@ -150,7 +92,7 @@ int main (int argc, char **argv)
     struct rlimit no_core = {0, 0};
     setrlimit (RLIMIT_CORE, &no_core);
     char cache[PATH_MAX];
-    if (!choose_cache (cache, settings.config.cache) || !prepare (&settings, cache))
+    if (!pxi_helper_prepare (settings.config.cache, settings.threads, cache))
         return refuse (&settings, "no directory for kernels can be written: give one (--cache)");
     settings.config.cache = cache;
     int code =

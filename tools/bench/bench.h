@@ -95,7 +95,7 @@ struct bench {
 
 extern const command_t command_call, command_rate, command_spawn, command_uts, command_queens,
     command_mandelbrot, command_stencil, command_sort, command_shared, command_tail,
-    command_startup, command_memory;
+    command_startup, command_memory, command_devices;
 
 /* ---- peers.c: whom a run has, and what it makes them do --------------------------------------- */
 

@@ -38,6 +38,12 @@ bool executor_find (char path[PATH_MAX])
                      path);
 }
 
+bool device_helper_find (char path[PATH_MAX])
+{
+    return first_of ((const char *const[]){"px_device", "../libexec/peerexec/px_device", NULL},
+                     X_OK, path);
+}
+
 bool module_find (const char *name, char path[PATH_MAX])
 {
     char example[NAME_MAX], installed[NAME_MAX];

@@ -8,6 +8,8 @@
 
 /* False: in neither place; `path` holds the first one looked at. */
 bool executor_find (char path[PATH_MAX]);
+/* The same for px_device, the program that devices are served by. */
+bool device_helper_find (char path[PATH_MAX]);
 /* A module of ours: beside the running program, among the examples of the same build, or in libexec. */
 bool module_find (const char *name, char path[PATH_MAX]);
 /* A program of ours that lies in the running program's directory. */

@@ -4,6 +4,8 @@
 #ifndef PXI_DEVICE_HELPER_HELPER_H
 #define PXI_DEVICE_HELPER_HELPER_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct pxi_helper_config {
@@ -12,6 +14,11 @@ typedef struct pxi_helper_config {
     const char *cache;   /* a directory that can be written */
     uint64_t memory_max; /* of the device that may be used at once; 0 = what it has */
 } pxi_helper_config;
+
+/* Puts the process's environment in order, before OpenCL is loaded, and finds a directory for compiled
+ * kernels: `given`, or NULL = that of the user. threads: of a device that is the CPU, NULL = all. False: no
+ * directory can be written. */
+bool pxi_helper_prepare (const char *given, const char *threads, char cache[PATH_MAX]);
 
 /* Tells the devices of this host, or why there is none. An exit code. */
 int pxi_helper_list (const pxi_helper_config *config);

@@ -1,0 +1,11 @@
+/* A build without OpenCL has no device to measure alone. */
+#include <stdio.h>
+
+#include "bench/plain.h"
+
+bool plain_measure (uint32_t device, uint64_t n, device_figures_t *figures)
+{
+    (void)device, (void)n, (void)figures;
+    fputs ("peer-bench devices: built without OpenCL\n", stderr);
+    return false;
+}
