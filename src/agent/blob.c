@@ -9,19 +9,18 @@
 enum {
     /* An input and a result for each attempt, results kept for sending again, and crash reports. */
     BLOBS_MAX = 4 * PXI_ATTEMPTS_MAX,
+    BLOBS_FIRST = 64,
 };
 
-typedef struct held_blob {
+typedef struct pxi_blob_place {
     pxi_blob blob;
-    uint64_t handle;
-    pxi_list in_table;
-} held_blob;
+    uint32_t times; /* that it was taken into use or came free: odd while it is in use */
+    uint32_t next;  /* free one, from 1 */
+} pxi_blob_place;
 
-void pxi_blobs_init (pxi_blobs *blobs, uint64_t seed)
+void pxi_blobs_init (pxi_blobs *blobs)
 {
-    pxi_map_init (&blobs->by_handle, BLOBS_MAX, seed);
-    pxi_list_init (&blobs->all);
-    blobs->last = 0;
+    *blobs = (pxi_blobs){0};
 }
 
 static void release (pxi_blob *blob)
@@ -32,40 +31,72 @@ static void release (pxi_blob *blob)
 
 void pxi_blobs_fini (pxi_blobs *blobs)
 {
-    for (pxi_list *link; (link = pxi_list_first (&blobs->all));)
-        pxi_blobs_forget (blobs, PXI_LIST_ENTRY (link, held_blob, in_table)->handle);
-    pxi_map_fini (&blobs->by_handle);
+    for (uint32_t i = 0; i < blobs->n_places; i++) {
+        if (blobs->places[i].times % 2)
+            release (&blobs->places[i].blob);
+    }
+    free (blobs->places);
+    pxi_blobs_init (blobs);
+}
+
+static bool grow (pxi_blobs *blobs)
+{
+    uint32_t n = blobs->n_places ? 2 * blobs->n_places : BLOBS_FIRST;
+    n = n < BLOBS_MAX ? n : BLOBS_MAX;
+    pxi_blob_place *places =
+        n > blobs->n_places ? realloc (blobs->places, n * sizeof *places) : NULL;
+    if (!places)
+        return false;
+    for (uint32_t i = n; i-- > blobs->n_places;) {
+        places[i] = (pxi_blob_place){.next = blobs->free};
+        blobs->free = i + 1;
+    }
+    blobs->places = places;
+    blobs->n_places = n;
+    return true;
 }
 
 uint64_t pxi_blobs_put (pxi_blobs *blobs, pxi_blob blob)
 {
-    held_blob *held = malloc (sizeof *held);
-    if (!held || !pxi_map_put_pointer (&blobs->by_handle, blobs->last + 1, held)) {
-        free (held);
+    if (!blobs->free && !grow (blobs)) {
         release (&blob);
         return 0;
     }
-    held->blob = blob;
-    held->handle = ++blobs->last;
-    pxi_list_add_last (&blobs->all, &held->in_table);
-    return held->handle;
+    uint32_t number = blobs->free;
+    pxi_blob_place *place = &blobs->places[number - 1];
+    blobs->free = place->next;
+    blobs->n_used++;
+    place->blob = blob;
+    place->times++;
+    return (uint64_t)place->times << 32 | number;
+}
+
+/* NULL: it is gone, or never was. */
+static pxi_blob_place *find (const pxi_blobs *blobs, uint64_t handle)
+{
+    uint32_t number = (uint32_t)handle;
+    if (!number || number > blobs->n_places)
+        return NULL;
+    pxi_blob_place *place = &blobs->places[number - 1];
+    return place->times == handle >> 32 && place->times % 2 ? place : NULL;
 }
 
 pxi_blob pxi_blobs_get (const pxi_blobs *blobs, uint64_t handle)
 {
-    const held_blob *held = pxi_map_pointer (&blobs->by_handle, handle);
-    return held ? held->blob : (pxi_blob){0};
+    const pxi_blob_place *place = find (blobs, handle);
+    return place ? place->blob : (pxi_blob){0};
 }
 
 pxi_blob pxi_blobs_take (pxi_blobs *blobs, uint64_t handle)
 {
-    held_blob *held = pxi_map_remove_pointer (&blobs->by_handle, handle);
-    if (!held)
+    pxi_blob_place *place = find (blobs, handle);
+    if (!place)
         return (pxi_blob){0};
-    pxi_blob blob = held->blob;
-    pxi_list_remove (&held->in_table);
-    free (held);
-    return blob;
+    place->times++;
+    place->next = blobs->free;
+    blobs->free = (uint32_t)handle;
+    blobs->n_used--;
+    return place->blob;
 }
 
 void pxi_blobs_forget (pxi_blobs *blobs, uint64_t handle)
@@ -76,7 +107,7 @@ void pxi_blobs_forget (pxi_blobs *blobs, uint64_t handle)
 
 uint32_t pxi_blobs_count (const pxi_blobs *blobs)
 {
-    return pxi_map_size (&blobs->by_handle);
+    return blobs->n_used;
 }
 
 pxi_bytes *pxi_blob_aligned (pxi_bytes *bytes)

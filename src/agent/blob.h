@@ -5,8 +5,6 @@
 #define PXI_AGENT_BLOB_H
 
 #include "base/bytes.h"
-#include "base/list.h"
-#include "base/map.h"
 #include "core/message.h"
 
 typedef struct pxi_blob {
@@ -15,13 +13,14 @@ typedef struct pxi_blob {
     uint32_t code;     /* px_err of a result */
 } pxi_blob;
 
+/* A handle is a place and how often it has been used before: one that is gone is never another's. */
 typedef struct pxi_blobs {
-    pxi_map by_handle;
-    pxi_list all; /* for what is left at the end */
-    uint64_t last;
+    struct pxi_blob_place *places;
+    uint32_t n_places, n_used;
+    uint32_t free; /* first free place, from 1; 0 = none */
 } pxi_blobs;
 
-void pxi_blobs_init (pxi_blobs *blobs, uint64_t seed);
+void pxi_blobs_init (pxi_blobs *blobs);
 /* Releases what is left: the core that named it is gone. */
 void pxi_blobs_fini (pxi_blobs *blobs);
 

@@ -188,7 +188,8 @@ static bool attempts_are_valid (const pxi_agent *agent, const pxi_message *messa
 {
     for (uint32_t i = 0; i < message->n_attempts; i++) {
         const pxi_bytes *head = payloads[2 * i], *input = payloads[2 * i + 1];
-        if (!pxi_spec_decode (pxi_bytes_data (head), pxi_bytes_size (head), spec) ||
+        bool as_before = i && pxi_bytes_size (head) == 0;
+        if ((!as_before && !pxi_spec_decode (pxi_bytes_data (head), pxi_bytes_size (head), spec)) ||
             pxi_bytes_size (input) != message->attempts[i].size_bytes ||
             pxi_bytes_size (input) > agent->config.input_size_max)
             return false;
@@ -255,6 +256,11 @@ static bool take_inputs (pxi_agent *agent, const pxi_message *message, pxi_bytes
     /* The array lies in the memory of the decoded message, which is ours. */
     pxi_attempt *attempts = (pxi_attempt *)message->attempts;
     for (uint32_t i = 0; i < message->n_attempts; i++) {
+        if (i && pxi_bytes_size (payloads[2 * i]) == 0) {
+            pxi_bytes_release (payloads[2 * i]);
+            payloads[2 * i] =
+                pxi_bytes_acquire (pxi_blobs_get (&agent->blobs, attempts[i - 1].blob).first);
+        }
         attempts[i].blob = make_blob (agent, payloads + 2 * i, PX_OK);
         if (attempts[i].blob)
             continue;
@@ -411,6 +417,18 @@ static pxi_bytes *frame_of (const pxi_agent *agent, pxi_bytes *bytes)
     return pxi_bytes_acquire (bytes ? bytes : agent->empty);
 }
 
+/* Its specification only where it is not that of the attempt before. */
+static uint32_t add_input (pxi_agent *agent, const pxi_message *message, uint32_t i,
+                           pxi_bytes **frames)
+{
+    pxi_blob blob = pxi_blobs_get (&agent->blobs, message->attempts[i].blob);
+    bool as_before =
+        i && pxi_blobs_get (&agent->blobs, message->attempts[i - 1].blob).first == blob.first;
+    frames[0] = frame_of (agent, as_before ? NULL : blob.first);
+    frames[1] = frame_of (agent, blob.second);
+    return 2;
+}
+
 static uint32_t add_pair (pxi_agent *agent, uint64_t handle, pxi_bytes **frames)
 {
     pxi_blob blob = pxi_blobs_get (&agent->blobs, handle);
@@ -430,7 +448,7 @@ void pxi_mail_send (pxi_agent *agent, const pxi_action *action)
     uint32_t n = 1;
     PXI_ASSERT (1 + 2 * (message->n_attempts + message->n_results) <= PXI_FRAMES_MAX);
     for (uint32_t i = 0; i < message->n_attempts; i++)
-        n += add_pair (agent, message->attempts[i].blob, frames + n);
+        n += add_input (agent, message, i, frames + n);
     for (uint32_t i = 0; i < message->n_results; i++)
         n += add_pair (agent, message->results[i].blob, frames + n);
     if (message->kind == PXI_SHARED && message->accepted)

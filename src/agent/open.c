@@ -54,7 +54,7 @@ static void init_state (pxi_agent *agent)
     pxi_map_init (&agent->branches, 2 * PXI_ATTEMPTS_MAX, seed);
     pxi_tracing_init (agent);
     pxi_map_init (&agent->seen, PXI_SEEN_MAX, seed);
-    pxi_blobs_init (&agent->blobs, seed);
+    pxi_blobs_init (&agent->blobs);
     pxi_list *lists[] = {&agent->all_jobs, &agent->all_executions, &agent->all_workers,
                          &agent->all_seen, &agent->graves,         &agent->later};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)

@@ -29,7 +29,7 @@ typedef struct exec_server {
     pxi_pipe pipe;
     pxi_inbox inbox;
     pxi_module *module;
-    pxi_executor *pool; /* NULL: no job */
+    pxi_executor *pool;                     /* NULL: no job */
     pxi_bytes *shared[PXI_PIPE_SHARED_MAX]; /* of runs so far, for those to come */
     void (*thread_begin) (void);
     void (*thread_end) (void);

@@ -1,6 +1,7 @@
 /* Core messages <-> the bytes of an envelope (frame 0). Payloads are frames 1..: PROBE and DISPATCH have
- * two frames per attempt (the job's specification, see agent/spec.h, and the input; the latter is
- * never copied), RESULT two per result (value, chain; either may be empty), SHARED one where it was there.
+ * two per attempt (the job's specification, see agent/spec.h, empty where it is that of the attempt
+ * before, and the input; the latter is never copied), RESULT two per result (value, chain; either may be
+ * empty), SHARED one where it was there.
  * Everything that arrives is checked here: sizes before anything is allocated, then version, kind,
  * counts, ranges. */
 #ifndef PXI_WIRE_CODEC_H

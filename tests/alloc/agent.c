@@ -62,7 +62,7 @@ static void make_job_parts (void)
     options.n_numbers = 1;
     if (pxi_spec_encode (&options, 1, &spec, NULL) != PX_OK)
         return;
-    pxi_blobs_init (&blobs, 1);
+    pxi_blobs_init (&blobs);
     uint64_t handle = pxi_blobs_put (&blobs, (pxi_blob){spec, NULL, PX_OK});
     cr_assert (handle == 0 || pxi_blobs_get (&blobs, handle).first == spec);
     pxi_blobs_fini (&blobs);

@@ -99,7 +99,7 @@ Test (inbox, wakes_a_sleeper_for_every_letter_of_many_senders, .timeout = 20)
 Test (blob, gives_back_each_reference_once)
 {
     pxi_blobs blobs;
-    pxi_blobs_init (&blobs, 1);
+    pxi_blobs_init (&blobs);
     pxi_bytes *shared = pxi_bytes_copy ("spec", 4);
     uint64_t first = pxi_blobs_put (
         &blobs, (pxi_blob){pxi_bytes_acquire (shared), pxi_bytes_copy ("a", 1), PX_OK});
