@@ -197,6 +197,19 @@ static json_t *make_away (pxi_agent *agent)
     return array;
 }
 
+static json_t *make_modules (const pxi_agent *agent)
+{
+    json_t *array = json_array ();
+    for (uint32_t i = 0; i < pxi_registry_size (agent->registry); i++) {
+        const pxi_module *module = pxi_registry_at (agent->registry, i);
+        char digest[PXI_DIGEST_HEX_SIZE];
+        pxi_digest_hex (&module->digest, digest);
+        json_array_append_new (array,
+                               json_pack ("{s:s, s:s}", "name", module->name, "digest", digest));
+    }
+    return array;
+}
+
 static json_t *make (pxi_agent *agent)
 {
     char why[PX_WHY_SIZE] = "";
@@ -218,6 +231,7 @@ static json_t *make (pxi_agent *agent)
     json_object_set_new (object, "slots_used", number (stats.slots_used));
     json_object_set_new (object, "stats", make_stats (agent));
     json_object_set_new (object, "sizes", make_sizes (agent));
+    json_object_set_new (object, "modules", make_modules (agent));
     json_object_set_new (object, "peers", make_peers (agent));
     json_object_set_new (object, "jobs", make_jobs (agent));
     json_object_set_new (object, "runs", make_runs (agent));

@@ -19,6 +19,7 @@ enum {
  *   name, id, incarnation, address, version, host_busy, draining (booleans), slots, slots_used
  *   stats      {each name of PX_STATS: number}
  *   sizes      {runs, subtasks, attempts, branches, leases, reservations, probes, jobs, takes}
+ *   modules    [{name, digest}]
  *   peers      [{name, id, address, slots, rtt_us, heard_ms_ago, unresponsive, leaving, master,
  *                worker}]
  *   jobs       [{origin, number, module, task, name, mine, age_ms, slots, active, executor_pid (0 =

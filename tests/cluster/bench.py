@@ -20,6 +20,9 @@ TOOL = BUILD / 'tools/peer-bench'
 
 PERCENTILES = ('p50', 'p90', 'p99', 'max')
 CALLS = [f'{way} {share}' for way in ('peerexec', 'libzmq') for share in PERCENTILES]
+BOTH = ('peerexec', 'libzmq')
+RATE = {'rate': {'libzmq, 64 under way': {1}, 'libzmq, one way': {1}, 'peerexec': {1, 2}},
+        'rate-messages': {'peerexec': {1, 2}}}
 PROGRAM = {'one peer': {1, 2}, 'peers of one slot': {2, 3}}
 UTS = {**PROGRAM, 'a task per node': {1, 2}}
 SPAWN = {'serial': {1}, 'a loop of px_spawn, px_sync': {1}, 'fib, px_spawn': {1, 2}, 'fib, a branch per call': {1, 2}}
@@ -30,18 +33,26 @@ DEVICE = {'0 alone', '0 by its helper'}    # a host may have more
 COMMANDS = [
     ('call', '--sizes 1,64,100000 --calls 20', {
         'call': {line: {1, 64, 100000} for line in CALLS},
-        'call-bandwidth': {line: {1, 64, 100000} for line in ('peerexec', 'libzmq')}}),
+        'call-bandwidth': {line: {1, 64, 100000} for line in BOTH},
+        'call-curve': {line: {1, 64, 100000} for line in CALLS},
+        'call-curve-bandwidth': {line: {1, 64, 100000} for line in BOTH}}),
     ('call', '--sizes 64 --calls 20 --through-net --executors', {
         'call': {line: {64} for line in CALLS + [f'src/net {share}' for share in PERCENTILES]},
-        'call-bandwidth': {line: {64} for line in ('peerexec', 'libzmq', 'src/net')}}),
-    ('rate', '--calls 200 --workers 1,2', {
-        'rate': {'libzmq, 64 under way': {1}, 'libzmq, one way': {1}, 'peerexec': {1, 2}},
-        'rate-messages': {'peerexec': {1, 2}}}),
+        'call-bandwidth': {line: {64} for line in (*BOTH, 'src/net')},
+        'call-curve': {line: {64} for line in CALLS},
+        'call-curve-bandwidth': {line: {64} for line in BOTH}}),
+    ('call', '--sizes 64 --calls 20 --curve', {
+        'call-curve': {line: {64} for line in CALLS},
+        'call-curve-bandwidth': {line: {64} for line in BOTH}}),
+    ('rate', '--calls 200 --workers 1,2', RATE),
+    ('rate', '--calls 200 --workers 1,2 --curve', RATE),
     ('spawn', '--fib 12 --slots 2', {
         'spawn': SPAWN, 'spawn-cpu': SPAWN,
         'spawn-growth': {line: {10, 1000, 100000}
                          for line in ('subtasks in one branch', 'branches open, one subtask each')}}),
     ('uts', '--slots 2 --local 2 --tree T1', {
+        'uts': {'serial': {1}, **UTS}, 'uts-speedup': UTS}),
+    ('uts', '--slots 2 --local 2 -t 1 -a 3 -d 5 -b 4 -r 19', {
         'uts': {'serial': {1}, **UTS}, 'uts-speedup': UTS}),
     ('uts', '--slots 2 --local 2 -- -t 1 -a 3 -d 5 -b 4 -r 19', {
         'uts': {'serial': {1}, **UTS}, 'uts-speedup': UTS}),
@@ -74,7 +85,8 @@ COMMANDS = [
 REPEATS = {'tail': 1, 'memory': 1}         # those that take seconds
 ONLY_ONCE = {('tail', 'at best')}          # computed
 ANY_SIGN = {'memory', 'tail-extra'}        # differences; work that there need not be
-COMPARED_WITH = {'call': 'libzmq', 'call-bandwidth': 'libzmq', 'rate': 'libzmq', 'spawn': 'serial',
+COMPARED_WITH = {'call': 'libzmq', 'call-bandwidth': 'libzmq', 'call-curve': 'libzmq',
+                'call-curve-bandwidth': 'libzmq', 'rate': 'libzmq', 'spawn': 'serial',
                 'spawn-cpu': 'serial', 'uts': 'serial', 'queens': 'serial', 'mandelbrot': 'serial',
                 'stencil': 'serial', 'sort': 'serial', 'tail': 'at best',
                 'shared': 'in each input', 'shared-bytes': 'in each input',
@@ -91,6 +103,9 @@ REFUSALS = [
     ('call --speed', 2, 'no such option'),
     ('call more', 2, 'unexpected argument'),
     ('call --local 1 --join tcp://127.0.0.1:9', 2, 'does not go with --join'),
+    ('call --key /nowhere/key', 2, 'it goes with --join only'),
+    ('call --curve --join tcp://127.0.0.1:9', 2, 'wants --key'),
+    ('call --key /nowhere/key --join tcp://127.0.0.1:9', 1, '/nowhere/key: cannot be read'),
     ('rate --workers 0', 2, 'a number of peers from 1 to 64'),
     ('rate --workers 2 --join tcp://127.0.0.1:9', 2, 'does not go with --join'),
     ('spawn --fib 1', 2, 'from 2 to 45'),
@@ -134,6 +149,8 @@ def look_at_table(command, table, expected, repeats):
         alone = COMPARED_WITH.get(name)
         if alone and not line.startswith(alone) and figure.get('compared', {}).get('ratio', 0) <= 0:
             yield f'{name}: not compared: {figure}'
+        if (name, line) == ('rate', 'peerexec') and figure['compared_too']['with'] != 'libzmq, one way':
+            yield f'{name}: not compared with both: {figure}'
     found = {}
     for figure in table['figures']:
         found.setdefault(figure['line'], set()).add(figure['x'])
@@ -190,9 +207,23 @@ def joined(scratch):
             done = bench(words[0], '--join', first.address, '--repeats', 1, '--json', '-', *words[1:])
             right = done.returncode == 0 and json.loads(done.stdout)['joined']
             yield right, f'{words[0]} on a cluster that was there', done
+    key = scratch / 'key'
+    harness.run(BUILD / 'tools/peerd', '--new-key', key)
+    with Peerd(BUILD, scratch, 'd', '--in-process', '--key', key, '--tcp-only', modules=modules) as first:
+        for words, table in ((['call', '--sizes', 64, '--calls', 20], 'call-curve'), (['rate', '--calls', 100], 'rate')):
+            done = bench(words[0], '--join', first.address, '--key', key, '--repeats', 1, '--json', '-', *words[1:])
+            right = done.returncode == 0 and json.loads(done.stdout)['tables'][0]['table'] == table
+            yield right, f'{words[0]} on a cluster with a key', done
+        done = bench('call', '--join', first.address, '--repeats', 1, '--sizes', 64)
+        yield done.returncode == 5 and 'needs --key' in done.stderr, 'without it nobody answers', done
     with Peerd(BUILD, scratch, 'c') as other:
-        done = bench('call', '--join', other.address, '--repeats', 1, '--sizes', 64, '--timeout', 1)
-        yield done.returncode == 1 and '--modules' in done.stderr, 'a cluster without the module is told so', done
+        done = bench('call', '--join', other.address, '--repeats', 1, '--sizes', 64)  # 300 s are its time-out
+        said = all(word in done.stderr for word in ('module bench', 'c at ' + other.address, 'none', '--modules'))
+        yield done.returncode == 1 and said, 'a cluster without the module is told so', done
+        with Peerd(BUILD, scratch, 'e', '--in-process', '--join', other.address, modules=modules):
+            done = bench('call', '--join', other.address, '--repeats', 1, '--sizes', 64, '--calls', 20)
+            said = all(word in done.stderr for word in ('c at ' + other.address, '1 of the cluster'))
+            yield done.returncode == 0 and said, 'so is one where a peer lacks it', done
 
 
 def told_to_stop():

@@ -18,10 +18,10 @@ enum { REPEATS_MAX = 101, TABLES_MAX = 8, FIGURES_MAX = 256, LABELS_MAX = 16, MO
 
 typedef struct settings { /* 0 or NULL: the command's own default */
     list_option join;
-    const char *json, *plot, *sizes, *workers, *faults, *tree;
+    const char *key, *json, *plot, *sizes, *workers, *faults, *tree;
     uint64_t local, repeats, slots, calls, fib, tasks, task_ms, size, parts, seconds;
     double timeout_s;
-    bool executors, quiet, net, once;
+    bool executors, quiet, net, once, curve;
 } settings_t;
 
 /* ---- report.c: figures, as text, JSON and plots ----------------------------------------------- */
@@ -31,8 +31,8 @@ typedef struct figure {
     double x; /* or the number of its label */
     uint32_t n;
     double *values, median, low, high;
-    char to[48]; /* the line that it is compared with; "" = none */
-    double ratio;
+    char to[2][48]; /* the lines that it is compared with; "" = none */
+    double ratios[2];
 } figure_t;
 
 typedef struct table {
@@ -51,6 +51,8 @@ table_t *report_table (bench_t *bench, const table_t *like);
 /* One figure, of n repeats (at least one). `to` may be NULL: what it is compared with. */
 const figure_t *report_add (table_t *table, const char *line, double x, const double *values,
                             uint32_t n, const figure_t *to);
+/* Compares the figure that was added last with another one as well. */
+void report_compare (table_t *table, const figure_t *to);
 /* The same where the axis has words: string literals. */
 const figure_t *report_label (table_t *table, const char *line, const char *label,
                               const double *values, uint32_t n, const figure_t *to);
@@ -105,6 +107,7 @@ typedef struct peers_plan {
     uint32_t slots;     /* of this process's peer; 0 = the processors */
     bool join;          /* what --join says, in place of n_others */
     bool redo_only_lost;
+    const char *key; /* file: they are started with it, and talk by TCP; NULL = none */
 } peers_plan_t;
 
 typedef struct peers {
@@ -128,6 +131,9 @@ bool peers_open (const bench_t *bench, const peers_plan_t *plan, peers_t *peers)
 void peers_close (peers_t *peers);
 /* Only the others; peers_open () does it as well. `peers` is zeroed but for its bench. */
 bool peers_start_others (peers_t *peers, const peers_plan_t *plan);
+/* Whether the peers of a cluster have the modules of this one's: what is missing, and where, is said on standard
+ * error. False: nobody has them. */
+bool modules_are_there (const peers_t *peers);
 /* Wait until each of them knows all others, by its own word. */
 bool peers_know (const bench_t *bench, const struct local_cluster *cluster);
 /* The path of a module or program of this build or installation. False: said on standard error. */

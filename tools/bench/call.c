@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <zmq.h>
+
 #include "bench.h"
 #include "bench/raw.h"
 #include "bench/tasks.h"
@@ -19,7 +21,8 @@ enum {
 #define SIZE_LARGEST ((double)(64 << 20))
 #define BYTES_EACH (UINT64_C (128) << 20) /* of one repeat of one size, about */
 
-static const char SIZES[] = "1,64,1024,16384,262144,4194304,16777216";
+static const char SIZES[] = "1,64,1024,16384,262144,4194304,16777216,67108864";
+static const char CURVE_SIZES[] = "64,1048576"; /* where all sizes are not asked for */
 static const char SIZE_WANTED[] = "a size from 1 to 67108864 bytes";
 
 /* As numbers_of (), but whole. */
@@ -50,6 +53,8 @@ _Static_assert((int)SIZES_MAX *(int)N_WAYS *(int)N_SHARES <= (int)FIGURES_MAX, "
 
 typedef struct call_run {
     bench_t *bench;
+    const raw_key_t *key; /* NULL = without CURVE */
+    bool with_net;
     peers_t peers;
     raw_server_t server, net_server;
     raw_client_t client;
@@ -99,7 +104,7 @@ static bool call_round (call_run_t *run, uint64_t size, uint32_t repeat, uint64_
     take (&run->ways[OURS], repeat, durations, n);
     raw_calls (&run->client, size, n, durations);
     take (&run->ways[RAW], repeat, durations, n);
-    if (run->bench->settings.net) {
+    if (run->with_net) {
         net_calls (&run->net_server, size, n, durations);
         take (&run->ways[NET], repeat, durations, n);
     }
@@ -112,7 +117,7 @@ static void report_size (call_run_t *run, double size)
     const figure_t *raw[N_SHARES], *raw_speed = NULL;
     static const uint32_t order[] = {RAW, OURS, NET};
     char name[48];
-    for (uint32_t i = 0; i < (run->bench->settings.net ? N_WAYS : 2); i++) {
+    for (uint32_t i = 0; i < (run->with_net ? N_WAYS : 2); i++) {
         way_t *way = &run->ways[order[i]];
         double mib_per_s[REPEATS_MAX];
         for (uint32_t share = 0; share < N_SHARES; share++) {
@@ -139,8 +144,8 @@ static bool measure_size (call_run_t *run, double size)
     bool fine = our_calls (run, (uint64_t)size, n_warm, durations);
     raw_calls (&run->client, (uint64_t)size, n_warm, durations);
     for (uint32_t i = 0; i < settings->repeats && fine; i++) {
-        progress (settings->quiet, "call: %.0f bytes: %u of %u ", size, i + 1,
-                  (uint32_t)settings->repeats);
+        progress (settings->quiet, "call: %.0f bytes%s: %u of %u ", size,
+                  run->key ? ", encrypted" : "", i + 1, (uint32_t)settings->repeats);
         fine = call_round (run, (uint64_t)size, i, durations);
     }
     free (durations);
@@ -152,10 +157,13 @@ static bool measure_size (call_run_t *run, double size)
 static bool call_open (call_run_t *run)
 {
     const settings_t *settings = &run->bench->settings;
-    const peers_plan_t plan = {
-        .n_others = (uint32_t)settings->local, .slots = 1, .join = settings->join.n > 0};
+    const peers_plan_t plan = {.n_others = (uint32_t)settings->local,
+                               .slots = 1,
+                               .join = settings->join.n > 0,
+                               .key = run->key && !settings->join.n ? run->key->path : NULL};
+    run->server.key = run->key;
     return raw_server_start (&run->server, raw_echo) &&
-           (!settings->net || raw_server_start (&run->net_server, net_echo)) &&
+           (!run->with_net || raw_server_start (&run->net_server, net_echo)) &&
            peers_open (run->bench, &plan, &run->peers) &&
            (raw_open (&run->client, &run->server, (size_t)SIZE_LARGEST) ||
             complain (run->bench, "libzmq", "its other end cannot be reached"));
@@ -169,43 +177,78 @@ static void call_close (call_run_t *run)
     peers_close (&run->peers);
 }
 
-static int call_main (bench_t *bench)
-{
-    static call_run_t run;
-    const settings_t *settings = &bench->settings;
-    run.bench = bench;
-    run.ways[OURS].name = "peerexec";
-    run.ways[RAW].name = "libzmq";
-    run.ways[NET].name = "src/net";
-    run.n_sizes = whole_numbers ("--sizes", settings->sizes ? settings->sizes : SIZES, SIZE_WANTED,
-                                 SIZE_LARGEST, run.sizes, SIZES_MAX);
-    run.table = report_table (bench, &(table_t){.name = "call",
-                                                .title = "Round trip of a call without work, input "
-                                                         "and result of that size, one at a time",
-                                                .x = "bytes",
-                                                .unit = "us",
-                                                .log_x = true,
-                                                .log_y = true});
-    run.bandwidth =
-        report_table (bench, &(table_t){.name = "call-bandwidth",
+static const table_t call_table = {
+    .name = "call",
+    .title = "Round trip of a call without work, input and result of that size, one at a time",
+    .x = "bytes",
+    .unit = "us",
+    .log_x = true,
+    .log_y = true};
+static const table_t bandwidth_table = {.name = "call-bandwidth",
                                         .title = "Bytes there and back in the median round trip",
                                         .x = "bytes",
                                         .unit = "MiB/s",
                                         .log_x = true,
-                                        .log_y = true});
+                                        .log_y = true};
+static const table_t curve_table = {
+    .name = "call-curve",
+    .title = "The round trip over TCP, encrypted (CURVE), both peerexec and libzmq",
+    .x = "bytes",
+    .unit = "us",
+    .log_x = true,
+    .log_y = true};
+static const table_t curve_bandwidth_table = {
+    .name = "call-curve-bandwidth",
+    .title = "Bytes there and back in the median round trip, encrypted",
+    .x = "bytes",
+    .unit = "MiB/s",
+    .log_x = true,
+    .log_y = true};
+
+/* With a key: all over TCP with CURVE. */
+static bool measure_calls (bench_t *bench, const raw_key_t *key, const char *usual_sizes)
+{
+    static call_run_t run;
+    const settings_t *settings = &bench->settings;
+    run = (call_run_t){.bench = bench, .key = key, .with_net = settings->net && !key};
+    run.ways[OURS].name = "peerexec";
+    run.ways[RAW].name = "libzmq";
+    run.ways[NET].name = "src/net";
+    run.n_sizes = whole_numbers ("--sizes", settings->sizes ? settings->sizes : usual_sizes,
+                                 SIZE_WANTED, SIZE_LARGEST, run.sizes, SIZES_MAX);
+    run.table = report_table (bench, key ? &curve_table : &call_table);
+    run.bandwidth = report_table (bench, key ? &curve_bandwidth_table : &bandwidth_table);
     bool fine = call_open (&run);
     for (uint32_t i = 0; i < run.n_sizes && fine; i++)
         fine = measure_size (&run, run.sizes[i]);
     call_close (&run);
+    return fine;
+}
+
+static int call_main (bench_t *bench)
+{
+    const settings_t *settings = &bench->settings;
+    bool only_curve = settings->curve || settings->key;
+    bool curve = only_curve || (!settings->join.n && zmq_has ("curve"));
+    raw_key_t key;
+    bool fine = !curve || raw_key_make (&key);
+    if (fine && !only_curve)
+        fine = measure_calls (bench, NULL, SIZES);
+    if (fine && curve)
+        fine = measure_calls (bench, &key, only_curve ? SIZES : CURVE_SIZES);
     return fine ? report_end (bench) : EXIT_SHORT;
 }
 
+#define CURVE_ENTRY                                                                                \
+    ENTRY ("curve", OPTION_FLAG, curve, NULL,                                                      \
+           "all of it encrypted: peerexec over TCP with a key, libzmq\nwith CURVE", 0, 0)
+
 static const option_entry call_entries[] = {
     ENTRY ("sizes", OPTION_TEXT, sizes, "LIST",
-           "bytes of input and result (1,64,1024,16384,262144,4194304,\n16777216), up to 67108864",
-           0, 0),
+           "bytes of input and result (1,64,1024,16384,262144,4194304,\n16777216,67108864)", 0, 0),
     ENTRY ("calls", OPTION_NUMBER, calls, "N",
            "calls of each repeat (1000); of large ones fewer, as 128 MiB\nallow", 1, 100000),
+    CURVE_ENTRY,
     ENTRY ("through-net", OPTION_FLAG, net, NULL,
            "also through src/net alone: what the transport adds", 0, 0),
 };
@@ -223,7 +266,9 @@ const command_t command_call = {
         "  src/net ...                   the same through our transport alone (--through-net)\n"
         "  MiB/s                         bytes both ways over the p50\n"
         "Each repeat has its own percentiles; median, minimum and maximum are over the repeats.\n"
-        "libzmq's CURVE is not measured: peers cannot encrypt yet.\n",
+        "The same over TCP with CURVE comes behind (64 and 1048576 bytes, or --sizes); with "
+        "--curve\n"
+        "or --key it is all there is. Without a key peers of one host do not use TCP.\n",
     .entries = call_entries,
     .n_entries = sizeof call_entries / sizeof *call_entries,
     .repeats = 5,
@@ -239,6 +284,8 @@ typedef struct rate { /* with so many workers */
 
 typedef struct rate_run {
     bench_t *bench;
+    raw_key_t key;
+    const char *key_path; /* NULL = no CURVE */
     raw_server_t echo, sink;
     raw_client_t echo_client, sink_client;
     double raw[REPEATS_MAX], one_way[REPEATS_MAX];
@@ -268,8 +315,10 @@ static bool our_rate (rate_run_t *run, rate_t *rate, uint32_t repeat)
 {
     peers_t peers;
     double s = 1, messages = 0;
-    const peers_plan_t plan = {
-        .n_others = (uint32_t)rate->workers, .slots = 1, .join = run->bench->settings.join.n > 0};
+    const peers_plan_t plan = {.n_others = (uint32_t)rate->workers,
+                               .slots = 1,
+                               .join = run->bench->settings.join.n > 0,
+                               .key = run->key_path};
     bool fine = peers_open (run->bench, &plan, &peers) &&
                 many_calls (run, &peers, run->n_calls / 10 + 1, &s, &messages) &&
                 many_calls (run, &peers, run->n_calls, &s, &messages);
@@ -282,6 +331,8 @@ static bool our_rate (rate_run_t *run, rate_t *rate, uint32_t repeat)
 /* libzmq's other ends are started for each round: a cluster's end waits for all children. */
 static bool raw_rates (rate_run_t *run, uint32_t repeat)
 {
+    const settings_t *settings = &run->bench->settings;
+    run->echo.key = run->sink.key = settings->curve || settings->key ? &run->key : NULL;
     bool fine = raw_server_start (&run->echo, raw_echo) &&
                 raw_server_start (&run->sink, raw_sink) &&
                 raw_open (&run->echo_client, &run->echo, run->size) &&
@@ -314,16 +365,21 @@ static bool rate_round (rate_run_t *run, uint32_t repeat)
 static void report_rates (rate_run_t *run)
 {
     uint32_t n = (uint32_t)run->bench->settings.repeats;
-    table_t *table =
-        report_table (run->bench, &(table_t){.name = "rate",
-                                             .title = "Remote calls without work, many under way",
-                                             .x = "workers",
-                                             .unit = "per second"});
+    table_t *table = report_table (
+        run->bench, &(table_t){.name = "rate",
+                               .title = run->bench->settings.curve
+                                            ? "Remote calls without work, many under way, "
+                                              "encrypted (CURVE), both peerexec and libzmq"
+                                            : "Remote calls without work, many under way",
+                               .x = "workers",
+                               .unit = "per second"});
     double first = run->ours[0].workers;
     const figure_t *raw = report_add (table, "libzmq, 64 under way", first, run->raw, n, NULL);
-    report_add (table, "libzmq, one way", first, run->one_way, n, NULL);
-    for (uint32_t i = 0; i < run->n_workers; i++)
+    const figure_t *one_way = report_add (table, "libzmq, one way", first, run->one_way, n, NULL);
+    for (uint32_t i = 0; i < run->n_workers; i++) {
         report_add (table, "peerexec", run->ours[i].workers, run->ours[i].per_second, n, raw);
+        report_compare (table, one_way);
+    }
     table = report_table (run->bench, &(table_t){.name = "rate-messages",
                                                  .title = "What the asking process sends for each",
                                                  .x = "workers",
@@ -350,7 +406,8 @@ static int rate_main (bench_t *bench)
                        "a number of peers from 1 to 64", LOCAL_MAX, workers, WORKERS_MAX);
     for (uint32_t i = 0; i < run.n_workers; i++)
         run.ours[i].workers = workers[i];
-    bool fine = true;
+    bool fine = !(settings->curve || settings->key) || raw_key_make (&run.key);
+    run.key_path = settings->curve ? run.key.path : NULL;
     for (uint32_t i = 0; i < settings->repeats && fine; i++)
         fine = rate_round (&run, i);
     if (!fine)
@@ -364,6 +421,7 @@ static const option_entry rate_entries[] = {
            0),
     ENTRY ("calls", OPTION_NUMBER, calls, "N", "calls of each repeat (20000)", 1, 1000000),
     ENTRY ("size", OPTION_NUMBER, size, "BYTES", "of input and result (64)", 1, 65536),
+    CURVE_ENTRY,
 };
 
 const command_t command_rate = {

@@ -15,6 +15,7 @@ static const option_entry common[] = {
            "use the cluster of this peer instead; its peers need\n"
            "--module with the module that --modules prints",
            0, 0),
+    KEY_ENTRY (offsetof (settings_t, key)),
     ENTRY ("repeats", OPTION_NUMBER, repeats, "N", "measurements that each figure is made of", 1,
            REPEATS_MAX),
     ENTRY ("slots", OPTION_NUMBER, slots, "N",
@@ -77,6 +78,12 @@ static bool check (bench_t *bench)
     settings_t *settings = &bench->settings;
     if (settings->local && settings->join.n)
         return complain (bench, "--local", "does not go with --join");
+    if (settings->key && !settings->join.n)
+        return complain (bench, "--key",
+                         "it goes with --join only; --curve measures what it costs here");
+    if (settings->curve && settings->join.n)
+        return complain (bench, "--curve",
+                         "does not go with --join: a cluster with a key wants --key");
     if (bench->command->company != COMPANY_ANY && settings->join.n)
         return complain (bench, "--join", "what this measures needs peers of its own");
     if (bench->command->company == COMPANY_NONE && settings->local)
@@ -88,6 +95,16 @@ static bool check (bench_t *bench)
     if (!settings->local && !settings->join.n)
         settings->local = bench->command->local;
     return true;
+}
+
+/* Where a program's own options begin: at its first short one, if not at "--". We have none. */
+static int n_ours (const command_t *command, int argc, char **argv)
+{
+    for (int i = 1; i < argc && command->words && strcmp (argv[i], "--") != 0; i++) {
+        if (argv[i][0] == '-' && argv[i][1] && argv[i][1] != '-')
+            return i;
+    }
+    return argc;
 }
 
 static int run (const command_t *command, int argc, char **argv)
@@ -108,7 +125,8 @@ static int run (const command_t *command, int argc, char **argv)
                                 .entries = entries,
                                 .n_entries = N_COMMON + command->n_entries,
                                 .epilogue = command->figures};
-    options_end end = options_parse (&table, argc, argv, false, &bench.settings, &first);
+    options_end end =
+        options_parse (&table, n_ours (command, argc, argv), argv, false, &bench.settings, &first);
     if (end != OPTIONS_RUN)
         return end == OPTIONS_SHOWN ? EXIT_DONE : EXIT_USAGE;
     bench.words = argv + first;

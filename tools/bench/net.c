@@ -59,7 +59,7 @@ static void end_wait (struct end *end)
         continue;
 }
 
-void net_echo (int out)
+void net_echo (const raw_key_t *none, int out)
 {
     struct end end = {0};
     char endpoint[RAW_ENDPOINT_SIZE] = "";

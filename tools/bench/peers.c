@@ -36,6 +36,8 @@ bool peers_start_others (peers_t *peers, const peers_plan_t *plan)
         return false;
     const struct local_plan others = {.n = plan->n_others,
                                       .modules = peers->modules,
+                                      .key = plan->key,
+                                      .tcp_only = plan->key != NULL,
                                       .in_process = !peers->bench->settings.executors};
     return !plan->n_others || local_start (&peers->local, &others);
 }
@@ -52,6 +54,8 @@ static bool open_own (peers_t *peers, const peers_plan_t *plan)
         options.join = first;
     else
         options.listen = ""; /* alone */
+    options.key = plan->key ? plan->key : settings->key;
+    options.tcp_only = plan->key != NULL;
     options.slots = (uint32_t)(plan->slots ? plan->slots : settings->slots);
     options.modules = peers->modules;
     options.speculation = !plan->redo_only_lost;
@@ -75,7 +79,7 @@ bool peers_open (const bench_t *bench, const peers_plan_t *plan, peers_t *peers)
         return false;
     uint32_t n = plan->join ? 1 : plan->n_others;
     if (px_peer_wait (peers->peer, n, px_deadline_ns (JOIN_NS)) == PX_OK)
-        return true;
+        return !plan->join || modules_are_there (peers);
     return complain (bench, "peers", "they do not find each other");
 }
 

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,9 +15,37 @@
 
 /* ---- the other end ---------------------------------------------------------------------------- */
 
-static void serve (int out, bool empty_only)
+bool raw_key_make (raw_key_t *key)
+{
+    int fd = memfd_create ("key", MFD_CLOEXEC);
+    bool made = fd >= 0 && fchmod (fd, S_IRUSR | S_IWUSR) == 0 &&
+                zmq_curve_keypair (key->public_text, key->secret_text) == 0 &&
+                dprintf (fd, "curve\n    public-key = \"%s\"\n    secret-key = \"%s\"\n",
+                         key->public_text, key->secret_text) > 0;
+    snprintf (key->path, sizeof key->path, "/proc/%ld/fd/%d", (long)getpid (), fd);
+    if (!made)
+        fprintf (stderr, "peer-bench: no key can be made: %s\n", zmq_strerror (zmq_errno ()));
+    return made;
+}
+
+static void set_key (void *socket, const raw_key_t *key, bool server)
+{
+    static const int on = 1;
+    enum { SIZE = sizeof key->public_text };
+    if (!key)
+        return;
+    if (server)
+        zmq_setsockopt (socket, ZMQ_CURVE_SERVER, &on, sizeof on);
+    else
+        zmq_setsockopt (socket, ZMQ_CURVE_SERVERKEY, key->public_text, SIZE);
+    zmq_setsockopt (socket, ZMQ_CURVE_PUBLICKEY, key->public_text, SIZE);
+    zmq_setsockopt (socket, ZMQ_CURVE_SECRETKEY, key->secret_text, SIZE);
+}
+
+static void serve (const raw_key_t *key, int out, bool empty_only)
 {
     void *socket = zmq_socket (zmq_ctx_new (), ZMQ_ROUTER);
+    set_key (socket, key, true);
     char endpoint[RAW_ENDPOINT_SIZE] = "";
     size_t size = sizeof endpoint;
     if (zmq_bind (socket, "tcp://127.0.0.1:*") != 0 ||
@@ -37,17 +67,17 @@ static void serve (int out, bool empty_only)
     }
 }
 
-void raw_echo (int out)
+void raw_echo (const raw_key_t *key, int out)
 {
-    serve (out, false);
+    serve (key, out, false);
 }
 
-void raw_sink (int out)
+void raw_sink (const raw_key_t *key, int out)
 {
-    serve (out, true);
+    serve (key, out, true);
 }
 
-bool raw_server_start (raw_server_t *server, void (*serve_it) (int out))
+bool raw_server_start (raw_server_t *server, void (*serve_it) (const raw_key_t *key, int out))
 {
     int ends[2];
     bool started = pipe (ends) == 0;
@@ -56,7 +86,7 @@ bool raw_server_start (raw_server_t *server, void (*serve_it) (int out))
     if (server->pid == 0) {
         prctl (PR_SET_PDEATHSIG, SIGKILL);
         if (getppid () == parent)
-            serve_it (ends[1]);
+            serve_it (server->key, ends[1]);
         _exit (1);
     }
     if (started)
@@ -91,6 +121,7 @@ bool raw_open (raw_client_t *client, const raw_server_t *server, size_t size_max
     if (!client->socket || !client->bytes)
         return false;
     int patience_ms = PATIENCE_MS;
+    set_key (client->socket, server->key, false);
     zmq_setsockopt (client->socket, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
     zmq_setsockopt (client->socket, ZMQ_SNDTIMEO, &patience_ms, sizeof patience_ms);
     return zmq_connect (client->socket, server->endpoint) == 0;

@@ -35,12 +35,18 @@ const figure_t *report_add (table_t *table, const char *line, double x, const do
     figure->high = sorted[n - 1];
     free (sorted);
     snprintf (figure->line, sizeof figure->line, "%s", line);
-    if (to) {
-        snprintf (figure->to, sizeof figure->to, "%s", to->line);
-        figure->ratio = figure->median / to->median;
-    }
     table->n++;
+    if (to)
+        report_compare (table, to);
     return figure;
+}
+
+void report_compare (table_t *table, const figure_t *to)
+{
+    figure_t *figure = &table->figures[table->n - 1];
+    int i = *figure->to[0] ? 1 : 0;
+    snprintf (figure->to[i], sizeof figure->to[i], "%s", to->line);
+    figure->ratios[i] = figure->median / to->median;
 }
 
 const figure_t *report_label (table_t *table, const char *line, const char *label,
@@ -65,8 +71,8 @@ static void print_figure (const table_t *table, const figure_t *figure)
     else
         printf ("  %-30s %20.15g", figure->line, figure->x);
     printf (" %12.5g %12.5g %12.5g", figure->median, figure->low, figure->high);
-    if (*figure->to)
-        printf ("  %.3f x %s", figure->ratio, figure->to);
+    for (int i = 0; i < 2 && *figure->to[i]; i++)
+        printf ("%s %.3f x %s", i ? "," : " ", figure->ratios[i], figure->to[i]);
     putchar ('\n');
 }
 
@@ -90,9 +96,11 @@ static json_t *figure_json (const table_t *table, const figure_t *figure)
                                               : json_real (figure->x),
                               "median", figure->median, "minimum", figure->low, "maximum",
                               figure->high, "values", values);
-    if (*figure->to)
-        json_object_set_new (json, "compared",
-                             json_pack ("{s:s, s:f}", "with", figure->to, "ratio", figure->ratio));
+    static const char *const members[] = {"compared", "compared_too"};
+    for (int i = 0; i < 2 && *figure->to[i]; i++)
+        json_object_set_new (
+            json, members[i],
+            json_pack ("{s:s, s:f}", "with", figure->to[i], "ratio", figure->ratios[i]));
     return json;
 }
 
