@@ -7,7 +7,11 @@
 
 #include <peerexec/error.h>
 
-enum { PXI_KEY_SIZE = 32, PXI_KEY_TEXT_SIZE = 41 /* Z85, with the NUL */ };
+enum {
+    PXI_KEY_SIZE = 32,
+    PXI_KEY_TEXT_SIZE = 41,      /* Z85, with the NUL */
+    PXI_KEY_FRAME_OVERHEAD = 33, /* of an encrypted frame: its name, a nonce, flags, the box's */
+};
 
 typedef struct pxi_cluster_key {
     char public_text[PXI_KEY_TEXT_SIZE], secret_text[PXI_KEY_TEXT_SIZE];

@@ -203,6 +203,8 @@ static void set_options (const pxi_transport *transport, void *socket, int hwm)
 {
     refuse_old_versions (socket);
     int64_t size_max = (int64_t)transport->config.message_size_max;
+    if (transport->key)
+        size_max += PXI_KEY_FRAME_OVERHEAD;
     PXI_ASSERT (zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max) == 0);
     set_int (socket, ZMQ_SNDHWM, hwm);
     set_int (socket, ZMQ_RCVHWM, hwm);

@@ -210,7 +210,8 @@ def joined(scratch):
     key = scratch / 'key'
     harness.run(BUILD / 'tools/peerd', '--new-key', key)
     with Peerd(BUILD, scratch, 'd', '--in-process', '--key', key, '--tcp-only', modules=modules) as first:
-        for words, table in ((['call', '--sizes', 64, '--calls', 20], 'call-curve'), (['rate', '--calls', 100], 'rate')):
+        for words, table in ((['call', '--sizes', 64, '--calls', 20], 'call-curve'),
+                             (['rate', '--calls', 100], 'rate')):
             done = bench(words[0], '--join', first.address, '--key', key, '--repeats', 1, '--json', '-', *words[1:])
             right = done.returncode == 0 and json.loads(done.stdout)['tables'][0]['table'] == table
             yield right, f'{words[0]} on a cluster with a key', done

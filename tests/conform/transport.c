@@ -267,6 +267,23 @@ Test (transport, large_frames_arrive_whole_and_aligned)
     TEST_NO_LEAKS ();
 }
 
+/* However they travel: what is added to a frame on the way counts for nothing. */
+Test (transport, a_frame_of_the_limit_arrives)
+{
+    enum { LIMIT = 1 << 20 };
+    struct node a, b;
+    static char data[LIMIT];
+    cr_assert_eq (node_open (&a, "tcp://127.0.0.1:*", 0, LIMIT), PX_OK);
+    cr_assert_eq (node_open (&b, "", 0, LIMIT), PX_OK);
+    a.echo = true;
+    cr_assert_eq (node_send (&b, &a.address, 0, data, LIMIT), PX_OK);
+    PUMP_UNTIL (b.n_received == 1, &a, &b);
+    cr_expect_eq (pxi_bytes_size (b.last), LIMIT);
+    node_close (&a);
+    node_close (&b);
+    TEST_NO_LEAKS ();
+}
+
 /* Each sender's messages come once and in order, however little is read at a time. */
 Test (transport, many_small_messages_of_several_senders_come_once_and_in_order)
 {

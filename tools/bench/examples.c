@@ -192,7 +192,8 @@ const command_t command_uts = {
     .purpose = "Unbalanced Tree Search, against its serial twin",
     .figures = COMPARE_FIGURES
     "  a task per node     no cut-off: a task for every node that has children\n"
-    "After --: any options of the paper (-t -a -b -d -r -q -m -f -g) and of examples/uts.\n",
+    "After -- (or from the first short option on): any options of the paper (-t -a -b -d -r -q -m "
+    "-f -g) and of examples/uts.\n",
     .words = "[UTS OPTION]...",
     .entries = uts_entries,
     .n_entries = sizeof uts_entries / sizeof *uts_entries,
