@@ -76,7 +76,6 @@ void pxi_item_clean (pxi_item *item)
     item->result_size = 0;
     item->failures.n_dropped = 0;
     item->branch = NULL;
-    item->busy = 0;
     atomic_store_explicit (&item->checked, 0, memory_order_relaxed);
     item->attempts = item->crashes = 0;
     item->subtask = 0;

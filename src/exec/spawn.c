@@ -211,7 +211,7 @@ call (px_task *called, pxi_fiber *fiber, pxi_item *item, const void *input, void
     task->top = item;
     if (pxi_thread_should_look (fiber->thread))
         return looked (fiber);
-    return PX_OK;
+    return code; /* PX_OK, and at hand */
 }
 
 COLD static px_err call_slowly (px_task *task, pxi_item *item, void *result)

@@ -180,6 +180,22 @@ static px_err call_typed (px_task *task, pxi_item *item)
     return room ? item->typed->typed (task, pxi_item_input (item), room) : PX_ENOMEM;
 }
 
+/* Those in place are counted by their number until the next look, as known and done: those of branches
+ * were known when they were added. */
+static void count (pxi_fiber *fiber, const pxi_item *item, bool in_place, bool ran)
+{
+    pxi_thread *thread = fiber->thread;
+    if (!in_place) {
+        thread->n_done += ran;
+        thread->n_known += ran && item->typed;
+        return;
+    }
+    thread->n_done -= !ran;
+    thread->n_known -= !ran || !item->typed;
+    if (pxi_thread_should_look (thread))
+        pxi_pool_look (fiber);
+}
+
 /* On the current stack, whoever's it is. */
 void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
 {
@@ -187,21 +203,13 @@ void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
     px_task task = {.fiber = fiber, .item = item, .top = below ? below->top : fiber->row};
     fiber->task = &task;
     px_err code = PX_ECANCELLED;
-    if (!pxi_task_is_cancelled (&task)) {
+    bool runs = !pxi_task_is_cancelled (&task);
+    if (runs)
         code = item->typed ? call_typed (&task, item)
                            : item->function (&task, item->input, item->input_size);
-        fiber->thread->n_done++;
-        fiber->thread->n_known += item->typed != NULL; /* the others: when they were added */
-    }
     pxi_task_end (&task, code);
     fiber->task = below;
-    if (!below)
-        return;
-    pxi_thread *thread = fiber->thread;
-    thread->n_done--; /* not twice */
-    thread->n_known--;
-    if (pxi_thread_should_look (thread))
-        pxi_pool_look (fiber);
+    count (fiber, item, below != NULL, runs);
 }
 
 bool pxi_item_set_input (pxi_item *item, const void *input, size_t size)

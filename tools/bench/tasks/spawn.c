@@ -51,21 +51,26 @@ PX_TASK (by_branch)
 
 PX_TYPED_TASK (fib, uint64_t, uint64_t)
 
-static px_err fib (px_task *task, const uint64_t *n, uint64_t *result)
+static px_err spawn_fib (px_task *task, uint64_t n, uint64_t *result)
 {
-    uint64_t less = *n - 1, rest = *n - 2, more;
+    uint64_t less = n - 1, rest, more;
     px_subtask subtask;
-    *result = *n;
-    if (*n < 2)
+    *result = n;
+    if (n < 2)
         return PX_OK;
     px_err err = px_spawn (task, &fib_task, &less, &subtask);
     if (err == PX_OK)
-        err = fib (task, &rest, result);
+        err = spawn_fib (task, n - 2, &rest);
     if (err == PX_OK)
         err = px_sync (task, &subtask, &more);
     if (err == PX_OK)
-        *result += more;
+        *result = rest + more;
     return err;
+}
+
+static px_err fib (px_task *task, const uint64_t *n, uint64_t *result)
+{
+    return spawn_fib (task, *n, result);
 }
 
 /* Without fib's own work: a loop. Input: how often. Result: as many. */
