@@ -276,8 +276,8 @@ void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
     subtask_free (core, subtask);
 }
 
-static pxi_action *complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, uint64_t blob,
-                             uint32_t size_bytes, const pxi_peer *peer)
+static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, uint64_t run_ns,
+                      uint64_t blob, uint32_t size_bytes, const pxi_peer *peer)
 {
     bool again = PXI_MUTANT (RESULT_TWICE) && subtask->n_attempts > 0;
     if (!again)
@@ -287,6 +287,7 @@ static pxi_action *complete (pxi_core *core, pxi_subtask *subtask, pxi_result re
     action->subtask = subtask->id;
     action->branch = subtask->branch->id;
     action->result = result;
+    action->run_ns = run_ns;
     action->blob = blob;
     action->size_bytes = size_bytes;
     action->attempts = subtask->spec.key.attempt;
@@ -296,7 +297,6 @@ static pxi_action *complete (pxi_core *core, pxi_subtask *subtask, pxi_result re
                                                  : PX_EFAILED;
     if (!again)
         subtask_free (core, subtask);
-    return action;
 }
 
 static void wait_for_another (pxi_core *core, pxi_subtask *subtask)
@@ -319,7 +319,7 @@ static void crashed (pxi_core *core, pxi_subtask *subtask, const pxi_peer *where
     if (subtask->crashes >= PXI_CRASHES_MAX && !PXI_MUTANT (CRASHES_FOREVER)) {
         SAY (core, "s%llu crashed %u times -> that is its outcome", (unsigned long long)subtask->id,
              subtask->crashes);
-        complete (core, subtask, PXI_RESULT_CRASHED, blob, size_bytes, where);
+        complete (core, subtask, PXI_RESULT_CRASHED, 0, blob, size_bytes, where);
         return;
     }
     pxi_core_forget (core, subtask->crash_blob);
@@ -359,7 +359,7 @@ void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
              (unsigned long long)subtask->id);
         uint64_t blob = subtask->crash_blob;
         subtask->crash_blob = 0;
-        complete (core, subtask, PXI_RESULT_CRASHED, blob, subtask->crash_size,
+        complete (core, subtask, PXI_RESULT_CRASHED, 0, blob, subtask->crash_size,
                   pxi_view_find (core, subtask->crashed_at));
     }
 }
@@ -402,7 +402,7 @@ static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, 
     SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long)subtask->id, attempt->number,
          pxi_core_name (where));
     pxi_branch_attempt_free (core, attempt);
-    complete (core, subtask, result, blob, size_bytes, where)->run_ns = run_ns;
+    complete (core, subtask, result, run_ns, blob, size_bytes, where);
 }
 
 void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result,
