@@ -175,6 +175,7 @@ typedef struct px_peer_other {
     char name[PX_NAME_SIZE_MAX + 1];
     uint32_t slots;
     int unresponsive; /* 1 = silent past the limit, or leaving */
+    int same_host;    /* 1 = its address is one of this host's */
     uint64_t rtt_ns;  /* smoothed round trip; 0 = not measured yet */
 } px_peer_other;
 

@@ -13,6 +13,7 @@
 #include "agent/status.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/near.h"
 #include "base/error.h"
 #include "wire/version.h"
 
@@ -487,41 +488,46 @@ void pxi_agent_stats (pxi_agent *agent, px_stats *stats)
 }
 
 struct others_question {
-    px_peer_other *others;
-    size_t n_max, n;
+    pxi_peer_look *looks; /* PXI_VIEW_MAX */
+    uint32_t n;
 };
 
+static void read_others (pxi_agent *agent, void *argument)
+{
+    struct others_question *question = argument;
+    uint32_t n = pxi_core_peers (agent->core, pxi_clock_ns (), question->looks, PXI_VIEW_MAX);
+    question->n = n < PXI_VIEW_MAX ? n : PXI_VIEW_MAX;
+}
+
+/* Not in the loop: it asks the kernel for this host's addresses. */
 static px_peer_other other_of (const pxi_peer_look *look)
 {
+    const pxi_address *address = &look->record.address;
     px_peer_other other = {.id = look->record.id,
                            .incarnation = look->record.incarnation,
                            .slots = look->record.slots,
                            .unresponsive = look->unresponsive || look->leaving,
+                           .same_host = address->kind && pxi_near_is_this_host (address),
                            .rtt_ns = look->rtt_ns};
     memcpy (other.name, look->record.name, sizeof other.name);
     return other;
 }
 
-static void read_others (pxi_agent *agent, void *argument)
-{
-    struct others_question *question = argument;
-    pxi_peer_look *looks = malloc (PXI_VIEW_MAX * sizeof *looks);
-    uint32_t n = looks ? pxi_core_peers (agent->core, pxi_clock_ns (), looks, PXI_VIEW_MAX) : 0;
-    for (uint32_t i = 0; i < n && i < PXI_VIEW_MAX; i++) {
-        if (looks[i].left)
-            continue;
-        if (question->n < question->n_max)
-            question->others[question->n] = other_of (&looks[i]);
-        question->n++;
-    }
-    free (looks);
-}
-
 size_t pxi_agent_others (pxi_agent *agent, px_peer_other *others, size_t n_max)
 {
-    struct others_question question = {others, n_max, 0};
-    pxi_agent_call (agent, read_others, &question);
-    return question.n;
+    struct others_question question = {malloc (PXI_VIEW_MAX * sizeof *question.looks), 0};
+    size_t n = 0;
+    if (question.looks)
+        pxi_agent_call (agent, read_others, &question);
+    for (uint32_t i = 0; i < question.n; i++) {
+        if (question.looks[i].left)
+            continue;
+        if (n < n_max)
+            others[n] = other_of (&question.looks[i]);
+        n++;
+    }
+    free (question.looks);
+    return n;
 }
 
 pxi_log_sink *pxi_agent_log (pxi_agent *agent)

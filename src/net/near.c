@@ -108,7 +108,7 @@ static bool is_ip (const struct sockaddr *of, const pxi_address *address)
 
 /* Who listens at every address has one name for all, which must not be taken for another host's. That an
  * address can be bound shows nothing: hosts which take over others' addresses let all be bound. */
-static bool is_of_this_host (const pxi_address *address)
+bool pxi_near_is_this_host (const pxi_address *address)
 {
     struct ifaddrs *all = NULL;
     if (pxi_address_is_wildcard (address) || pxi_address_is_loopback (address))
@@ -147,7 +147,7 @@ static int connect_address (const pxi_near *near, const pxi_address *address)
     char host[INET6_ADDRSTRLEN];
     print_ip (address, host);
     int fd = connect_to (near, host, address->port);
-    if (fd < 0 && is_of_this_host (address))
+    if (fd < 0 && pxi_near_is_this_host (address))
         fd = connect_to (near, "*", address->port);
     return fd;
 }

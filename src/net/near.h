@@ -26,6 +26,8 @@ typedef struct pxi_near_config {
     void *context;
 } pxi_near_config;
 
+/* The address is one of this host's. Asks the kernel. */
+bool pxi_near_is_this_host (const pxi_address *address);
 /* PX_ENOMEM, PX_ESYSTEM. That nobody can listen (the name is taken) is no error: TCP is there. */
 px_err pxi_near_new (const pxi_near_config *config, pxi_near **near_p);
 void pxi_near_free (pxi_near **near_p);

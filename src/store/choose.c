@@ -79,22 +79,24 @@ static int smaller_first (const void *a, const void *b)
     return *left < *right ? -1 : *left > *right;
 }
 
+/* A round trip is no sign of the same host: while that is busy it takes milliseconds. */
 static pxi_link link_of (const px_peer_other *others, size_t n_others)
 {
-    static const uint64_t limits_ns[] = {200000, 2000000, 20000000};
+    static const uint64_t limits_ns[] = {2000000, 20000000};
     uint64_t *rtts_ns = malloc ((n_others + 1) * sizeof *rtts_ns);
-    size_t n = 0;
-    uint32_t link = PXI_LINK_HOST;
+    size_t n = 0, n_near = 0;
+    uint32_t link = PXI_LINK_LAN;
     for (size_t i = 0; rtts_ns && i < n_others; i++) {
-        if (others[i].rtt_ns)
+        n_near += others[i].same_host != 0;
+        if (others[i].rtt_ns && !others[i].same_host)
             rtts_ns[n++] = others[i].rtt_ns;
     }
     if (n > 1)
         qsort (rtts_ns, n, sizeof *rtts_ns, smaller_first);
-    while (n && link < PXI_LINK_WAN && rtts_ns[n / 2] >= limits_ns[link - PXI_LINK_HOST])
+    while (n && link < PXI_LINK_WAN && rtts_ns[n / 2] >= limits_ns[link - PXI_LINK_LAN])
         link++;
     free (rtts_ns);
-    return n_others ? (pxi_link)link : PXI_LINK_NONE;
+    return !n_others ? PXI_LINK_NONE : 2 * n_near > n_others ? PXI_LINK_HOST : (pxi_link)link;
 }
 
 static void count_peer (pxi_fingerprint *fingerprint, uint32_t slots)
@@ -159,11 +161,18 @@ static uint64_t slots_of (const pxi_fingerprint *fingerprint)
     return slots;
 }
 
+/* Round trips vary, so the next class is near; what is on this host is not. */
+static bool links_are_near (pxi_link a, pxi_link b)
+{
+    bool far = a > PXI_LINK_HOST && b > PXI_LINK_HOST;
+    return a == b || (far && (a + 1 == b || b + 1 == a));
+}
+
 static bool is_near (const pxi_fingerprint *a, const pxi_fingerprint *b)
 {
     uint64_t left = slots_of (a), right = slots_of (b);
     uint64_t less = left < right ? left : right, more = left < right ? right : left;
-    return a->link == b->link && more * 100 <= less * FEW_PERCENT;
+    return links_are_near (a->link, b->link) && more * 100 <= less * FEW_PERCENT;
 }
 
 /* ---- fitting ---------------------------------------------------------------------------------- */

@@ -22,10 +22,10 @@ enum {
     PXI_PROFILE_PATH_MAX = 4096,
 };
 
-/* How far the peers are: by the median round trip. */
+/* How far most peers are: on this host by their addresses, others by the median round trip. */
 typedef enum pxi_link {
-    PXI_LINK_NONE,  /* no other peer */
-    PXI_LINK_HOST,  /* below 0.2 ms */
+    PXI_LINK_NONE, /* no other peer */
+    PXI_LINK_HOST,
     PXI_LINK_LAN,   /* below 2 ms */
     PXI_LINK_METRO, /* below 20 ms */
     PXI_LINK_WAN,

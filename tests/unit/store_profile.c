@@ -151,6 +151,10 @@ Test (profile, fits_the_same_cluster_and_with_a_warning_one_like_it)
     other = wanted;
     other.cluster.link = PXI_LINK_WAN;
     cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_OTHER_CLUSTER);
+    other.cluster.link = PXI_LINK_HOST;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_OTHER_CLUSTER);
+    other.cluster.link = PXI_LINK_METRO;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_CHANGED);
     other = wanted;
     other.digest = "f";
     cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_CHANGED);
@@ -161,17 +165,20 @@ Test (profile, fits_the_same_cluster_and_with_a_warning_one_like_it)
 
 Test (profile, fingerprint_counts_peers_by_slots)
 {
-    const px_peer_other others[] = {{.slots = 1, .rtt_ns = 50000},
-                                    {.slots = 4, .rtt_ns = 3000000},
-                                    {.slots = 1, .rtt_ns = 60000},
-                                    {.slots = 8, .unresponsive = 1},
-                                    {.slots = 0}};
+    px_peer_other others[] = {{.slots = 1, .rtt_ns = 30000000, .same_host = 1},
+                              {.slots = 4, .rtt_ns = 3000000},
+                              {.slots = 1, .rtt_ns = 60000, .same_host = 1},
+                              {.slots = 8, .unresponsive = 1},
+                              {.slots = 0, .same_host = 1}};
     pxi_fingerprint fingerprint;
     pxi_fingerprint_make (2, others, 5, &fingerprint);
     cr_assert_eq (fingerprint.n_classes, 2);
     cr_assert (fingerprint.classes[0].slots == 4 && fingerprint.classes[0].peers == 1);
     cr_assert (fingerprint.classes[1].slots == 1 && fingerprint.classes[1].peers == 2);
-    cr_assert_eq (fingerprint.link, PXI_LINK_HOST);
+    cr_assert_eq (fingerprint.link, PXI_LINK_HOST, "however long a round trip takes there");
+    others[0].same_host = others[2].same_host = 0;
+    pxi_fingerprint_make (2, others, 5, &fingerprint);
+    cr_assert_eq (fingerprint.link, PXI_LINK_METRO, "the median of three");
     pxi_fingerprint_make (2, NULL, 0, &fingerprint);
     cr_assert_eq (fingerprint.link, PXI_LINK_NONE);
     TEST_NO_LEAKS ();
