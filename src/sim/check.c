@@ -279,12 +279,14 @@ static int by_branch (const void *a, const void *b)
     return (x->key.subtask > y->key.subtask) - (x->key.subtask < y->key.subtask);
 }
 
-static int by_subtask (const void *a, const void *b)
+static int by_job_and_subtask (const void *a, const void *b)
 {
-    const pxi_away_look *x = a, *y = b;
-    if (x->key.subtask != y->key.subtask)
-        return x->key.subtask > y->key.subtask ? 1 : -1;
-    return (x->key.attempt > y->key.attempt) - (x->key.attempt < y->key.attempt);
+    const pxi_away_look *first = a, *second = b;
+    if (first->job.origin != second->job.origin)
+        return first->job.origin < second->job.origin ? -1 : 1;
+    if (first->job.number != second->job.number)
+        return first->job.number < second->job.number ? -1 : 1;
+    return (first->key.subtask > second->key.subtask) - (first->key.subtask < second->key.subtask);
 }
 
 static void check_number (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n)
@@ -305,27 +307,39 @@ static void check_number (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n)
     }
 }
 
-static void check_attempts (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n, bool more_extra)
+/* The attempts of one job: *begun = one beside another has just been started. */
+static uint32_t extra_ones (pxi_sim_peer *peer, const pxi_away_look *looks, uint32_t n, bool *begun)
 {
+    uint64_t now_ns = pxi_sim_peer_now_ns (peer);
     uint32_t n_extra = 0;
-    qsort (looks, n, sizeof *looks, by_subtask);
+    *begun = false;
     for (uint32_t from = 0, to; from < n; from = to) {
-        for (to = from; to < n && looks[to].key.subtask == looks[from].key.subtask; to++) {
-        }
+        bool new = false;
+        for (to = from; to < n && looks[to].key.subtask == looks[from].key.subtask; to++)
+            new |= looks[to].sent_ns == now_ns;
         n_extra += to - from - 1;
+        *begun |= new &&to - from > 1;
         if (to - from > ATTEMPTS_AT_ONCE)
             pxi_check_broken (peer->world, peer, "attempts: %u of s%llu at once", to - from,
                               (unsigned long long)looks[from].key.subtask);
     }
-    /* The budget is per job, at least one each. */
-    uint32_t n_jobs = 0;
-    PXI_LIST_EACH (link, &peer->executors)
-    {
-        n_jobs++;
+    return n_extra;
+}
+
+/* The budget is each job's own, and at least one. */
+static void check_attempts (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n, bool more_extra)
+{
+    qsort (looks, n, sizeof *looks, by_job_and_subtask);
+    for (uint32_t from = 0, to; from < n; from = to) {
+        for (to = from; to < n && pxi_same_job (looks[to].job, looks[from].job); to++) {
+        }
+        bool begun;
+        uint32_t n_extra = extra_ones (peer, looks + from, to - from, &begun);
+        uint32_t budget = (to - from) * peer->world->config.core.redo_percent / 100 + 1;
+        if (more_extra && begun && n_extra > budget)
+            pxi_check_broken (peer->world, peer, "attempts: %u extra ones beside %u", n_extra,
+                              to - from);
     }
-    uint32_t budget = n * peer->world->config.core.redo_percent / 100 + n_jobs;
-    if (more_extra && n_extra > budget)
-        pxi_check_broken (peer->world, peer, "attempts: %u extra ones beside %u", n_extra, n);
 }
 
 static void check_away (pxi_sim_peer *peer, bool more_extra)
