@@ -85,6 +85,7 @@ static bool is_valid (const pxi_device_message *message, size_t size, int flags)
 
 pxi_device_receipt pxi_device_receive (int fd, pxi_device_message *message, int *memory)
 {
+    /* cppcheck-suppress ctuuninitvar; it is filled here */
     struct iovec part = {message, sizeof *message};
     control room;
     struct msghdr header = {.msg_iov = &part,
