@@ -99,6 +99,11 @@ extern const command_t command_call, command_rate, command_spawn, command_uts, c
     command_mandelbrot, command_stencil, command_sort, command_shared, command_tail,
     command_startup, command_memory, command_devices;
 
+/* ---- startup.c: this program again, in a process of its own ------------------------------------- */
+
+/* What it writes to standard output is its answer. False: it has none. */
+bool once_run (const bench_t *bench, const char *const *arguments, void *answer, size_t size);
+
 /* ---- peers.c: whom a run has, and what it makes them do --------------------------------------- */
 
 typedef struct peers_plan {

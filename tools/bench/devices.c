@@ -1,12 +1,8 @@
 /* devices: what an OpenCL device gives through its helper, beside what it gives to one program alone. */
-#include <errno.h>
 #include <math.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -195,26 +191,10 @@ static bool measure_plain (devices_run_t *run, uint32_t device, device_figures_t
 {
     char index[16], n[24];
     const char *arguments[] = {"peer-bench", "devices", "--once", "--", index, n, NULL};
-    int ends[2];
     snprintf (index, sizeof index, "%u", device);
     snprintf (n, sizeof n, "%llu", (unsigned long long)run->n);
-    if (pipe (ends) != 0)
-        return fail (run, strerror (errno));
-    pid_t pid = fork ();
-    if (pid == 0) {
-        prctl (PR_SET_PDEATHSIG, SIGKILL);
-        dup2 (ends[1], STDOUT_FILENO);
-        close (ends[0]);
-        close (ends[1]);
-        execv ("/proc/self/exe", (char *const *)arguments);
-        _exit (127);
-    }
-    close (ends[1]);
-    bool fine = pid > 0 && read (ends[0], figures, sizeof *figures) == sizeof *figures;
-    close (ends[0]);
-    if (pid > 0)
-        waitpid (pid, NULL, 0);
-    return fine || fail (run, "the program alone has no figures");
+    return once_run (run->bench, arguments, figures, sizeof *figures) ||
+           fail (run, "the program alone has no figures");
 }
 
 /* ---- the run ---------------------------------------------------------------------------------- */

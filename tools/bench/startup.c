@@ -36,16 +36,11 @@ static int once_main (bench_t *bench)
     return fine ? EXIT_DONE : EXIT_SHORT;
 }
 
-/* Starts one and reads its moments, made relative to now. */
-static bool start_once (startup_run_t *run, const char *address, double ms[N_MOMENTS])
+bool once_run (const bench_t *bench, const char *const *arguments, void *answer, size_t size)
 {
-    const char *arguments[] = {"peer-bench", "startup", "--once", "--join", address, NULL, NULL};
-    uint64_t moments[N_MOMENTS];
     int ends[2];
-    arguments[5] = run->bench->settings.executors ? "--executors" : NULL;
     if (pipe (ends) != 0)
-        return complain (run->bench, "pipe", strerror (errno));
-    uint64_t began_ns = px_now_ns ();
+        return complain (bench, "pipe", strerror (errno));
     pid_t pid = fork ();
     if (pid == 0) {
         prctl (PR_SET_PDEATHSIG, SIGKILL);
@@ -56,13 +51,24 @@ static bool start_once (startup_run_t *run, const char *address, double ms[N_MOM
         _exit (127);
     }
     close (ends[1]);
-    bool fine = pid > 0 && read (ends[0], moments, sizeof moments) == sizeof moments;
+    bool fine = pid > 0 && read (ends[0], answer, size) == (ssize_t)size;
     close (ends[0]);
     if (pid > 0)
         waitpid (pid, NULL, 0);
-    for (uint32_t i = 0; i < N_MOMENTS && fine; i++)
+    return fine;
+}
+
+/* Starts one and reads its moments, made relative to now. */
+static bool start_once (startup_run_t *run, const char *address, double ms[N_MOMENTS])
+{
+    const char *arguments[] = {"peer-bench", "startup", "--once", "--join", address, NULL, NULL};
+    uint64_t moments[N_MOMENTS], began_ns = px_now_ns ();
+    arguments[5] = run->bench->settings.executors ? "--executors" : NULL;
+    if (!once_run (run->bench, arguments, moments, sizeof moments))
+        return complain (run->bench, "a process of its own", "it had no remote result");
+    for (uint32_t i = 0; i < N_MOMENTS; i++)
         ms[i] = (double)(moments[i] - began_ns) * 1e-6;
-    return fine || complain (run->bench, "a process of its own", "it had no remote result");
+    return true;
 }
 
 /* ---- one repeat -------------------------------------------------------------------------------- */
