@@ -354,7 +354,7 @@ static int run_job (const struct settings *settings, px_peer *peer, const char *
                     const struct input *input, struct watch *watch)
 {
     static struct summary summary;
-    px_point_number numbers[LIST_MAX];
+    static px_point_number numbers[LIST_MAX]; /* their names live as long as the program */
     px_job_options options = PX_JOB_OPTIONS_INIT;
     char directory[PATH_MAX];
     px_job *job = NULL;

@@ -28,7 +28,7 @@ typedef struct px_job_options {
 
 #define PX_JOB_OPTIONS_INIT {sizeof (px_job_options), NULL, 0, 0, 0, NULL}
 
-/** Submit a root task, by its full name "module.task". Does not block.
+/** Submit a root task, by its full name "module.task". Does not block, but to read a profile.
  *  Ownership: input and options are copied; *job is the caller's until px_job_free ()
  *  Errors:    PX_ENOMODULE, PX_ENOTASK, PX_ETOOBIG, PX_EFULL, PX_ENOMEM, PX_ESTATE (peer is closing),
  *             PX_ECONFIG, PX_ESYSTEM the profile: the log says file, line and why
