@@ -208,6 +208,7 @@ static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t l
     *take = (pxi_take){token, job->id, lease_id, peer, peer->record.incarnation, n_slots, {0}};
     core->n_takes++;
     job->n_taking++;
+    job->n_asked += n_slots;
     pxi_list_add_last (&core->all_takes, &take->in_core);
     question_begin (job, peer);
     pxi_action *action = pxi_core_act (core, PXI_DO_TAKE);
@@ -324,6 +325,18 @@ static uint64_t crashed_at (const pxi_job *job)
     return first ? PXI_LIST_ENTRY (first, pxi_subtask, in_retry)->crashed_at : 0;
 }
 
+/* What one branch alone may still send; a TAKE for more would come back short, and the executor would look for
+ * the rest in vain. */
+static uint32_t room_of (const pxi_job *job)
+{
+    const pxi_list *first = pxi_list_first (&job->branches);
+    if (!first || first->next != &job->branches)
+        return UINT32_MAX;
+    const pxi_branch *branch = PXI_LIST_ENTRY (first, pxi_branch, in_job);
+    uint32_t held = branch->held + job->n_asked;
+    return held < branch->number ? branch->number - held : 1;
+}
+
 /* How many subtasks of a loop go together: as many as take no longer than BATCH_TRIPS round trips, where they are
  * known to be alike, and no more than leave something for the others. */
 static uint32_t batch_for (const pxi_core *core, const pxi_job *job, const pxi_peer *peer)
@@ -333,7 +346,8 @@ static uint32_t batch_for (const pxi_core *core, const pxi_job *job, const pxi_p
         return 1;
     uint64_t fit = BATCH_TRIPS * peer->rtt_ns / run_ns;
     uint64_t share = job->surplus / (2 * (core->n_responsive + 1));
-    return 1 + at_most (fit < share ? fit : share, PXI_BATCH_MAX - 1);
+    uint32_t batch = 1 + at_most (fit < share ? fit : share, PXI_BATCH_MAX - 1);
+    return at_most (room_of (job), batch);
 }
 
 static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
@@ -532,6 +546,7 @@ void pxi_place_taken (pxi_core *core, const pxi_event *event)
         drop_taken (core, event);
     } else {
         job->n_taking -= job->n_taking > 0;
+        job->n_asked -= job->n_asked < take->n_slots ? job->n_asked : take->n_slots;
         if (event->n_taken < take->n_slots)
             job->surplus = 0;
         else if (event->count)

@@ -91,7 +91,8 @@ typedef struct pxi_job {
     /* asking side (core/place.c) */
     uint32_t surplus;   /* takeable subtasks, as last told */
     uint32_t n_seeking; /* questions under way: takes and probes */
-    uint32_t n_taking;  /* of these the ones that wait for a subtask */
+    uint32_t n_taking;  /* of these the ones that wait for a subtask, */
+    uint32_t n_asked;   /* and for how many */
     uint32_t n_riding;  /* and the ones that carry one */
     uint32_t n_hedged;  /* asked beside these, in case they find busy peers */
     uint32_t n_reserved;
