@@ -34,18 +34,21 @@ static void note_culprit (void)
     page->known = 1;
 }
 
-/* SA_RESETHAND has put the default back: raising again ends the process with the same signal. */
-static void on_crash (int signal)
+/* SA_RESETHAND has put the default back: raising again ends the process with the same signal. One that another
+ * process has sent is nobody's fault in here. */
+static void on_crash (int signal, siginfo_t *info, void *context)
 {
-    note_culprit ();
+    (void)context;
+    if (info->si_code > 0 || info->si_pid == getpid ())
+        note_culprit ();
     raise (signal);
 }
 
 static int catch_crashes (void)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
-    struct sigaction action = {.sa_handler = on_crash};
-    action.sa_flags = SA_ONSTACK | SA_RESETHAND | SA_NODEFER;
+    struct sigaction action = {.sa_sigaction = on_crash};
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND | SA_NODEFER;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         if (sigaction (signals[i], &action, NULL) != 0)
             return 0;
