@@ -132,3 +132,9 @@ pxi_shared_name pxi_blob_shared_name (const pxi_bytes *bytes)
     return (pxi_shared_name){{big_endian (digest.bytes), big_endian (digest.bytes + 8)},
                              (uint32_t)pxi_bytes_size (bytes)};
 }
+
+uint64_t pxi_blob_digest (const pxi_bytes *bytes)
+{
+    uint64_t digest = pxi_blob_shared_name (bytes).digest[0];
+    return digest ? digest : 1;
+}

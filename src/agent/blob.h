@@ -39,5 +39,7 @@ pxi_bytes *pxi_blob_aligned (pxi_bytes *bytes);
 
 /* What these bytes are called everywhere. Reads all of them: about a millisecond each. */
 pxi_shared_name pxi_blob_shared_name (const pxi_bytes *bytes);
+/* In a word, never 0. */
+uint64_t pxi_blob_digest (const pxi_bytes *bytes);
 
 #endif

@@ -335,6 +335,16 @@ static pxi_execution *execution_for (pxi_agent *agent, pxi_agent_job *job, const
     return resting ? resting : pxi_execution_new (agent, job, why);
 }
 
+static void crashed_before (pxi_agent *agent, const pxi_action *action, const pxi_module *module)
+{
+    char why[PX_WHY_SIZE];
+    snprintf (why, sizeof why,
+              "not started again: task %s.%s of module %s has crashed it %d times on peer %s",
+              module->name, module->task_names[action->culprit], module->name, PXI_CRASHES_MAX,
+              agent->name);
+    cannot_run (agent, action, module, PXI_RESULT_CRASHED, PX_ECRASH, why);
+}
+
 void pxi_jobs_run (pxi_agent *agent, const pxi_action *action)
 {
     char why[PX_WHY_SIZE] = "out of memory";
@@ -348,6 +358,10 @@ void pxi_jobs_run (pxi_agent *agent, const pxi_action *action)
         snprintf (why, sizeof why, "asked to run task %u of module %016llx, which is not here",
                   attempt->task, (unsigned long long)attempt->module);
         cannot_run (agent, action, NULL, PXI_RESULT_CANNOT, PX_ENOMODULE, why);
+        return;
+    }
+    if (action->flag) {
+        crashed_before (agent, action, module);
         return;
     }
     pxi_execution *execution = job ? execution_for (agent, job, action, module, why) : NULL;

@@ -61,6 +61,8 @@ void pxi_notices_finish_run (pxi_agent *agent, pxi_agent_run *run, pxi_result re
                        .run = run->id,
                        .result = result,
                        .run_ns = run_ns,
+                       .digest = run->digest,
+                       .task = run->culprit,
                        .size_bytes = (uint32_t)pxi_bytes_size (outcome->value)};
     event.blob =
         pxi_blobs_put (&agent->blobs, (pxi_blob){outcome->value, outcome->chain, outcome->code});
@@ -220,6 +222,7 @@ static bool complete_taken (pxi_agent *agent, pxi_execution *execution, pxi_take
     taken->attempt.job = execution->job_id;
     taken->attempt.module = execution->module->key;
     taken->attempt.size_bytes = (uint32_t)pxi_bytes_size (input);
+    taken->attempt.digest = pxi_agent_digest (agent, input);
     taken->attempt.blob =
         pxi_blobs_put (&agent->blobs, (pxi_blob){pxi_bytes_acquire (job->spec), input, PX_OK});
     if (!taken->attempt.blob)
@@ -331,8 +334,8 @@ static void close_branches (pxi_agent *agent, pxi_execution *execution)
 
 /* Whose fault: the run that the crash handler named. Where it named none (killed from outside, or
  * by _exit ()), each that was running may have done it, and a task that does it every time must not
- * be tried for ever: all count as crashed. Nobody is to blame where we ended the process ourselves.
- */
+ * be tried for ever: all count as crashed, but nothing is remembered of them. Nobody is to blame where we
+ * ended the process ourselves. */
 static pxi_result verdict (const pxi_execution *execution, const pxi_agent_run *run,
                            const pxi_notice *notice)
 {
@@ -341,6 +344,14 @@ static pxi_result verdict (const pxi_execution *execution, const pxi_agent_run *
     if (execution->worker->process->refused[0])
         return run->root ? PXI_RESULT_FAILED : PXI_RESULT_CANNOT;
     return !notice->run || notice->run == run->id ? PXI_RESULT_CRASHED : PXI_RESULT_LOST;
+}
+
+/* The core is told what it was, so that it does not come again. */
+static void name_culprit (pxi_agent *agent, pxi_agent_run *run, const pxi_notice *notice)
+{
+    agent->crashed = true;
+    run->digest = pxi_agent_digest (agent, pxi_blobs_get (&agent->blobs, run->attempt.blob).second);
+    run->culprit = notice->task;
 }
 
 static void end_run (pxi_agent *agent, const pxi_execution *execution, pxi_agent_run *run,
@@ -354,6 +365,8 @@ static void end_run (pxi_agent *agent, const pxi_execution *execution, pxi_agent
                                                  : PX_ELOST;
     snprintf (message, sizeof message, "%s on peer %s", refused[0] ? refused : notice->text,
               agent->name);
+    if (result == PXI_RESULT_CRASHED && notice->run == run->id)
+        name_culprit (agent, run, notice);
     pxi_outcome outcome = {.code = code};
     outcome.chain = pxi_notices_failure (agent, execution->module, run->attempt.task,
                                          run->attempt.key.attempt, code, message);

@@ -394,6 +394,7 @@ static void describe_death (const pxi_process *process, const siginfo_t *info, p
     const px_executor_page *page = process->page;
     if (page->known && page->task < process->module->n_tasks) {
         notice->run = page->run;
+        notice->task = page->task;
         snprintf (where, sizeof where, " in task %s.%s", process->module->name,
                   process->module->task_names[page->task]);
     }

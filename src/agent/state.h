@@ -70,6 +70,8 @@ typedef struct pxi_agent_run {
     pxi_attempt attempt;
     uint64_t master; /* 0 = a root or redo of this peer */
     uint64_t begun_ns;
+    uint64_t digest;  /* of its input, when it has crashed its process; and the task */
+    uint32_t culprit; /* in it that did so */
     bool root, stopped;
     pxi_alarm stop;
     pxi_list in_execution;
@@ -204,6 +206,7 @@ struct pxi_agent {
 
     uint64_t activity; /* counts what came in: a pass without any may sleep */
     bool host_busy, draining, ending;
+    bool crashed;    /* a task has crashed an executor: inputs have digests from now on */
     double load_own; /* of this process and its executors, averaged as the host's load is */
     uint64_t cpu_ns, load_ns;
 
@@ -240,6 +243,12 @@ void pxi_agent_call (pxi_agent *agent, pxi_call_fn *call, void *argument);
 bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument);
 /* open.c; on the loop's own thread: into a px_stats. */
 void pxi_agent_read_stats (pxi_agent *agent, void *stats);
+
+/* Of an input, as the core wants it: 0 while nothing has crashed here. */
+static inline uint64_t pxi_agent_digest (const pxi_agent *agent, const pxi_bytes *input)
+{
+    return agent->crashed ? pxi_blob_digest (input) : 0;
+}
 
 /* ---- apply.c ----------------------------------------------------------------------------------
  */

@@ -10,7 +10,9 @@ typedef enum pxi_action_kind {
                     PXI_DO_FORGET: a lost message is sent again */
     PXI_DO_RUN,  /* start attempt as run `run` in the executor of its job (module, task, blob, and
                     shared_blob where its branch has a shared input: see pxi_taken).
-                    Answered by PXI_EV_FINISHED exactly once. `root`: outcome is the job's */
+                    Answered by PXI_EV_FINISHED exactly once. `root`: outcome is the job's. `flag`: do
+                    not: it has crashed here too often, and is answered as one more crash; `culprit`
+                    is the task that did it */
     PXI_DO_STOP, /* run is no longer wanted: cancel it and all below. PXI_EV_FINISHED still
                     follows (any result), soon */
     PXI_DO_TAKE, /* job, token, count: hand over up to count of the oldest takeable subtasks, none
@@ -45,6 +47,7 @@ typedef struct pxi_action {
     uint64_t run_ns; /* and how long it took there */
     uint32_t count;
     uint32_t attempts, crashes;
+    uint32_t culprit;
     uint32_t size_bytes;
     uint32_t err; /* px_err */
     pxi_result result;

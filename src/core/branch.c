@@ -351,7 +351,7 @@ void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
         if (core->now_ns < subtask->retry_until_ns && core->n_responsive)
             continue;
         pxi_list_remove (&subtask->in_retry);
-        if (core->config.isolated) {
+        if (core->config.isolated && !pxi_crashers_find (core, &subtask->spec)) {
             pxi_branch_give_back (core, subtask);
             continue;
         }

@@ -150,6 +150,7 @@ void pxi_core_free (pxi_core **core_p)
     free (core->scratch);
     free (core->actions);
     free (core->view);
+    free (core->crashers);
     free (core);
 }
 

@@ -23,7 +23,8 @@ typedef enum pxi_event_kind {
                      SURPLUS again */
     PXI_EV_ACTIVE,   /* job, count threads executing, runs: how many PXI_DO_RUN threads have taken
                       up so far, wanted: threads more it could use now */
-    PXI_EV_FINISHED, /* a run (run id) ended: result, run_ns, size, blob */
+    PXI_EV_FINISHED, /* a run (run id) ended: result, run_ns, size, blob; where it surely crashed its
+                        process itself, the digest of its input, and the task in it that did so */
     PXI_EV_BRANCH_CLOSED, /* branch: its subtasks away are no longer wanted, or it is joined */
     PXI_EV_PROGRESS,      /* run, progress: subtasks done below it */
     PXI_EV_JOB_CANCEL,    /* job: cancel the root here and all below */
@@ -63,6 +64,7 @@ typedef struct pxi_event {
     uint64_t run;
     uint64_t branch;
     uint64_t progress;
+    uint64_t digest;
     pxi_attempt attempt;
     pxi_result result;
     uint64_t run_ns;

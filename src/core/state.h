@@ -249,6 +249,14 @@ typedef struct pxi_run {
     pxi_list in_shared;
 } pxi_run;
 
+/* A run that has crashed its executor here (core/crashers.c). */
+typedef struct pxi_crasher {
+    pxi_job_id job;
+    pxi_shared_name shared;
+    uint64_t digest;
+    uint32_t task, culprit, count;
+} pxi_crasher;
+
 /* A result that was sent, kept a while in case it was lost. */
 typedef struct pxi_sent_result {
     pxi_list in_core;
@@ -328,6 +336,8 @@ struct pxi_core {
     pxi_reservation ring[PXI_RESERVATIONS_MAX];
     pxi_former former[FORMER_MAX];
     uint32_t n_former;
+    pxi_crasher *crashers; /* NULL: nothing has crashed here */
+    uint32_t n_crashers;
 };
 
 /* ---- core.c -----------------------------------------------------------------------------------
@@ -472,6 +482,14 @@ void pxi_worker_hand_back (pxi_core *core);
 void pxi_worker_flush (pxi_core *core);
 bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key);
 bool pxi_worker_can (const pxi_core *core, uint64_t module);
+
+/* ---- crashers.c -------------------------------------------------------------------------------
+ */
+
+/* It has crashed its executor here, by way of the task `culprit`. */
+void pxi_crashers_note (pxi_core *core, const pxi_attempt *spec, uint32_t culprit);
+/* It has done so too often to be started again; NULL: it has not. */
+const pxi_crasher *pxi_crashers_find (const pxi_core *core, const pxi_attempt *spec);
 
 /* ---- shared.c: inputs that all subtasks of a branch have --------------------------------------
  */

@@ -228,6 +228,8 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
 
 static void redo_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask)
 {
+    if (pxi_crashers_find (core, &subtask->spec))
+        return;
     const char *why = silent (subtask) ? "at a silent worker" : "late";
     pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, NULL, true);
     if (!attempt)

@@ -176,6 +176,13 @@ void pxi_worker_begin (pxi_core *core, pxi_run *run)
     action->attempt.shared_blob = run->shared ? run->shared->blob : 0;
     action->peer = run->master ? run->master->record.id : 0;
     action->root = run->id == job->root;
+    const pxi_crasher *crasher = action->root ? NULL : pxi_crashers_find (core, &run->spec);
+    if (!crasher)
+        return;
+    action->flag = true;
+    action->culprit = crasher->culprit;
+    SAY (core, "s%llu.%u has crashed here %u times -> not started again",
+         (unsigned long long)run->spec.key.subtask, run->spec.key.attempt, crasher->count);
 }
 
 static void run_detach (pxi_run *run)
@@ -471,6 +478,10 @@ void pxi_worker_finished (pxi_core *core, const pxi_event *event)
     }
     pxi_job *job = run->job;
     pxi_attempt_state *redo = run->redo;
+    if (event->digest) {
+        run->spec.digest = event->digest;
+        pxi_crashers_note (core, &run->spec, event->task);
+    }
     if (run->id == job->root) {
         finished_root (core, run, event);
     } else if (run->stopped) {

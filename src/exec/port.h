@@ -67,8 +67,8 @@ typedef enum pxi_notice_kind {
     PXI_NOTE_DURATION,      /* task, run_ns: a sample, at most 100 a second */
     PXI_NOTE_CLOSED,        /* nothing follows */
     PXI_NOTE_DIED, /* only of processes: signal or exit code in `count`; `run` = the culprit's
-                      (0 = unknown), text = what people read, e.g. "signal 11 in task uts.count
-                      of module uts". No FINISHED follows for its runs */
+                      (0 = unknown), by its task `task`, text = what people read, e.g. "signal 11
+                      in task uts.count of module uts". No FINISHED follows for its runs */
 } pxi_notice_kind;
 
 /* Moved to the receiver: it releases inputs, shared, outcome, and frees their arrays and `taken`. */

@@ -13,6 +13,7 @@
  *               nobody else is allowed more while others, as far as the core has heard, still hold it
  *   lease       nothing starts under a lapsed lease, never more than it is for
  *   reserved    no offer comes of a reservation that has lapsed
+ *   remembered  what has crashed here PXI_CRASHES_MAX times is not started again; what has not, is
  *   former      what concerns a former self changes nothing
  *   fetched     nobody asks for a shared input that is here; while nothing is disturbed it comes once
  *   bounded     timers and memory
@@ -128,11 +129,31 @@ static void see_leases_lapse (pxi_sim_peer *peer)
     }
 }
 
+static uint64_t crashed_key (pxi_job_id job, uint64_t digest)
+{
+    return pxi_mix64 (job.number ^ pxi_mix64 (job.origin)) ^ digest;
+}
+
+/* Before the step that hears it: what it decides is decided with this crash. */
+static void hear_crash (pxi_sim_peer *peer, const pxi_event *event)
+{
+    pxi_run_look *looks = peer->world->run_looks;
+    uint32_t n = event->digest ? pxi_core_runs (peer->core, looks, RUNS_MAX) : 0;
+    for (uint32_t i = 0; i < n && i < RUNS_MAX; i++) {
+        if (looks[i].run != event->run)
+            continue;
+        uint64_t key = crashed_key (looks[i].job, event->digest), before = 0;
+        pxi_map_get (&peer->crashed, key, &before);
+        pxi_map_put (&peer->crashed, key, before + 1);
+    }
+}
+
 void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_check_before *before)
 {
     pxi_core_sizes_read (peer->core, &before->sizes);
     before->stale = event->kind == PXI_EV_MESSAGE && is_stale (peer, event->message);
     see_leases_lapse (peer);
+    hear_crash (peer, event);
     pxi_custody_before_step (peer, event);
 }
 
@@ -474,6 +495,28 @@ static void check_fetched (pxi_sim_peer *peer, const pxi_event *event, const pxi
     }
 }
 
+/* ---- remembered ------------------------------------------------------------------------------- */
+
+static void check_remembered (pxi_sim_peer *peer, const pxi_actions *actions)
+{
+    bool unsure =
+        pxi_map_size (&peer->crashed) > PXI_CRASHERS_MAX || peer->world->config.short_of_memory;
+    for (uint32_t i = 0; i < actions->n; i++) {
+        const pxi_action *run = &actions->items[i];
+        uint64_t times = 0;
+        if (run->kind != PXI_DO_RUN || run->root)
+            continue;
+        pxi_map_get (&peer->crashed, crashed_key (run->job, run->attempt.digest), &times);
+        if (run->flag != (times >= PXI_CRASHES_MAX) && (run->flag || !unsure))
+            pxi_check_broken (
+                peer->world, peer, "remembered: s%llu.%u, which has crashed here %llu times, %s",
+                (unsigned long long)run->attempt.key.subtask, run->attempt.key.attempt,
+                (unsigned long long)times, run->flag ? "is not started" : "is started");
+    }
+}
+
+/* ---- what a step left -------------------------------------------------------------------------- */
+
 void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
                            const pxi_check_before *before, const pxi_actions *actions)
 {
@@ -486,6 +529,7 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
         check_runs (peer);
     pxi_custody_after_step (peer, event, actions);
     check_fetched (peer, event, actions);
+    check_remembered (peer, actions);
     see_answers (peer, event, actions);
     see_offers (peer, actions);
     hear_active (peer, event);
@@ -686,6 +730,8 @@ void pxi_check_forget (pxi_sim_peer *peer)
     pxi_sweep_forget (peer);
     pxi_map_fini (&peer->came);
     pxi_map_init (&peer->came, CAME_MAX, 1);
+    pxi_map_fini (&peer->crashed);
+    pxi_map_init (&peer->crashed, CAME_MAX, 1);
     free (peer->reserved);
     peer->reserved = NULL;
     peer->reserved_unsure = false;

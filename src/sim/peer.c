@@ -311,8 +311,11 @@ static void do_run (pxi_sim_peer *peer, const pxi_action *action)
     peer->n_runs++;
     if (action->root)
         executor->root = action->run;
-    pxi_virtual_run (executor->virtual, action->run, action->attempt.blob,
-                     action->attempt.shared_blob);
+    if (action->flag)
+        pxi_virtual_refuse (executor->virtual, action->run);
+    else
+        pxi_virtual_run (executor->virtual, action->run, action->attempt.blob,
+                         action->attempt.shared_blob);
 }
 
 static void complete_root (pxi_sim_peer *peer, const pxi_action *action)
@@ -520,8 +523,10 @@ static bool is_refused (const pxi_parcel *parcel)
 static void unpack (pxi_sim_peer *peer, pxi_parcel *parcel)
 {
     pxi_message *message = &parcel->message;
-    for (uint32_t i = 0; i < message->n_attempts; i++)
+    for (uint32_t i = 0; i < message->n_attempts; i++) {
         parcel->attempts[i].blob = blob_put (peer, &parcel->payloads[i]);
+        parcel->attempts[i].digest = pxi_virtual_digest (&parcel->payloads[i].node);
+    }
     for (uint32_t i = 0; i < message->n_results; i++) {
         pxi_returned *returned = &parcel->results[i];
         returned->blob = returned->blob ? blob_put (peer, &parcel->payloads[i]) : 0;
@@ -612,6 +617,7 @@ void pxi_sim_peer_init (pxi_world *world, pxi_sim_peer *peer, uint32_t index)
     pxi_list_init (&peer->leases);
     pxi_map_init (&peer->blobs, BLOBS_MAX, 1);
     pxi_map_init (&peer->came, BLOBS_MAX, 1);
+    pxi_map_init (&peer->crashed, BLOBS_MAX, 1);
     pxi_sweep_init (peer);
 }
 

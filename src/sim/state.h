@@ -62,6 +62,7 @@ struct pxi_sim_peer {
     pxi_sim_reserved *reserved; /* check: SIM_RESERVED_MAX of them, from the first promise on */
     bool reserved_unsure;
     pxi_map came;     /* check: digest of a shared input that came -> its blob */
+    pxi_map crashed;  /* check: what crashed an executor here -> how often, as the core has heard */
     pxi_map unwanted; /* check: run -> own time when it was first seen to be unwanted */
     pxi_map nowhere;  /* check: attempt -> own time when it was first seen to be at no worker */
     uint64_t n_runs, n_runs_seen; /* started; and when it was last swept */

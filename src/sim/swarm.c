@@ -153,6 +153,21 @@ static void draw_jobs (pxi_swarm *swarm, pxi_prng *prng, pxi_prng *more, bool cr
     config->jobs = swarm->jobs;
 }
 
+/* In some worlds a task of each job crashes whatever happens. */
+static void draw_crashers (pxi_swarm *swarm, uint64_t seed)
+{
+    pxi_prng prng;
+    pxi_prng_init (&prng, pxi_mix64 (seed ^ UINT64_C (0x6372617368)));
+    bool crashing = one_in (&prng, 10);
+    for (uint32_t i = 0; crashing && i < swarm->config.n_jobs; i++) {
+        pxi_world_job *job = &swarm->jobs[i];
+        pxi_serial serial;
+        pxi_workload_serial (&job->tree, NODES_MAX, 0, &serial);
+        job->crash_times = UINT32_MAX;
+        job->crash_pick = pxi_prng_below (&prng, serial.n_nodes);
+    }
+}
+
 /* Few and equal in all jobs, so that one peer has the same from several masters. */
 static void draw_shared (pxi_swarm *swarm, uint64_t seed)
 {
@@ -319,6 +334,7 @@ void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
     bool faults = !one_in (&prng, 8), crashing = one_in (&prng, 6);
     draw_peers (swarm, &prng);
     draw_jobs (swarm, &prng, &more, crashing);
+    draw_crashers (swarm, seed);
     draw_shared (swarm, seed);
     draw_network (&swarm->config.network, &prng, faults);
     draw_core (&swarm->config.core, &prng);

@@ -199,6 +199,11 @@ static void free_runs_over (pxi_virtual *executor)
     }
 }
 
+uint64_t pxi_virtual_digest (const pxi_node *node)
+{
+    return pxi_mix64 (node->state) | 1;
+}
+
 static void run_finished (pxi_virtual *executor, vrun *run, pxi_result result,
                           const pxi_payload *payload)
 {
@@ -211,12 +216,15 @@ static void run_finished (pxi_virtual *executor, vrun *run, pxi_result result,
     executor->n_runs--;
     uint64_t blob = payload ? executor->port->blob_new (executor->port->context, payload) : 0;
     uint64_t run_ns = run->started_ns ? now_ns (executor) - run->started_ns : 0;
-    notice (executor, (pxi_event){.kind = PXI_EV_FINISHED,
-                                  .run = run->id,
-                                  .result = result,
-                                  .run_ns = run_ns,
-                                  .blob = blob,
-                                  .size_bytes = payload ? payload->size_bytes : 0});
+    notice (
+        executor,
+        (pxi_event){.kind = PXI_EV_FINISHED,
+                    .run = run->id,
+                    .result = result,
+                    .run_ns = run_ns,
+                    .blob = blob,
+                    .digest = result == PXI_RESULT_CRASHED ? pxi_virtual_digest (&run->node) : 0,
+                    .size_bytes = payload ? payload->size_bytes : 0});
 }
 
 static void run_stopped (pxi_virtual *executor, vrun *run)
@@ -606,6 +614,14 @@ void pxi_virtual_run (pxi_virtual *executor, uint64_t id, uint64_t blob, uint64_
     settle (executor, false);
 }
 
+void pxi_virtual_refuse (pxi_virtual *executor, uint64_t id)
+{
+    executor->runs_received++;
+    settle (executor, false);
+    notice (executor,
+            (pxi_event){.kind = PXI_EV_FINISHED, .run = id, .result = PXI_RESULT_CRASHED});
+}
+
 void pxi_virtual_stop (pxi_virtual *executor, uint64_t id)
 {
     vrun *run = run_find (executor, id);
@@ -651,6 +667,7 @@ static void hand_over (pxi_virtual *executor, vsubtask *subtask, pxi_taken *take
                     .job = executor->config.job,
                     .module = executor->config.module,
                     .size_bytes = shape.size_bytes,
+                    .digest = pxi_virtual_digest (&input.node),
                     .blob = executor->port->blob_new (executor->port->context, &input),
                     .shared = input.node.shared},
     };

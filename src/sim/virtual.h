@@ -65,6 +65,8 @@ void pxi_virtual_free (pxi_virtual **executor_p);
 
 /* Commands, as in exec/port.h. */
 void pxi_virtual_run (pxi_virtual *executor, uint64_t run, uint64_t blob, uint64_t shared_blob);
+/* One that is not to be started: it crashed here too often. */
+void pxi_virtual_refuse (pxi_virtual *executor, uint64_t run);
 void pxi_virtual_stop (pxi_virtual *executor, uint64_t run);
 void pxi_virtual_take (pxi_virtual *executor, uint64_t token, uint32_t count);
 void pxi_virtual_give_back (pxi_virtual *executor, uint64_t subtask, uint32_t attempts,
@@ -74,6 +76,9 @@ void pxi_virtual_cap (pxi_virtual *executor, uint64_t branch, bool on);
 void pxi_virtual_complete (pxi_virtual *executor, uint64_t subtask, pxi_result result,
                            const pxi_payload *payload);
 void pxi_virtual_slots (pxi_virtual *executor, uint32_t count);
+
+/* What stands for the digest of an input's bytes. */
+uint64_t pxi_virtual_digest (const pxi_node *node);
 
 void pxi_virtual_burst_end (pxi_virtual *executor, pxi_burst *burst);
 /* The process dies. `culprit`: the run that did it (0 = none): CRASHED, the others LOST. It may be used

@@ -785,6 +785,7 @@ void pxi_world_free (pxi_world **world_p)
         pxi_liar_forget (&world->peers[i]);
         pxi_map_fini (&world->peers[i].blobs);
         pxi_map_fini (&world->peers[i].came);
+        pxi_map_fini (&world->peers[i].crashed);
         pxi_map_fini (&world->peers[i].unwanted);
         pxi_map_fini (&world->peers[i].nowhere);
         pxi_map_fini (&world->peers[i].idle_there);

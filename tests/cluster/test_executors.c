@@ -70,6 +70,39 @@ Test (executors, try_a_crashing_subtask_at_most_three_times)
     }
 }
 
+static void count_deaths (void *context, px_log_level level, const char *scope, const char *text)
+{
+    (void)level;
+    if (strcmp (scope, "executor") == 0 && strstr (text, " ended by signal"))
+        __atomic_fetch_add ((unsigned *)context, 1, __ATOMIC_RELAXED);
+}
+
+/* Each crash takes subtasks along whose masters count the crashes of others. */
+Test (executors, end_a_job_that_crashes_deep_in_its_tree)
+{
+    enum { PEERS = 3, DEPTH = 4, FAN = 2, TRAP = 15 };
+    unsigned deaths = 0;
+    char text[4000];
+    px_outcome outcome;
+    test_cluster cluster = {0};
+    px_peer_options options = cluster_options (APART);
+    options.log = count_deaths;
+    options.log_context = &deaths;
+    options.log_level = PX_LOG_WARNING;
+    for (int i = 0; i < PEERS; i++)
+        cluster_add (&cluster, &options);
+    work_trap what = {{DEPTH, FAN, MILLISECONDS (20)}, 0, TRAP};
+    px_job *job = cluster_run (cluster.peers[0], "work.trapped", &what, sizeof what, &outcome);
+    px_outcome_print (&outcome, text, sizeof text);
+    cr_assert_neq (outcome.code, PX_OK);
+    cr_assert_not_null (strstr (text, "task work.trapped of module work"), "%s", text);
+    px_job_free (&job);
+    cluster_end (&cluster);
+    /* Each subtree with the trap in it thrice at each peer, and the root's own runs. */
+    cr_assert_leq (deaths, PEERS * (DEPTH + 1) * 3 + 10, "%u processes died", deaths);
+    TEST_NO_LEAKS ();
+}
+
 /* One program crashes again and again; another one, on the same peers, does not notice. */
 Test (executors, keep_programs_apart)
 {

@@ -72,6 +72,40 @@ static px_err segv (px_task *task, const void *input, size_t input_size)
 }
 PX_TASK (segv)
 
+/* Burns at its leaves; what its subtasks say is what it says. */
+static px_err trapped (px_task *task, const void *input, size_t input_size)
+{
+    work_trap what;
+    px_branch branch;
+    px_outcome outcome;
+    if (input_size != sizeof what)
+        return px_task_fail (task, "want %zu bytes, got %zu", sizeof what, input_size);
+    memcpy (&what, input, sizeof what);
+    if (what.node == what.trap)
+        return segv (task, NULL, 0);
+    if (!what.tree.depth) {
+        burn (what.tree.burn_ns);
+        return px_task_return (task, &what.node, sizeof what.node);
+    }
+    uint32_t fan = what.tree.fan;
+    px_err err = px_branch_open (task, "work.trapped", NULL, &branch);
+    what.tree.depth--;
+    what.node *= fan;
+    for (uint32_t i = 0; i < fan && err == PX_OK; i++) {
+        what.node++;
+        err = px_branch_add (branch, trapped, &what, sizeof what);
+    }
+    if (err == PX_OK)
+        err = px_branch_join (branch);
+    for (uint32_t i = 0; i < fan && err == PX_OK; i++)
+        err = px_branch_result (branch, i, &outcome);
+    if (err != PX_OK)
+        return err;
+    px_branch_close (branch);
+    return px_task_return (task, &what.node, sizeof what.node);
+}
+PX_TASK (trapped)
+
 static px_err die (px_task *task, const void *input, size_t input_size)
 {
     (void)task, (void)input, (void)input_size;

@@ -9,6 +9,12 @@ typedef struct work_tree {
     uint64_t burn_ns;
 } work_tree;
 
+/* A tree that crashes at one of its nodes: the children of node n are fan n + 1, fan n + 2, ... */
+typedef struct work_trap {
+    work_tree tree;
+    uint64_t node, trap;
+} work_trap;
+
 enum {
     WORK_ECHO,
     WORK_FAIL,

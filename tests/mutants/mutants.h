@@ -23,6 +23,7 @@
     X (BATCH_UNCOUNTED, 100, "each subtask of a batch counts as a worker of its branch")           \
     X (BATCH_BY_ITS_FIRST, 300, "what comes in a batch starts or goes back, each of it")           \
     X (CRASHES_FOREVER, 300, "what crashed PXI_CRASHES_MAX times is not tried again")              \
+    X (CRASHERS_FORGOTTEN, 600, "what crashed a peer PXI_CRASHES_MAX times is not started there")  \
     X (CANCEL_NOT_SENT, 100, "what is no longer wanted is cancelled")                              \
     X (STOP_NOT_TOLD, 100, "a run that is stopped is told to the executor")                        \
     X (NEVER_ABANDONS, 100, "a worker abandons a silent master's attempts")                        \

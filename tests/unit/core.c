@@ -701,6 +701,135 @@ Test (core, a_subtask_that_crashes_thrice_has_that_for_its_outcome)
     rig_free (&rig);
 }
 
+/* ---- who crashed here -------------------------------------------------------------------------
+ */
+
+enum { CULPRIT = 6 };
+
+/* The attempt comes from `master`: it is started, or said to have crashed too often. */
+static pxi_action begun (struct rig *rig, uint64_t master, const pxi_attempt *spec)
+{
+    hear (rig, probe_from (master, spec->key.subtask, spec, spec->job.number));
+    const pxi_action *run = did (rig, PXI_DO_RUN);
+    cr_assert_not_null (run, "s%llu", (unsigned long long)spec->key.subtask);
+    return *run;
+}
+
+static void run_ended (struct rig *rig, const pxi_action *run, pxi_result result, uint64_t digest)
+{
+    active (rig, run->job.origin, run->job.number, 0, 0, 1);
+    step (rig, (pxi_event){.kind = PXI_EV_FINISHED,
+                           .run = run->run,
+                           .result = result,
+                           .digest = digest,
+                           .task = digest ? CULPRIT : 0});
+}
+
+static pxi_attempt attempt_with (uint64_t subtask, uint64_t digest)
+{
+    pxi_attempt spec = attempt_of (subtask, 1);
+    spec.digest = digest;
+    return spec;
+}
+
+/* As new subtasks of several masters, each of whom has not seen one crash. */
+static void crash_thrice (struct rig *rig, uint64_t first, uint64_t digest, bool named)
+{
+    for (uint64_t i = 0; i < PXI_CRASHES_MAX; i++) {
+        pxi_attempt spec = attempt_with (first + i, digest);
+        pxi_action run = begun (rig, 11 + i, &spec);
+        cr_assert (!run.flag, "crash %llu", (unsigned long long)i);
+        run_ended (rig, &run, PXI_RESULT_CRASHED, named ? digest : 0);
+    }
+}
+
+static struct rig rig_with_masters (void)
+{
+    struct rig rig = rig_new (1);
+    for (uint64_t id = 11; id < 11 + PXI_CRASHES_MAX; id++)
+        meet (&rig, id);
+    return rig;
+}
+
+static bool is_started (struct rig *rig, const pxi_attempt *spec)
+{
+    pxi_action run = begun (rig, 11, spec);
+    run_ended (rig, &run, PXI_RESULT_OK, 0);
+    return !run.flag;
+}
+
+Test (core, what_crashed_a_peer_thrice_is_not_started_there_again)
+{
+    struct rig rig = rig_with_masters ();
+    crash_thrice (&rig, 100, 0xabc, true);
+    pxi_attempt again = attempt_with (110, 0xabc);
+    pxi_action run = begun (&rig, 12, &again);
+    cr_assert (run.flag);
+    cr_assert_eq (run.culprit, CULPRIT);
+    cr_assert (sent (&rig, PXI_OFFER)->accepted, "its master hears of it as of any other");
+    run_ended (&rig, &run, PXI_RESULT_CRASHED, 0);
+    step (&rig, (pxi_event){.kind = PXI_EV_FLUSH});
+    const pxi_message *result = sent (&rig, PXI_RESULT);
+    cr_assert_eq (result->to, 12);
+    cr_assert_eq (result->results[0].key.subtask, 110);
+    cr_assert_eq (result->results[0].result, PXI_RESULT_CRASHED);
+    rig_free (&rig);
+}
+
+Test (core, what_is_not_what_crashed_is_started)
+{
+    struct rig rig = rig_with_masters ();
+    crash_thrice (&rig, 100, 0xabc, true);
+    pxi_attempt others[] = {attempt_with (110, 0xabd), attempt_with (111, 0xabc),
+                            attempt_with (112, 0xabc), attempt_with (113, 0)};
+    others[1].task = 1;
+    others[2].job.number = 2;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        cr_assert (is_started (&rig, &others[i]), "%zu", i);
+    rig_free (&rig);
+}
+
+Test (core, crashes_that_nobody_was_named_for_are_not_remembered)
+{
+    struct rig rig = rig_with_masters ();
+    crash_thrice (&rig, 100, 0xabc, false);
+    pxi_attempt again = attempt_with (110, 0xabc);
+    cr_assert (is_started (&rig, &again));
+    rig_free (&rig);
+}
+
+Test (core, of_those_that_crashed_the_latest_are_remembered)
+{
+    struct rig rig = rig_with_masters ();
+    for (uint64_t i = 0; i <= PXI_CRASHERS_MAX; i++)
+        crash_thrice (&rig, 1000 + 10 * i, 1 + i, true);
+    for (uint64_t i = 0; i <= PXI_CRASHERS_MAX; i++) {
+        pxi_attempt again = attempt_with (5000 + i, 1 + i);
+        cr_assert_eq (is_started (&rig, &again), i == 0, "%llu", (unsigned long long)i);
+    }
+    rig_free (&rig);
+}
+
+/* Its runs have a limit of their own. */
+Test (core, a_root_that_crashed_is_started_again_here)
+{
+    struct rig rig = rig_new (1);
+    pxi_attempt root = {.key = {0, 1}, .job = {ME, 1}, .module = MODULE, .digest = 0xabc};
+    step (&rig, (pxi_event){.kind = PXI_EV_SUBMIT, .attempt = root});
+    for (uint32_t i = 0; i < PXI_CRASHES_MAX; i++) {
+        const pxi_action run = *did (&rig, PXI_DO_RUN);
+        cr_assert (run.root && !run.flag);
+        step (&rig, (pxi_event){.kind = PXI_EV_FINISHED,
+                                .run = run.run,
+                                .result = PXI_RESULT_CRASHED,
+                                .digest = root.digest});
+    }
+    const pxi_action *complete = did (&rig, PXI_DO_COMPLETE);
+    cr_assert_eq (complete->result, PXI_RESULT_CRASHED);
+    cr_assert_eq (complete->err, PX_ECRASH);
+    rig_free (&rig);
+}
+
 /* ---- batches ----------------------------------------------------------------------------------
  */
 
