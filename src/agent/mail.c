@@ -261,7 +261,7 @@ static bool take_inputs (pxi_agent *agent, const pxi_message *message, pxi_bytes
             payloads[2 * i] =
                 pxi_bytes_acquire (pxi_blobs_get (&agent->blobs, attempts[i - 1].blob).first);
         }
-        attempts[i].digest = pxi_agent_digest (agent, payloads[2 * i + 1]);
+        attempts[i].digest = pxi_agent_digest (agent, attempts[i].job, payloads[2 * i + 1]);
         attempts[i].blob = make_blob (agent, payloads + 2 * i, PX_OK);
         if (attempts[i].blob)
             continue;

@@ -222,7 +222,7 @@ static bool complete_taken (pxi_agent *agent, pxi_execution *execution, pxi_take
     taken->attempt.job = execution->job_id;
     taken->attempt.module = execution->module->key;
     taken->attempt.size_bytes = (uint32_t)pxi_bytes_size (input);
-    taken->attempt.digest = pxi_agent_digest (agent, input);
+    taken->attempt.digest = pxi_agent_digest (agent, execution->job_id, input);
     taken->attempt.blob =
         pxi_blobs_put (&agent->blobs, (pxi_blob){pxi_bytes_acquire (job->spec), input, PX_OK});
     if (!taken->attempt.blob)
@@ -349,8 +349,7 @@ static pxi_result verdict (const pxi_execution *execution, const pxi_agent_run *
 /* The core is told what it was, so that it does not come again. */
 static void name_culprit (pxi_agent *agent, pxi_agent_run *run, const pxi_notice *notice)
 {
-    agent->crashed = true;
-    run->digest = pxi_agent_digest (agent, pxi_blobs_get (&agent->blobs, run->attempt.blob).second);
+    run->digest = pxi_blob_digest (pxi_blobs_get (&agent->blobs, run->attempt.blob).second);
     run->culprit = notice->task;
 }
 

@@ -206,7 +206,6 @@ struct pxi_agent {
 
     uint64_t activity; /* counts what came in: a pass without any may sleep */
     bool host_busy, draining, ending;
-    bool crashed;    /* a task has crashed an executor: inputs have digests from now on */
     double load_own; /* of this process and its executors, averaged as the host's load is */
     uint64_t cpu_ns, load_ns;
 
@@ -244,10 +243,11 @@ bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument);
 /* open.c; on the loop's own thread: into a px_stats. */
 void pxi_agent_read_stats (pxi_agent *agent, void *stats);
 
-/* Of an input, as the core wants it: 0 while nothing has crashed here. */
-static inline uint64_t pxi_agent_digest (const pxi_agent *agent, const pxi_bytes *input)
+/* Of an input, where the core wants it: 0 while nothing of the job has crashed here. */
+static inline uint64_t pxi_agent_digest (const pxi_agent *agent, pxi_job_id job,
+                                         const pxi_bytes *input)
 {
-    return agent->crashed ? pxi_blob_digest (input) : 0;
+    return pxi_core_remembers (agent->core, job) ? pxi_blob_digest (input) : 0;
 }
 
 /* ---- apply.c ----------------------------------------------------------------------------------

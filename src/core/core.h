@@ -56,6 +56,9 @@ bool pxi_core_gathers (const pxi_core *core);
 /* It waits for a shared input of this name: what else comes need not be looked at. */
 bool pxi_core_awaits (const pxi_core *core, const pxi_shared_name *name);
 
+/* A run of this job has crashed here: its attempts are wanted with digests. */
+bool pxi_core_remembers (const pxi_core *core, pxi_job_id job);
+
 /* Counters: the same X-list as px_stats has, filled as far as the core knows them. */
 struct px_stats;
 void pxi_core_stats (const pxi_core *core, struct px_stats *stats);

@@ -57,6 +57,15 @@ void pxi_crashers_note (pxi_core *core, const pxi_attempt *spec, uint32_t culpri
     core->crashers[core->n_crashers++] = one;
 }
 
+bool pxi_core_remembers (const pxi_core *core, pxi_job_id job)
+{
+    for (uint32_t i = 0; i < core->n_crashers; i++) {
+        if (pxi_same_job (core->crashers[i].job, job))
+            return true;
+    }
+    return false;
+}
+
 const pxi_crasher *pxi_crashers_find (const pxi_core *core, const pxi_attempt *spec)
 {
     const pxi_crasher *crasher = find (core, spec);

@@ -91,7 +91,7 @@ typedef struct pxi_attempt {
         blob; /* local handle of that payload; not on the wire. At a receiver: the received one */
     pxi_shared_name shared; /* its branch's; does not go with it */
     uint64_t shared_blob;   /* local handle of that; not on the wire. 0 = not here */
-    uint64_t digest; /* of the payload, by the driver once a run has crashed here. 0 = not known */
+    uint64_t digest; /* of the payload, by the driver: see pxi_core_remembers (). 0 = not known */
 } pxi_attempt;
 
 /* What became of an attempt, as its worker says. Values are on the wire. */

@@ -761,7 +761,10 @@ static bool is_started (struct rig *rig, const pxi_attempt *spec)
 Test (core, what_crashed_a_peer_thrice_is_not_started_there_again)
 {
     struct rig rig = rig_with_masters ();
+    cr_assert_not (pxi_core_remembers (rig.core, (pxi_job_id){THEM, 1}));
     crash_thrice (&rig, 100, 0xabc, true);
+    cr_assert (pxi_core_remembers (rig.core, (pxi_job_id){THEM, 1}));
+    cr_assert_not (pxi_core_remembers (rig.core, (pxi_job_id){THEM, 2}));
     pxi_attempt again = attempt_with (110, 0xabc);
     pxi_action run = begun (&rig, 12, &again);
     cr_assert (run.flag);
