@@ -309,10 +309,22 @@ static uint32_t free_for_due (const pxi_core *core)
     return held < core->self.slots ? core->self.slots - held : 0;
 }
 
+/* Of the free ones those that jobs which are here have been dealt for themselves: they are not lent. */
+static uint32_t dealt_here (const pxi_core *core, const claimant *all, uint32_t n)
+{
+    uint32_t n_slots = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t own = all[i].fill < all[i].demand ? all[i].fill : all[i].demand;
+        uint32_t has = all[i].job ? all[i].job->active + promised (core, all[i].job) : 0;
+        n_slots += own > has ? own - has : 0;
+    }
+    return n_slots;
+}
+
 /* A slot came free and somebody waits for it: the oldest reservation whose job is due. */
 static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
 {
-    uint32_t n_slots = free_for_due (core);
+    uint32_t n_slots = free_for_due (core), n_kept = dealt_here (core, all, n);
     if (!n_slots || core->draining || core->host_busy)
         return false;
     for (uint32_t i = 0; i < core->n_ring; i++) {
@@ -321,8 +333,8 @@ static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
         pxi_reservation due = core->ring[i];
         pxi_peer *master = pxi_view_find (core, due.peer);
         bool there = !master->unresponsive;
-        pxi_lease *lease =
-            there ? pxi_lease_give (core, master, core->n_ring > 1 ? 1 : n_slots) : NULL;
+        uint32_t n_lent = core->n_ring > 1 || n_slots <= n_kept ? 1 : n_slots - n_kept;
+        pxi_lease *lease = there ? pxi_lease_give (core, master, n_lent) : NULL;
         pxi_lease_unreserve (core, i);
         if (!lease)
             return !there; /* look again without it */
