@@ -152,6 +152,7 @@ void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_chec
 {
     pxi_core_sizes_read (peer->core, &before->sizes);
     before->stale = event->kind == PXI_EV_MESSAGE && is_stale (peer, event->message);
+    before->gathers = pxi_core_gathers (peer->core);
     see_leases_lapse (peer);
     hear_crash (peer, event);
     pxi_custody_before_step (peer, event);
@@ -165,16 +166,19 @@ static uint32_t count_actions (const pxi_actions *actions, pxi_action_kind kind)
     return n;
 }
 
-static void check_former (pxi_sim_peer *peer, const pxi_event *event, const pxi_core_sizes *before,
-                          const pxi_actions *actions)
+/* Results that were gathered are sent in whatever step comes next, and kept from then on. */
+static void check_former (pxi_sim_peer *peer, const pxi_event *event,
+                          const pxi_check_before *before_step, const pxi_actions *actions)
 {
+    const pxi_core_sizes *before = &before_step->sizes;
     pxi_core_sizes after;
     pxi_core_sizes_read (peer->core, &after);
     bool same = after.runs == before->runs && after.subtasks == before->subtasks &&
                 after.attempts == before->attempts && after.branches == before->branches &&
                 after.leases == before->leases && after.reservations == before->reservations &&
                 after.probes == before->probes && after.jobs == before->jobs &&
-                after.takes == before->takes && after.timers == before->timers &&
+                after.takes == before->takes &&
+                (after.timers == before->timers || before_step->gathers) &&
                 after.runs_waiting == before->runs_waiting && after.shared == before->shared;
     for (uint32_t i = 0; i < actions->n; i++) {
         pxi_action_kind kind = actions->items[i].kind;
@@ -522,7 +526,7 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
 {
     pxi_core_sizes after;
     if (before->stale)
-        check_former (peer, event, &before->sizes, actions);
+        check_former (peer, event, before, actions);
     if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_DISPATCH && !before->stale)
         check_lease (peer, event->message, actions);
     if (count_actions (actions, PXI_DO_RUN))
