@@ -14,13 +14,14 @@
 #include "bench.h"
 #include "bench/tasks.h"
 
-enum { SECONDS_USUAL = 3, WAITERS = 1000, SUBTASKS = 100000, LOOK_MS = 5 };
+enum { SECONDS_USUAL = 3, WAITERS = 1000, SUBTASKS = 100000, INDICES = 10000000, LOOK_MS = 5 };
 #define WAIT_NS (SECOND / 2) /* that each waiter waits: enough for all of them to have begun */
 
 typedef struct memory_run {
     bench_t *bench;
     double alone_kib[REPEATS_MAX], known_kib[REPEATS_MAX], waiter_kib[REPEATS_MAX];
-    double subtask_kib[REPEATS_MAX], cpu_percent[REPEATS_MAX];
+    double subtask_kib[REPEATS_MAX], away_kib[REPEATS_MAX], range_kib[REPEATS_MAX];
+    double cpu_percent[REPEATS_MAX];
 } memory_run_t;
 
 /* ---- of a process ----------------------------------------------------------------------------- */
@@ -96,10 +97,10 @@ static double largest_while (px_job *job)
 }
 
 /* What a job takes at most, beyond a peer that has run a small one. */
-static bool grown_by (const bench_t *bench, const char *task, const void *few, const void *many,
-                      size_t size, double *bytes)
+static bool grown_by (const bench_t *bench, uint32_t n_others, const char *task, const void *few,
+                      const void *many, size_t size, double *bytes)
 {
-    const peers_plan_t plan = {.slots = 1};
+    const peers_plan_t plan = {.slots = 1, .n_others = n_others};
     peers_t peers;
     result_t result = {0};
     bool fine = peers_open (bench, &plan, &peers) && run_root (&peers, task, few, size, &result);
@@ -118,13 +119,25 @@ static bool grown_by (const bench_t *bench, const char *task, const void *few, c
 static bool waiters_take (const bench_t *bench, double *bytes)
 {
     const waiters_input few = {2, 1}, many = {WAITERS, WAIT_NS};
-    return grown_by (bench, "bench.waiters", &few, &many, sizeof many, bytes);
+    return grown_by (bench, 0, "bench.waiters", &few, &many, sizeof many, bytes);
 }
 
 static bool subtasks_take (const bench_t *bench, double *bytes)
 {
     const uint64_t few = 2, many = SUBTASKS;
-    return grown_by (bench, "bench.waiting", &few, &many, sizeof many, bytes);
+    return grown_by (bench, 0, "bench.waiting", &few, &many, sizeof many, bytes);
+}
+
+static bool away_take (const bench_t *bench, double *bytes)
+{
+    const waiters_input few = {2, 1}, many = {WAITERS, WAIT_NS};
+    return grown_by (bench, 1, "bench.away", &few, &many, sizeof many, bytes);
+}
+
+static bool range_takes (const bench_t *bench, double *bytes)
+{
+    const uint64_t few = 2, many = INDICES;
+    return grown_by (bench, 0, "bench.indices", &few, &many, sizeof many, bytes);
 }
 
 static bool in_child (const bench_t *bench, bool (*measure) (const bench_t *, double *),
@@ -149,10 +162,13 @@ static bool in_child (const bench_t *bench, bool (*measure) (const bench_t *, do
 
 static bool measure_tasks (memory_run_t *run, uint32_t repeat)
 {
-    double waiters, subtasks;
+    double waiters, subtasks, away, range;
     if (!in_child (run->bench, waiters_take, &waiters) ||
-        !in_child (run->bench, subtasks_take, &subtasks))
+        !in_child (run->bench, subtasks_take, &subtasks) ||
+        !in_child (run->bench, away_take, &away) || !in_child (run->bench, range_takes, &range))
         return false;
+    run->away_kib[repeat] = away / 1024 / WAITERS;
+    run->range_kib[repeat] = range / 1024;
     run->waiter_kib[repeat] = waiters / 1024 / WAITERS;
     run->subtask_kib[repeat] = subtasks / 1024 / SUBTASKS;
     return true;
@@ -172,6 +188,8 @@ static void report_memory (memory_run_t *run)
     report_label (table, "peerexec", "known peer", run->known_kib, n, NULL);
     report_label (table, "peerexec", "waiting task", run->waiter_kib, n, NULL);
     report_label (table, "peerexec", "waiting subtask", run->subtask_kib, n, NULL);
+    report_label (table, "peerexec", "subtask away", run->away_kib, n, NULL);
+    report_label (table, "peerexec", "branch of 10 million", run->range_kib, n, NULL);
     table = report_table (run->bench, &(table_t){.name = "memory-idle",
                                                  .title = "An idle peer's share of one processor",
                                                  .x = "of each",
@@ -211,7 +229,10 @@ const command_t command_memory = {
         "  waiting task      of 1,000 that have begun and wait at once: its stack as far as it "
         "was\n"
         "                    touched, and all that is kept of it\n"
-        "  waiting subtask   of 100,000 without input in one branch that have not begun\n",
+        "  waiting subtask   of 100,000 without input in one branch that have not begun\n"
+        "  subtask away      of 1,000 at another peer at once: what the one who sent them keeps\n"
+        "  branch of 10 million  at most, of a px_for () with a subtask for each of so many\n"
+        "                    indices: not more than for those under way\n",
     .entries = memory_entries,
     .n_entries = sizeof memory_entries / sizeof *memory_entries,
     .repeats = 3,
