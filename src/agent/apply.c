@@ -104,6 +104,8 @@ static void apply (pxi_agent *agent, const pxi_action *action)
 
 void pxi_apply_all (pxi_agent *agent, const pxi_actions *actions)
 {
-    for (uint32_t i = 0; i < actions->n; i++)
+    for (uint32_t i = 0; i < actions->n; i++) {
+        agent->runs_follow = i + 1 < actions->n && actions->items[i + 1].kind == PXI_DO_RUN;
         apply (agent, &actions->items[i]);
+    }
 }

@@ -7,6 +7,7 @@
  * while it rests; a run is in `runs` from RUN until FINISHED was told. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/state.h"
 #include "base/assert.h"
@@ -314,6 +315,7 @@ static void begin_run (pxi_agent *agent, pxi_execution *execution, const pxi_act
                            .run = run->id,
                            .task = action->attempt.task,
                            .attempt = action->attempt.key.attempt,
+                           .flag = agent->runs_follow,
                            .input = input,
                            .shared = pxi_bytes_acquire (shared.second),
                            .shared_id = action->attempt.shared_blob};
@@ -474,8 +476,7 @@ static void complete_subtask (pxi_agent *agent, const pxi_action *action)
     command.outcome = (pxi_outcome){code, blob.first, blob.second};
     command.peer = action->peer;
     command.run_ns = action->run_ns;
-    snprintf (command.peer_name, sizeof command.peer_name, "%s",
-              pxi_mail_name (agent, action->peer));
+    strncpy (command.peer_name, pxi_mail_name (agent, action->peer), sizeof command.peer_name - 1);
     if (!action->blob)
         command.outcome.chain = pxi_notices_failure (agent, execution->module, UINT32_MAX,
                                                      action->attempts, code, px_err_text (code));

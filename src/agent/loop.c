@@ -268,6 +268,7 @@ static bool pass (pxi_agent *agent)
     tick_if_due (agent, agent->activity == before && !more);
     if (pxi_core_gathers (agent->core))
         pxi_agent_step (agent, &(pxi_event){.kind = PXI_EV_FLUSH});
+    pxi_workers_flush (agent);
     pxi_zmq_flush (agent->transport);
     return agent->activity == before && !more;
 }

@@ -149,10 +149,12 @@ void pxi_process_end (pxi_process *process)
     shutdown (process->pipe.channel.fd, SHUT_WR);
 }
 
-static void flush (pxi_process *process)
+void pxi_process_flush (pxi_process *process)
 {
+    if (!process->unflushed)
+        return;
     pxi_channel_state state = pxi_pipe_flush (&process->pipe);
-    process->writable_wanted = state == PXI_CHANNEL_WAIT;
+    process->unflushed = process->writable_wanted = state == PXI_CHANNEL_WAIT;
     /* PXI_CHANNEL_CLOSED: it is dying; its pidfd will say so. */
 }
 
@@ -165,7 +167,7 @@ static void send_frame (pxi_process *process, pxi_frame *frame)
         kill (process->pid, SIGKILL); /* out of memory: a lost command cannot be made good */
         return;
     }
-    flush (process);
+    process->unflushed = true;
 }
 
 /* The place of what it has, or that of the least recently used for what it is given now. */
@@ -375,7 +377,7 @@ static pxi_channel_state receive (pxi_process *process, uint32_t budget)
 bool pxi_process_step (pxi_process *process, uint32_t budget)
 {
     if (process->writable_wanted)
-        flush (process);
+        pxi_process_flush (process);
     pxi_channel_state state = receive (process, budget);
     if (state == PXI_CHANNEL_CLOSED) /* dying, or out of its mind: either way its death is next */
         kill (process->pid, SIGKILL);

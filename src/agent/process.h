@@ -25,6 +25,7 @@ typedef struct pxi_process {
     pid_t pid;
     int pidfd;
     pxi_process_state state;
+    bool unflushed;       /* commands wait for pxi_process_flush () */
     bool writable_wanted; /* the pipe is full: poll it for writing too */
     bool killed;          /* by us: its death says nothing about its tasks */
     pxi_pipe pipe;
@@ -53,6 +54,8 @@ int pxi_process_fd (const pxi_process *process);
 /* Its socket is readable or writable: notices go up, commands go down. At most `budget` notices;
  * true = there may be more. */
 bool pxi_process_step (pxi_process *process, uint32_t budget);
+/* Writes what was submitted since the last time: so commands that come together go together. */
+void pxi_process_flush (pxi_process *process);
 /* Ends an idle process the gentle way, a busy one with its next read. */
 void pxi_process_end (pxi_process *process);
 void pxi_process_kill (pxi_process *process);

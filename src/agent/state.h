@@ -190,6 +190,7 @@ struct pxi_agent {
     pxi_watch inbox_watch, transport_watch;
     pthread_t thread;
     bool stepping, stop;
+    bool runs_follow; /* the action that is being carried out is not the last RUN in a row */
 
     pxi_heap alarms;
     uint64_t alarm_sequence;
@@ -332,9 +333,10 @@ pxi_worker *pxi_workers_get (pxi_agent *agent, const pxi_module *module, char *w
 /* Its job is over: keep it warm, or let it go. */
 void pxi_workers_put (pxi_agent *agent, pxi_worker *worker);
 void pxi_workers_event (pxi_agent *agent, const pxi_watch *watch);
-/* After every pass: what is left unread is read, what is unwritten is polled for, the dead buried.
- */
+/* In every pass: what is left unread is read, the dead are buried. */
 bool pxi_workers_pass (pxi_agent *agent);
+/* Before the loop sleeps: what was submitted goes to the processes. */
+void pxi_workers_flush (pxi_agent *agent);
 void pxi_workers_alarm (pxi_agent *agent, pxi_worker *worker);
 void pxi_workers_end_all (pxi_agent *agent);
 

@@ -160,6 +160,18 @@ static void poll_for_writing (pxi_agent *agent, pxi_worker *worker)
            wanted ? EPOLLIN | EPOLLOUT : EPOLLIN, &worker->pipe);
 }
 
+void pxi_workers_flush (pxi_agent *agent)
+{
+    PXI_LIST_EACH (link, &agent->all_workers)
+    {
+        pxi_worker *worker = PXI_LIST_ENTRY (link, pxi_worker, in_agent);
+        if (worker->dead)
+            continue;
+        pxi_process_flush (worker->process);
+        poll_for_writing (agent, worker);
+    }
+}
+
 bool pxi_workers_pass (pxi_agent *agent)
 {
     bool more = false;
@@ -174,7 +186,6 @@ bool pxi_workers_pass (pxi_agent *agent)
         if (worker->more)
             worker->more = pxi_process_step (worker->process, NOTICES_MAX);
         more |= worker->more;
-        poll_for_writing (agent, worker);
     }
     if (agent->ending && pxi_list_is_empty (&agent->all_workers) &&
         pxi_list_is_empty (&agent->all_executions) && !agent->emptied) {

@@ -30,7 +30,7 @@ typedef struct pxi_core_config {
     uint32_t attempts_max; /* <= PXI_ATTEMPTS_MAX */
     uint32_t redo_percent; /* budget of speculation: extra attempts per running ones; default 10 */
     uint64_t shared_size_max; /* of a shared input that this peer fetches, in bytes */
-    bool isolated;         /* task code runs in processes of its own here: a subtask that crashed
+    bool isolated;            /* task code runs in processes of its own here: a subtask that crashed
                               elsewhere may be tried here */
     bool speculation, inlining, reservations, volunteers,
         backoff; /* default true; off for comparison */

@@ -339,7 +339,7 @@ static uint32_t room_of (const pxi_job *job)
 
 /* How many subtasks of a loop go together: as many as take no longer than BATCH_TRIPS round trips, where they are
  * known to be alike, and no more than leave something for the others. */
-static uint32_t batch_for (const pxi_core *core, const pxi_job *job, const pxi_peer *peer)
+static uint32_t batch_for (const pxi_core *core, pxi_job *job, const pxi_peer *peer)
 {
     uint64_t run_ns = job->nests ? 0 : pxi_straggler_alike_ns (job);
     if (!run_ns)

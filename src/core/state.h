@@ -108,7 +108,8 @@ typedef struct pxi_job {
     pxi_list subtasks, branches;
     pxi_list retry; /* subtasks that crashed: only for others (or isolated executors) */
     /* history of run times, all tasks of the job (core/straggler.c) */
-    uint32_t n_samples;
+    uint32_t n_samples, alike_at; /* in all; when alike_ns was looked at */
+    uint64_t alike_ns;
     struct {
         uint64_t run_ns;
         uint32_t task;
@@ -454,7 +455,7 @@ void pxi_straggler_timer (pxi_core *core, pxi_job *job);
 pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer);
 uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task); /* 0 = not known */
 /* Median run time of the job's last subtasks; 0 = too few are known, or their sizes differ widely. */
-uint64_t pxi_straggler_alike_ns (const pxi_job *job);
+uint64_t pxi_straggler_alike_ns (pxi_job *job);
 
 /* ---- worker.c: serving ------------------------------------------------------------------------
  */

@@ -71,7 +71,7 @@ uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task)
     return n ? sorted[n / 2] : 0;
 }
 
-uint64_t pxi_straggler_alike_ns (const pxi_job *job)
+static uint64_t alike_ns_of (const pxi_job *job)
 {
     uint64_t sorted[SAMPLES_KEPT];
     uint32_t n = samples_of (job, ANY_TASK, sorted);
@@ -80,6 +80,15 @@ uint64_t pxi_straggler_alike_ns (const pxi_job *job)
     uint64_t median_ns = sorted[n / 2] ? sorted[n / 2] : 1;
     uint64_t alike_ns = ALIKE * median_ns > NOISE_NS ? ALIKE * median_ns : NOISE_NS;
     return sorted[n * 3 / 4] <= alike_ns ? median_ns : 0; /* a few may have been interrupted */
+}
+
+/* Asked several times for each message, it changes with samples only. */
+uint64_t pxi_straggler_alike_ns (pxi_job *job)
+{
+    if (job->alike_at != job->n_samples)
+        job->alike_ns = alike_ns_of (job);
+    job->alike_at = job->n_samples;
+    return job->alike_ns;
 }
 
 static uint64_t multiple (const pxi_job *job)

@@ -499,7 +499,7 @@ static void run_finished (pxi_pool *pool, pxi_item *item)
                          .run = run->id,
                          .run_ns = atomic_load (&run->slot_ns),
                          .result = result_of (item),
-                         .more = atomic_load (&pool->n_queued) > 0};
+                         .more = pool->expects || atomic_load (&pool->n_queued) > 0};
     notice.outcome.code = item->code;
     notice.outcome.value = result_bytes (item);
     notice.outcome.chain = encode_chain (pool, run, &item->failures);
@@ -1464,6 +1464,7 @@ static void run (pxi_pool *pool, pxi_command *command)
         free (run);
         free (item);
         pool->n_started++;
+        pool->expects = command->flag;
         finish_unstarted (pool, command, item ? PX_ENOTASK : PX_ENOMEM);
         tell_active (pool);
         return;
@@ -1487,6 +1488,7 @@ static void run (pxi_pool *pool, pxi_command *command)
     command->input = command->shared = NULL;
     list_append (&pool->queued_first, &pool->queued_last, item);
     atomic_fetch_add (&pool->n_queued, 1);
+    pool->expects = command->flag;
     wake (pool);
 }
 

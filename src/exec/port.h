@@ -21,7 +21,8 @@ typedef struct pxi_outcome {
 } pxi_outcome;
 
 typedef enum pxi_command_kind {
-    PXI_CMD_RUN,       /* run, task, input, shared: start; PXI_NOTE_FINISHED exactly once for it */
+    PXI_CMD_RUN, /* run, task, input, shared: start; PXI_NOTE_FINISHED exactly once for it */
+    /* RUN with the flag: another follows at once. */
     PXI_CMD_STOP,      /* run: cancel it and everything below it here */
     PXI_CMD_TAKE,      /* token, count: PXI_NOTE_TAKEN exactly once for it, n may be 0 */
     PXI_CMD_GIVE_BACK, /* subtask, attempts, crashes: takeable again (by its branch's joiner, by any
@@ -59,8 +60,8 @@ typedef enum pxi_notice_kind {
                           Fewer than asked for counts as SURPLUS 0 told */
     PXI_NOTE_ACTIVE,  /* count threads execute now, wanted more could, runs taken up so far.
                           Sent when count or wanted changed, coalesced */
-    PXI_NOTE_FINISHED, /* run, result, run_ns, outcome; more: other runs wait for its thread, so that this
-                          may be read with theirs */
+    PXI_NOTE_FINISHED, /* run, result, run_ns, outcome; more: other runs wait for its thread, or come at
+                          once, so that this may be read with theirs */
     PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or
                                closed */
     PXI_NOTE_PROGRESS,      /* run, done, known: subtasks below it; at most every 100 ms */

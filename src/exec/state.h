@@ -219,7 +219,8 @@ struct pxi_pool {
     pxi_thread *threads;
     _Atomic uint32_t n_threads;
     _Atomic uint32_t n_ready, n_side, n_queued;
-    bool fences; /* membarrier is refused here */
+    bool expects; /* another run follows at once; with the lock */
+    bool fences;  /* membarrier is refused here */
     _Atomic uint32_t alerts;
     _Atomic uint64_t next_sleep_ns;
     _Atomic (pxi_open_branch *) all_branches;
