@@ -56,6 +56,7 @@ pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
 /* Offer the lease's slots to its master. */
 void pxi_lease_offer (pxi_core *core, const pxi_lease *lease, uint64_t probe, pxi_job_id job)
 {
+    pxi_worker_flush (core); /* what made the slot free comes first */
     pxi_message *message = pxi_core_send (core, lease->master, PXI_OFFER);
     message->probe = probe;
     message->job = job;

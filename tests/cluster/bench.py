@@ -75,7 +75,8 @@ COMMANDS = [
                     'from opening its peer': {'first remote result'}},
         'startup-together': {'peerd': {2}}}),
     ('memory', '--local 2 --seconds 1', {
-        'memory': {'peerexec': {'idle peer', 'known peer', 'waiting task', 'waiting subtask'}},
+        'memory': {'peerexec': {'idle peer', 'known peer', 'waiting task', 'waiting subtask', 'subtask away',
+                                'branch of 10 million'}},
         'memory-idle': {'peerexec': {'idle peer'}}}),
     ('devices', '--size 64', {
         'devices-launch': {line: {'one item'} for line in DEVICE},
