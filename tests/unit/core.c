@@ -976,6 +976,55 @@ Test (core, subtasks_of_a_tree_go_one_by_one)
     rig_free (&rig);
 }
 
+Test (core, the_next_batch_is_under_way_while_one_is_done)
+{
+    struct rig rig = rig_new (1);
+    batch first, second;
+    learn (&rig, SHORT_NS);
+    hand_over_all (&rig, 100, PXI_BATCH_MAX, 64, 200);
+    cr_assert (asked (&rig, &first));
+    cr_assert_eq (first.probe.duration_ns, PXI_MS / 10);
+    accepted (&rig, &first);
+    cr_assert_eq (did (&rig, PXI_DO_TAKE)->count, PXI_BATCH_MAX);
+    hand_over_all (&rig, 200, PXI_BATCH_MAX, 64, 200);
+    cr_assert (asked (&rig, &second));
+    cr_assert_eq (second.probe.to, first.probe.to);
+    cr_assert_not (second.probe.reserve, "it has a batch to do");
+    cr_assert_eq (n_away (&rig), 2 * PXI_BATCH_MAX);
+    rig_free (&rig);
+}
+
+Test (core, a_batch_that_came_too_early_says_nothing_of_others)
+{
+    struct rig rig = rig_new (1);
+    batch first, second;
+    learn (&rig, SHORT_NS);
+    hand_over_all (&rig, 100, PXI_BATCH_MAX, 64, 200);
+    cr_assert (asked (&rig, &first));
+    accepted (&rig, &first);
+    hand_over_all (&rig, 200, PXI_BATCH_MAX, 64, 200);
+    cr_assert (asked (&rig, &second));
+    pxi_message busy = from (11, PXI_BUSY);
+    busy.probe = second.probe.probe;
+    hear (&rig, busy);
+    cr_assert_eq (n_away (&rig), PXI_BATCH_MAX, "the first stays");
+    cr_assert_not_null (did (&rig, PXI_DO_TAKE), "somebody may be free");
+    rig_free (&rig);
+}
+
+/* It would come back short, and the executor look for the rest in vain. */
+Test (core, no_more_is_asked_for_than_the_branch_may_send)
+{
+    struct rig rig = rig_new (1);
+    batch first;
+    learn (&rig, SHORT_NS);
+    hand_over_all (&rig, 100, PXI_BATCH_MAX, PXI_BATCH_MAX + 3, 200);
+    cr_assert (asked (&rig, &first));
+    accepted (&rig, &first);
+    cr_assert_eq (did (&rig, PXI_DO_TAKE)->count, 3);
+    rig_free (&rig);
+}
+
 Test (core, a_batch_that_is_refused_goes_back_in_order)
 {
     struct rig rig = rig_new (1);
@@ -1224,6 +1273,58 @@ Test (core, what_a_batch_has_no_room_for_goes_back)
     cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].result, PXI_RESULT_RETURNED);
     cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].key.subtask, 5);
     cr_assert_eq (did (&rig, PXI_DO_FORGET)->blob, 5);
+    rig_free (&rig);
+}
+
+/* Of this length each, beside what is there. */
+static bool takes_early (struct rig *rig, uint64_t master, uint64_t job, uint64_t first,
+                         uint64_t duration_ns)
+{
+    pxi_attempt two[2] = {attempt_of (first, job), attempt_of (first + 1, job)};
+    pxi_message probe = probe_from (master, first, two, job);
+    probe.n_attempts = 2;
+    probe.duration_ns = duration_ns;
+    hear (rig, probe);
+    const pxi_message *offer = sent (rig, PXI_OFFER);
+    cr_assert (offer || sent (rig, PXI_BUSY));
+    return offer && offer->accepted && !offer->lease;
+}
+
+/* A peer of one slot, which an attempt of job 1 of peer 11 has. */
+static struct rig rig_at_work (void)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    meet (&rig, 12);
+    run_for (&rig, 11, 3);
+    active (&rig, THEM, 1, 1, 0, 1);
+    return rig;
+}
+
+Test (core, what_begins_within_a_millisecond_may_come_before_its_slot_is_free)
+{
+    struct rig rig = rig_at_work ();
+    cr_assert (takes_early (&rig, 11, 1, 20, PXI_MS / 10));
+    cr_assert_eq (did (&rig, PXI_DO_RUN)->attempt.key.subtask, 20);
+    rig_free (&rig);
+}
+
+Test (core, what_would_wait_longer_or_is_not_known_finds_its_slot_busy)
+{
+    struct rig rig = rig_at_work ();
+    cr_assert_not (takes_early (&rig, 11, 1, 20, 0));
+    cr_assert_not (takes_early (&rig, 11, 1, 30, 2 * PXI_MS));
+    advance (&rig, 2 * PXI_MS); /* what is there takes longer than its master thinks */
+    cr_assert_not (takes_early (&rig, 11, 1, 40, PXI_MS / 10));
+    rig_free (&rig);
+}
+
+Test (core, nothing_comes_early_where_another_job_wants_the_slot)
+{
+    struct rig rig = rig_at_work ();
+    cr_assert_not (takes_early (&rig, 12, 2, 20, PXI_MS / 10), "a job that is not here");
+    cr_assert (sent (&rig, PXI_BUSY)->reserve);
+    cr_assert_not (takes_early (&rig, 11, 1, 30, PXI_MS / 10), "another waits for the slot");
     rig_free (&rig);
 }
 
