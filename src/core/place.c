@@ -197,7 +197,7 @@ static void question_end (pxi_core *core, pxi_job_id id, pxi_peer *peer)
 }
 
 static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t lease_id,
-                        uint32_t n_slots)
+                        uint32_t n_slots, bool ahead)
 {
     pxi_take *take = pxi_core_alloc (core, sizeof *take);
     uint64_t token = pxi_core_new_id (core);
@@ -205,7 +205,8 @@ static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t l
         pxi_core_release (core, take, sizeof *take);
         return;
     }
-    *take = (pxi_take){token, job->id, lease_id, peer, peer->record.incarnation, n_slots, {0}};
+    *take =
+        (pxi_take){token, job->id, lease_id, peer, peer->record.incarnation, n_slots, ahead, {0}};
     core->n_takes++;
     job->n_taking++;
     job->n_asked += n_slots;
@@ -237,7 +238,7 @@ static uint32_t slots_wanted (const pxi_core *core, const pxi_job *job)
 
 /* n_inlined 0: only the question. */
 static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
-                        pxi_attempt_state *const *inlined, uint32_t n_inlined)
+                        pxi_attempt_state *const *inlined, uint32_t n_inlined, bool ahead)
 {
     pxi_probe *probe = pxi_core_alloc (core, sizeof *probe);
     uint64_t id = pxi_core_new_id (core);
@@ -260,8 +261,8 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
     message->job = job->id;
     message->module = job->module;
     message->n_slots = slots_wanted (core, job);
-    probe->ahead = n_inlined > 1 && peer->n_away > n_inlined;
-    message->reserve = probe->reserve = !probe->ahead && may_reserve (core, job, peer);
+    probe->ahead = ahead;
+    message->reserve = probe->reserve = !ahead && may_reserve (core, job, peer);
     pxi_attempt *specs = n_inlined ? pxi_core_scratch (core, n_inlined * sizeof *specs) : NULL;
     if (specs) {
         job->n_riding++;
@@ -282,7 +283,7 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
 }
 
 static void probe_inline (pxi_core *core, pxi_job *job, pxi_peer *peer,
-                          pxi_subtask *const *subtasks, uint32_t n_subtasks)
+                          pxi_subtask *const *subtasks, uint32_t n_subtasks, bool ahead)
 {
     pxi_attempt_state *attempts[PXI_BATCH_MAX];
     uint32_t n = 0;
@@ -298,7 +299,7 @@ static void probe_inline (pxi_core *core, pxi_job *job, pxi_peer *peer,
         n++;
     }
     if (n)
-        send_probe (core, job, peer, attempts, n);
+        send_probe (core, job, peer, attempts, n, ahead);
 }
 
 static bool fits_probe (const pxi_core *core, const pxi_subtask *subtask)
@@ -355,11 +356,11 @@ static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
     pxi_subtask *again = retry_for (job, peer);
     if (again && fits_probe (core, again)) {
         pxi_list_remove (&again->in_retry);
-        probe_inline (core, job, peer, &again, 1);
+        probe_inline (core, job, peer, &again, 1, false);
     } else if (again || !rides (core, job)) {
-        send_probe (core, job, peer, NULL, 0);
+        send_probe (core, job, peer, NULL, 0, false);
     } else {
-        take_begin (core, job, peer, 0, batch_for (core, job, peer));
+        take_begin (core, job, peer, 0, batch_for (core, job, peer), false);
     }
 }
 
@@ -380,7 +381,7 @@ static void hedge (pxi_core *core, pxi_job *job)
         pxi_peer *peer = pxi_view_pick (core, job, 0);
         if (!peer)
             return;
-        send_probe (core, job, peer, NULL, 0);
+        send_probe (core, job, peer, NULL, 0, false);
     }
 }
 
@@ -397,20 +398,27 @@ static void seek (pxi_core *core, pxi_job *job)
     wake_later (core, job);
 }
 
+static bool may_ask_of (pxi_core *core, const pxi_job *job, const pxi_peer *peer)
+{
+    return job->surplus && !peer->n_probes && !peer->unresponsive && !peer->leaving &&
+           pxi_view_fits (core, peer, job->module) && pxi_branch_room (core);
+}
+
 void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer)
 {
-    bool fit = !peer->n_probes && !peer->unresponsive && !peer->leaving &&
-               pxi_view_fits (core, peer, job->module);
-    if (job->surplus && fit && pxi_branch_room (core))
+    if (may_ask_of (core, job, peer))
         ask (core, job, peer);
 }
 
-/* Where subtasks are short, the next batch is under way while one is being done. */
+/* Where subtasks are short, the next batch is under way while one is being done. Who has said busy is not
+ * asked before its time: nothing else would slow that down. */
 void pxi_place_ahead (pxi_core *core, pxi_job *job, pxi_peer *peer)
 {
     uint32_t slots = peer->record.slots ? peer->record.slots : 1;
-    if (peer->n_away <= slots * PXI_BATCH_MAX && batch_for (core, job, peer) > 1)
-        pxi_place_free_at (core, job, peer);
+    uint32_t batch = batch_for (core, job, peer);
+    if (batch > 1 && peer->n_away <= slots * PXI_BATCH_MAX && core->now_ns >= peer->busy_until_ns &&
+        rides (core, job) && may_ask_of (core, job, peer))
+        take_begin (core, job, peer, 0, batch, true);
 }
 
 /* A loop: what others keep for it would be offered in vain. */
@@ -517,9 +525,9 @@ static void probe_taken (pxi_core *core, pxi_job *job, const pxi_take *take, con
             riding[n++] = subtask;
     }
     if (n)
-        probe_inline (core, job, take->peer, riding, n);
+        probe_inline (core, job, take->peer, riding, n, take->ahead);
     else if (job->large && !was_large && still_there (take))
-        send_probe (core, job, take->peer, NULL, 0);
+        send_probe (core, job, take->peer, NULL, 0, false);
 }
 
 /* The job ended while its executor was handing over. */
@@ -607,7 +615,7 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
         return;
     }
     uint64_t n = (uint64_t)offer->n_slots * batch_for (core, job, from);
-    take_begin (core, job, from, offer->lease, at_most (n, PXI_DISPATCH_MAX));
+    take_begin (core, job, from, offer->lease, at_most (n, PXI_DISPATCH_MAX), false);
 }
 
 /* A moving average over about the last 32 answers. */

@@ -207,6 +207,7 @@ typedef struct pxi_take {
     pxi_peer *peer; /* pinned by n_probes */
     uint64_t incarnation;
     uint32_t n_slots;
+    bool ahead; /* for pxi_place_ahead () */
     pxi_list in_core;
 } pxi_take;
 

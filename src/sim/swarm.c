@@ -223,7 +223,8 @@ static void draw_core (pxi_core_config *core, pxi_prng *prng)
     core->inlining = !one_in (prng, 5);
     core->reservations = !one_in (prng, 5);
     core->volunteers = !one_in (prng, 5);
-    core->backoff = !one_in (prng, 10);
+    /* Without either nothing slows who is refused: a trip of a microsecond, a question each. */
+    core->backoff = !one_in (prng, 10) || !core->reservations;
 }
 
 static void count_of (pxi_fault_rates *rates, pxi_prng *prng, pxi_fault_kind kind,
