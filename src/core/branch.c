@@ -10,6 +10,8 @@
  * branch->number; an attempt is at one peer (in peer->away) or here (a redo run). */
 #include "core/state.h"
 
+enum { RETURNED_DOUBLINGS = 8 }; /* to a quarter of a second */
+#define RETURNED_PAUSE_NS PXI_MS
 #define RETRY_PATIENCE_NS (5 * PXI_SECOND) /* to find another peer for what crashed */
 
 bool pxi_branch_room (const pxi_core *core)
@@ -196,6 +198,7 @@ void pxi_branch_attempt_free (pxi_core *core, pxi_attempt_state *attempt)
     subtask->n_attempts--;
     subtask->job->n_attempts--;
     subtask->job->n_extra -= attempt->speculative;
+    core->share_pending |= !pxi_branch_room (core); /* there is some for others again */
     core->n_attempts--;
     if (attempt->peer) {
         pxi_list_remove (&attempt->at_peer);
@@ -364,12 +367,24 @@ void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
     }
 }
 
+/* Who says that it is free and hands back what it is given would be sent it again at once, for ever. What comes
+ * back together is one pause. */
+static void pause_for (pxi_core *core, pxi_peer *peer)
+{
+    if (core->now_ns < peer->returned_until_ns)
+        return;
+    peer->returned_until_ns = core->now_ns + (RETURNED_PAUSE_NS << peer->n_returned);
+    peer->n_returned += peer->n_returned < RETURNED_DOUBLINGS;
+}
+
 /* It never started: nothing was lost but a message or two. */
 static void not_started (pxi_core *core, pxi_attempt_state *attempt)
 {
     pxi_subtask *subtask = attempt->subtask;
     SAY (core, "%s did not start s%llu.%u -> takeable again", pxi_core_name (attempt->peer),
          (unsigned long long)subtask->id, attempt->number);
+    if (attempt->peer)
+        pause_for (core, attempt->peer);
     pxi_branch_attempt_free (core, attempt);
     if (pxi_list_is_empty (&subtask->attempts))
         pxi_branch_give_back (core, subtask);
@@ -393,7 +408,9 @@ static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, 
 {
     pxi_subtask *subtask = attempt->subtask;
     pxi_job *job = subtask->job;
-    const pxi_peer *where = attempt->peer;
+    pxi_peer *where = attempt->peer;
+    if (where)
+        where->n_returned = 0;
     core->stats.work_ns += run_ns;
     core->stats.results_received += where != NULL;
     job->work_ns += run_ns;

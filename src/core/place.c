@@ -401,7 +401,8 @@ static void seek (pxi_core *core, pxi_job *job)
 static bool may_ask_of (pxi_core *core, const pxi_job *job, const pxi_peer *peer)
 {
     return job->surplus && !peer->n_probes && !peer->unresponsive && !peer->leaving &&
-           pxi_view_fits (core, peer, job->module) && pxi_branch_room (core);
+           core->now_ns >= peer->returned_until_ns && pxi_view_fits (core, peer, job->module) &&
+           pxi_branch_room (core);
 }
 
 void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer)
@@ -609,7 +610,8 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
     if (!job)
         job = job_with_straggler (core, from);
     /* An executor that does not answer must not let takes pile up: every offer would be one more. */
-    if (!job || from->leaving || core->n_takes >= PXI_LEASES_MAX) {
+    if (!job || from->leaving || core->n_takes >= PXI_LEASES_MAX ||
+        core->now_ns < from->returned_until_ns) {
         SAY (core, "%s free, nothing to do -> declined", pxi_core_name (from));
         decline (core, from, offer->job, offer->lease, 0);
         return;

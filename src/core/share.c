@@ -79,10 +79,18 @@ static uint32_t slots_used (const pxi_core *core)
     return used;
 }
 
+/* Slots for which there is no room for an attempt are not free: what came would only go back, and come again. */
+static uint32_t with_room (const pxi_core *core, uint32_t n_slots)
+{
+    uint64_t held = (uint64_t)core->n_attempts + core->n_runs + core->slots_leased;
+    uint64_t room = held < core->config.attempts_max ? core->config.attempts_max - held : 0;
+    return n_slots < room ? n_slots : (uint32_t)room;
+}
+
 uint32_t pxi_share_free (const pxi_core *core)
 {
     uint32_t taken = slots_used (core) + core->slots_leased;
-    return taken < core->self.slots ? core->self.slots - taken : 0;
+    return taken < core->self.slots ? with_room (core, core->self.slots - taken) : 0;
 }
 
 /* Short attempts of a job that is here come while others of it are being done, so that its slots are not idle
@@ -324,7 +332,8 @@ static uint32_t dealt_here (const pxi_core *core, const claimant *all, uint32_t 
 /* A slot came free and somebody waits for it: the oldest reservation whose job is due. */
 static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
 {
-    uint32_t n_slots = free_for_due (core), n_kept = dealt_here (core, all, n);
+    uint32_t n_slots = with_room (core, free_for_due (core));
+    uint32_t n_kept = dealt_here (core, all, n);
     if (!n_slots || core->draining || core->host_busy)
         return false;
     for (uint32_t i = 0; i < core->n_ring; i++) {

@@ -60,6 +60,9 @@ typedef struct pxi_peer {
     uint64_t rtt_ns, rtt_var_ns; /* RFC 6298; 0 = not measured */
     uint64_t cannot_until_ns;    /* for the module in cannot_module */
     uint64_t cannot_module;
+    uint64_t
+        returned_until_ns; /* it has handed back what it said it was free for: not asked before */
+    uint32_t n_returned;   /* such pauses in a row */
     /* relations: attempts there, theirs here, questions, leases and reservations of theirs */
     uint32_t n_lapsed; /* leases for it that it let lapse, less those that it answered */
     uint32_t n_away, n_runs, n_probes, n_leases, n_reservations;

@@ -148,6 +148,7 @@ static void peer_restarted (pxi_core *core, pxi_peer *peer, uint64_t incarnation
     set_marks (core, peer, false, false);
     peer->missed = 0;
     peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = peer->cannot_until_ns = 0;
+    peer->returned_until_ns = peer->n_returned = 0;
 }
 
 void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer)
@@ -754,7 +755,8 @@ static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job 
         return false;
     if (!job)
         return peer->n_leases == 0;
-    return !peer->n_probes && !reserved_at (job, peer) && pxi_view_fits (core, peer, job->module);
+    return !peer->n_probes && core->now_ns >= peer->returned_until_ns && !reserved_at (job, peer) &&
+           pxi_view_fits (core, peer, job->module);
 }
 
 /* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is

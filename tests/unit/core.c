@@ -1012,6 +1012,33 @@ Test (core, a_batch_that_came_too_early_says_nothing_of_others)
     rig_free (&rig);
 }
 
+/* Free, and then not: it would be sent the same again at once, for ever. */
+Test (core, who_hands_back_what_it_was_free_for_is_left_alone_a_while)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    submit_with_surplus (&rig, 5);
+    pxi_message offer = from (11, PXI_OFFER);
+    offer.job = (pxi_job_id){ME, 1};
+    offer.lease = 7;
+    offer.n_slots = 1;
+    offer.duration_ns = PXI_SECOND;
+    for (uint64_t pause_ns = PXI_MS; pause_ns <= 4 * PXI_MS; pause_ns *= 2) {
+        rig.now_ns += pause_ns;
+        step (&rig, (pxi_event){.kind = PXI_EV_TICK});
+        if (!rig.token)
+            hear (&rig, offer);
+        hand_over (&rig, rig.token, 70, 4, 100);
+        const pxi_returned returned = {.key = {70, 1}, .result = PXI_RESULT_RETURNED};
+        rig.token = 0;
+        hear (&rig, result_from (11, &returned));
+        cr_assert_null (sent (&rig, PXI_PROBE));
+        hear (&rig, offer);
+        cr_assert_not_null (sent (&rig, PXI_DECLINE));
+    }
+    rig_free (&rig);
+}
+
 /* It would come back short, and the executor look for the rest in vain. */
 Test (core, no_more_is_asked_for_than_the_branch_may_send)
 {
