@@ -367,8 +367,8 @@ void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
     }
 }
 
-/* Who says that it is free and hands back what it is given would be sent it again at once, for ever. What comes
- * back together is one pause. */
+/* Who says that it is free and hands back what it is given in time would be sent it again at once, for ever. What
+ * comes back together is one pause. */
 static void pause_for (pxi_core *core, pxi_peer *peer)
 {
     if (core->now_ns < peer->returned_until_ns)
@@ -383,7 +383,7 @@ static void not_started (pxi_core *core, pxi_attempt_state *attempt)
     pxi_subtask *subtask = attempt->subtask;
     SAY (core, "%s did not start s%llu.%u -> takeable again", pxi_core_name (attempt->peer),
          (unsigned long long)subtask->id, attempt->number);
-    if (attempt->peer)
+    if (attempt->peer && !attempt->late)
         pause_for (core, attempt->peer);
     pxi_branch_attempt_free (core, attempt);
     if (pxi_list_is_empty (&subtask->attempts))

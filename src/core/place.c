@@ -196,17 +196,21 @@ static void question_end (pxi_core *core, pxi_job_id id, pxi_peer *peer)
     peer->n_probes--;
 }
 
-static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t lease_id,
-                        uint32_t n_slots, bool ahead)
+static pxi_take *take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t lease_id,
+                             uint32_t n_slots)
 {
     pxi_take *take = pxi_core_alloc (core, sizeof *take);
     uint64_t token = pxi_core_new_id (core);
     if (!take || !pxi_map_put_pointer (&core->takes, token, take)) {
         pxi_core_release (core, take, sizeof *take);
-        return;
+        return NULL;
     }
-    *take =
-        (pxi_take){token, job->id, lease_id, peer, peer->record.incarnation, n_slots, ahead, {0}};
+    *take = (pxi_take){.token = token,
+                       .job = job->id,
+                       .lease = lease_id,
+                       .peer = peer,
+                       .incarnation = peer->record.incarnation,
+                       .n_slots = n_slots};
     core->n_takes++;
     job->n_taking++;
     job->n_asked += n_slots;
@@ -216,6 +220,7 @@ static void take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t l
     action->job = job->id;
     action->token = token;
     action->count = n_slots;
+    return take;
 }
 
 /* Where most peers have a slot free the next one asked has: what the first ones keep for us would only
@@ -360,7 +365,7 @@ static void ask (pxi_core *core, pxi_job *job, pxi_peer *peer)
     } else if (again || !rides (core, job)) {
         send_probe (core, job, peer, NULL, 0, false);
     } else {
-        take_begin (core, job, peer, 0, batch_for (core, job, peer), false);
+        take_begin (core, job, peer, 0, batch_for (core, job, peer));
     }
 }
 
@@ -417,9 +422,12 @@ void pxi_place_ahead (pxi_core *core, pxi_job *job, pxi_peer *peer)
 {
     uint32_t slots = peer->record.slots ? peer->record.slots : 1;
     uint32_t batch = batch_for (core, job, peer);
-    if (batch > 1 && peer->n_away <= slots * PXI_BATCH_MAX && core->now_ns >= peer->busy_until_ns &&
-        rides (core, job) && may_ask_of (core, job, peer))
-        take_begin (core, job, peer, 0, batch, true);
+    bool early = batch > 1 && peer->n_away <= slots * PXI_BATCH_MAX &&
+                 core->now_ns >= peer->busy_until_ns && rides (core, job) &&
+                 may_ask_of (core, job, peer);
+    pxi_take *take = early ? take_begin (core, job, peer, 0, batch) : NULL;
+    if (take)
+        take->ahead = true;
 }
 
 /* A loop: what others keep for it would be offered in vain. */
@@ -456,11 +464,13 @@ static bool still_there (const pxi_take *take)
 }
 
 static void add_to_dispatch (pxi_core *core, pxi_message *dispatch, pxi_attempt *specs,
-                             pxi_subtask *subtask, pxi_peer *peer, bool speculative)
+                             pxi_subtask *subtask, const pxi_take *take, bool speculative)
 {
+    pxi_peer *peer = take->peer;
     pxi_attempt_state *attempt = pxi_branch_attempt (core, subtask, peer, speculative);
     if (!attempt)
         return;
+    attempt->late = core->now_ns >= take->until_ns;
     pxi_list_remove (&subtask->in_retry);
     subtask->state = SUBTASK_AWAY;
     specs[dispatch->n_attempts++] = subtask->spec;
@@ -476,21 +486,21 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
     bool there = specs && still_there (take);
     pxi_subtask *again = there ? retry_for (job, take->peer) : NULL;
     if (again)
-        add_to_dispatch (core, &dispatch, specs, again, take->peer, false);
+        add_to_dispatch (core, &dispatch, specs, again, take, false);
     for (uint32_t i = 0; i < event->n_taken; i++) {
         pxi_subtask *subtask = pxi_branch_subtask (core, job, &event->taken[i]);
         if (!subtask)
             continue;
         bool room = there && dispatch.n_attempts < take->n_slots;
         if (room && !pxi_branch_full (subtask->branch))
-            add_to_dispatch (core, &dispatch, specs, subtask, take->peer, false);
+            add_to_dispatch (core, &dispatch, specs, subtask, take, false);
         if (pxi_list_is_empty (&subtask->attempts))
             pxi_branch_give_back (core, subtask);
     }
     pxi_subtask *late =
         there && !dispatch.n_attempts ? pxi_straggler_pick (core, job, take->peer) : NULL;
     if (late)
-        add_to_dispatch (core, &dispatch, specs, late, take->peer, true);
+        add_to_dispatch (core, &dispatch, specs, late, take, true);
     if (!there)
         return;
     if (!dispatch.n_attempts) {
@@ -617,7 +627,10 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
         return;
     }
     uint64_t n = (uint64_t)offer->n_slots * batch_for (core, job, from);
-    take_begin (core, job, from, offer->lease, at_most (n, PXI_DISPATCH_MAX), false);
+    pxi_take *take = take_begin (core, job, from, offer->lease, at_most (n, PXI_DISPATCH_MAX));
+    uint64_t trip_ns = from->rtt_ns + 4 * from->rtt_var_ns;
+    if (take && offer->duration_ns > trip_ns)
+        take->until_ns = core->now_ns + offer->duration_ns - trip_ns;
 }
 
 /* A moving average over about the last 32 answers. */

@@ -184,6 +184,7 @@ typedef struct pxi_attempt_state {
     bool speculative;
     bool fetched;           /* its worker has asked for its shared input */
     bool confirmed;         /* its worker has said that it has it */
+    bool late;              /* sent when its lease may have been over on arrival */
     uint64_t progress;      /* subtasks done below it, as last heard */
     uint64_t progressed_ns; /* when that was last more than before; at first when it was sent */
 } pxi_attempt_state;
@@ -210,7 +211,8 @@ typedef struct pxi_take {
     pxi_peer *peer; /* pinned by n_probes */
     uint64_t incarnation;
     uint32_t n_slots;
-    bool ahead; /* for pxi_place_ahead () */
+    bool ahead;        /* for pxi_place_ahead () */
+    uint64_t until_ns; /* a dispatch that is sent before comes while the lease lasts */
     pxi_list in_core;
 } pxi_take;
 

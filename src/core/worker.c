@@ -126,9 +126,9 @@ bool pxi_worker_can (const pxi_core *core, uint64_t module)
 /* ---- runs -------------------------------------------------------------------------------------
  */
 
-pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec)
+static pxi_run *run_new (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec)
 {
-    pxi_run *run = pxi_branch_room (core) ? pxi_core_alloc (core, sizeof *run) : NULL;
+    pxi_run *run = pxi_core_alloc (core, sizeof *run);
     if (!run)
         return NULL;
     run->id = pxi_core_new_id (core);
@@ -183,6 +183,11 @@ void pxi_worker_begin (pxi_core *core, pxi_run *run)
     action->culprit = crasher->culprit;
     SAY (core, "s%llu.%u has crashed here %u times -> not started again",
          (unsigned long long)run->spec.key.subtask, run->spec.key.attempt, crasher->count);
+}
+
+pxi_run *pxi_worker_run (pxi_core *core, pxi_job *job, pxi_peer *master, const pxi_attempt *spec)
+{
+    return pxi_branch_room (core) ? run_new (core, job, master, spec) : NULL;
 }
 
 static void run_detach (pxi_run *run)
@@ -432,7 +437,7 @@ static bool root_again (pxi_core *core, pxi_run *root, const pxi_event *event)
     uint64_t before = job->root;
     job->root = core->next_id;
     root->spec.key.attempt++;
-    pxi_run *again = pxi_worker_run (core, job, NULL, &root->spec);
+    pxi_run *again = run_new (core, job, NULL, &root->spec); /* in the place of this one */
     if (!again) {
         job->root = before;
         return false;
