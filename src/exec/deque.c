@@ -15,6 +15,7 @@ static bool set_array (pxi_deque *deque, int64_t size)
     block[0] = block[size + 1] = deque;
     deque->array = block + 1;
     deque->size = size;
+    /* cppcheck-suppress memleak ; the array lies in it */
     return true;
 }
 

@@ -338,7 +338,7 @@ static void screen (pxi_tune *tune)
     for (uint32_t i = 0; i < n_points; i++) {
         uint32_t stronger = 0;
         for (uint32_t j = 0; j < n_points; j++)
-            stronger += effects[j] > effects[i] || (effects[j] == effects[i] && j < i);
+            stronger += effects[j] > effects[i] || (j < i && effects[j] == effects[i]);
         tune->matters[i] = tune->matters[i] || joint;
         tune->active[i] = tune->matters[i] && stronger < ACTIVE_MAX;
         n_active += tune->active[i];

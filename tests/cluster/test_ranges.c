@@ -61,8 +61,8 @@ Test (ranges, tell_which_chunk_failed_and_why)
     cr_assert_eq (outcome.code, PX_EFAILED);
     px_outcome_print (&outcome, text, sizeof text);
     cr_assert_not_null (strstr (text, "work.picky"), "%s", text);
-    cr_assert_not_null (strstr (text, "index 500 is not to my taste [../tests/cluster/ranges.c"),
-                        "%s", text);
+    cr_assert_not_null (strstr (text, "index 500 is not to my taste ["), "%s", text);
+    cr_assert_not_null (strstr (text, "tests/cluster/ranges.c:"), "%s", text);
     px_job_free (&job);
     cluster_end (&cluster);
 }
