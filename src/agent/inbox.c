@@ -56,16 +56,12 @@ static void wake_if_asleep (pxi_inbox *inbox)
         wake (inbox);
 }
 
-void pxi_inbox_post (pxi_inbox *inbox, pxi_letter *letter)
+void pxi_inbox_post (pxi_inbox *inbox, pxi_letter *letter, bool later)
 {
-    push (inbox, letter);
-    atomic_store (&inbox->urgent, true);
-    wake_if_asleep (inbox);
-}
-
-void pxi_inbox_post_later (pxi_inbox *inbox, pxi_letter *letter)
-{
-    if (push (inbox, letter))
+    bool first = push (inbox, letter);
+    if (!later)
+        atomic_store (&inbox->urgent, true);
+    if (!later || first)
         wake_if_asleep (inbox);
 }
 

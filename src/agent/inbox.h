@@ -33,12 +33,10 @@ px_err pxi_inbox_init (pxi_inbox *inbox);
 /* Letters still inside are the caller's: take them first. */
 void pxi_inbox_fini (pxi_inbox *inbox);
 
-/* Any thread. The letter lies first in what the sender allocated, and is the loop's then. */
-void pxi_inbox_post (pxi_inbox *inbox, pxi_letter *letter);
-
-/* The same, but others will follow soon: it is taken with the next that is posted as above, or when
- * PXI_INBOX_LATER_NS have passed. So what comes fast is read at once. */
-void pxi_inbox_post_later (pxi_inbox *inbox, pxi_letter *letter);
+/* Any thread. The letter lies first in what the sender allocated, and is the loop's then. `later`: others
+ * will follow soon, so it is taken with the next that is not for later, or when PXI_INBOX_LATER_NS have
+ * passed: what comes fast is read at once. */
+void pxi_inbox_post (pxi_inbox *inbox, pxi_letter *letter, bool later);
 
 /* The loop's: everything posted so far, oldest first; NULL = nothing, or all of it for later. */
 pxi_letter *pxi_inbox_take (pxi_inbox *inbox);

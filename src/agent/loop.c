@@ -132,10 +132,7 @@ void pxi_agent_notify (void *context, pxi_notice *notice)
         sched_yield ();
     mail->execution = execution->number;
     mail->notice = *notice;
-    if (notice->more)
-        pxi_inbox_post_later (&execution->agent->inbox, &mail->letter);
-    else
-        pxi_inbox_post (&execution->agent->inbox, &mail->letter);
+    pxi_inbox_post (&execution->agent->inbox, &mail->letter, notice->more);
 }
 
 bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument)
@@ -145,7 +142,7 @@ bool pxi_agent_post (pxi_agent *agent, pxi_call_fn *call, void *argument)
         return false;
     mail->call = call;
     mail->argument = argument;
-    pxi_inbox_post (&agent->inbox, &mail->letter);
+    pxi_inbox_post (&agent->inbox, &mail->letter, false);
     return true;
 }
 
@@ -158,7 +155,7 @@ void pxi_agent_call (pxi_agent *agent, pxi_call_fn *call, void *argument)
     }
     bool done = false;
     pxi_mail mail = {.call = call, .argument = argument, .done = &done};
-    pxi_inbox_post (&agent->inbox, &mail.letter);
+    pxi_inbox_post (&agent->inbox, &mail.letter, false);
     pthread_mutex_lock (&agent->lock);
     while (!done)
         pthread_cond_wait (&agent->changed, &agent->lock);
@@ -213,8 +210,7 @@ static void handle_events (pxi_agent *agent, struct epoll_event *events, int n_e
 static void poll_for (pxi_agent *agent, uint64_t wait_ns)
 {
     struct epoll_event events[EVENTS_MAX];
-    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / PXI_SECOND),
-                               .tv_nsec = (long)(wait_ns % PXI_SECOND)};
+    struct timespec timeout = pxi_clock_timespec (wait_ns);
     int n = epoll_pwait2 (agent->epoll_fd, events, EVENTS_MAX, &timeout, NULL);
     if (n < 0 && errno == ENOSYS) /* Linux before 5.11 */
         n = epoll_wait (agent->epoll_fd, events, EVENTS_MAX,

@@ -277,8 +277,7 @@ static void stop (pxi_agent *agent, void *argument)
 /* True: *flag was set before the deadline. */
 static bool wait_for (pxi_agent *agent, const bool *flag, uint64_t deadline_ns)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / PXI_SECOND),
-                             .tv_nsec = (long)(deadline_ns % PXI_SECOND)};
+    struct timespec until = pxi_clock_timespec (deadline_ns);
     int result = 0;
     pthread_mutex_lock (&agent->lock);
     while (!*flag && result != ETIMEDOUT) {
@@ -439,8 +438,7 @@ px_err pxi_agent_wait_joined (pxi_agent *agent, const char *const *texts, uint32
                               uint64_t timeout_ns, char *why)
 {
     uint64_t deadline_ns = px_deadline_ns (timeout_ns);
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / PXI_SECOND),
-                             .tv_nsec = (long)(deadline_ns % PXI_SECOND)};
+    struct timespec until = pxi_clock_timespec (deadline_ns);
     int result = 0;
     px_err err;
     pthread_mutex_lock (&agent->lock);
@@ -453,8 +451,7 @@ px_err pxi_agent_wait_joined (pxi_agent *agent, const char *const *texts, uint32
 
 px_err pxi_agent_wait_peers (pxi_agent *agent, uint32_t n_peers, uint64_t deadline_ns)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / PXI_SECOND),
-                             .tv_nsec = (long)(deadline_ns % PXI_SECOND)};
+    struct timespec until = pxi_clock_timespec (deadline_ns);
     int result = 0;
     pthread_mutex_lock (&agent->lock);
     while (agent->n_peers < n_peers && result != ETIMEDOUT && deadline_ns) {

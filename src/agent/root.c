@@ -159,8 +159,7 @@ bool pxi_root_is_done (pxi_root *root)
 
 px_err pxi_root_wait (pxi_root *root, uint64_t deadline_ns, px_outcome *outcome)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / PXI_SECOND),
-                             .tv_nsec = (long)(deadline_ns % PXI_SECOND)};
+    struct timespec until = pxi_clock_timespec (deadline_ns);
     int result = 0;
     pthread_mutex_lock (&root->lock);
     while (!root->done && deadline_ns && result != ETIMEDOUT) {
@@ -184,14 +183,21 @@ static int most_work_first (const void *a, const void *b)
     return left->peer_id < right->peer_id ? -1 : left->peer_id > right->peer_id;
 }
 
+/* Part of the account, in order: up to n_max of n. */
+static void copy_sorted (void *to, size_t n_max, void *from, size_t n, size_t size,
+                         int (*compare) (const void *, const void *))
+{
+    if (n > 1)
+        qsort (from, n, size, compare);
+    if (n && n_max)
+        memcpy (to, from, (n < n_max ? n : n_max) * size);
+}
+
 size_t pxi_root_shares (pxi_root *root, px_job_share *shares, size_t n_max)
 {
     pthread_mutex_lock (&root->lock);
     size_t n = root->done ? root->chain.n_shares : 0;
-    if (n > 1)
-        qsort (root->chain.shares, n, sizeof *shares, most_work_first);
-    if (n && n_max)
-        memcpy (shares, root->chain.shares, (n < n_max ? n : n_max) * sizeof *shares);
+    copy_sorted (shares, n_max, root->chain.shares, n, sizeof *shares, most_work_first);
     pthread_mutex_unlock (&root->lock);
     return n;
 }
@@ -208,10 +214,7 @@ size_t pxi_root_points (pxi_root *root, px_job_point *points, size_t n_max)
 {
     pthread_mutex_lock (&root->lock);
     size_t n = root->done ? root->chain.n_points : 0;
-    if (n > 1)
-        qsort (root->chain.points, n, sizeof *points, most_offered_first);
-    if (n && n_max)
-        memcpy (points, root->chain.points, (n < n_max ? n : n_max) * sizeof *points);
+    copy_sorted (points, n_max, root->chain.points, n, sizeof *points, most_offered_first);
     pthread_mutex_unlock (&root->lock);
     return n;
 }
@@ -285,8 +288,7 @@ void pxi_root_trace_end (pxi_root *root)
 static void await_workers (pxi_root *root)
 {
     uint64_t until_ns = px_deadline_ns (LATE_NS);
-    struct timespec until = {.tv_sec = (time_t)(until_ns / PXI_SECOND),
-                             .tv_nsec = (long)(until_ns % PXI_SECOND)};
+    struct timespec until = pxi_clock_timespec (until_ns);
     int result = 0;
     while (root->done && root->n_ran < root->n_sent && result != ETIMEDOUT)
         result = pthread_cond_timedwait (&root->changed, &root->lock, &until);

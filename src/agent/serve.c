@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/inbox.h"
 #include "agent/pipe.h"
 #include "agent/spec.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "exec/port.h"
 #include "module/load.h"
 
@@ -65,10 +65,7 @@ static void notify (void *context, pxi_notice *notice)
     while (!(posted = malloc (sizeof *posted)))
         sched_yield ();
     posted->notice = *notice;
-    if (notice->more)
-        pxi_inbox_post_later (&server->inbox, &posted->letter);
-    else
-        pxi_inbox_post (&server->inbox, &posted->letter);
+    pxi_inbox_post (&server->inbox, &posted->letter, notice->more);
 }
 
 static bool send_notice (exec_server *server, pxi_notice *notice)
@@ -238,8 +235,7 @@ static bool receive_commands (exec_server *server)
 
 static void wait_for (struct pollfd *polled, nfds_t n, uint64_t wait_ns)
 {
-    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / PXI_SECOND),
-                               .tv_nsec = (long)(wait_ns % PXI_SECOND)};
+    struct timespec timeout = pxi_clock_timespec (wait_ns);
     ppoll (polled, n, wait_ns == UINT64_MAX ? NULL : &timeout, NULL);
 }
 

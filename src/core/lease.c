@@ -22,7 +22,7 @@ enum { LAPSED_MAX = 5 }; /* LEASE_MIN_NS << 5 is over LEASE_MAX_NS */
 uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master)
 {
     (void)core;
-    uint64_t ttl_ns = master->rtt_ns + 4 * master->rtt_var_ns + 2 * PXI_MS;
+    uint64_t ttl_ns = pxi_view_trip_ns (master) + 2 * PXI_MS;
     ttl_ns = ttl_ns < LEASE_MIN_NS ? LEASE_MIN_NS : ttl_ns;
     ttl_ns <<= master->n_lapsed;
     return ttl_ns < LEASE_MAX_NS ? ttl_ns : LEASE_MAX_NS;

@@ -406,8 +406,7 @@ static void seek (pxi_core *core, pxi_job *job)
 static bool may_ask_of (pxi_core *core, const pxi_job *job, const pxi_peer *peer)
 {
     return job->surplus && !peer->n_probes && !peer->unresponsive && !peer->leaving &&
-           core->now_ns >= peer->returned_until_ns && pxi_view_fits (core, peer, job->module) &&
-           pxi_branch_room (core);
+           pxi_view_fits (core, peer, job->module) && pxi_branch_room (core);
 }
 
 void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer)
@@ -628,7 +627,7 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
     }
     uint64_t n = (uint64_t)offer->n_slots * batch_for (core, job, from);
     pxi_take *take = take_begin (core, job, from, offer->lease, at_most (n, PXI_DISPATCH_MAX));
-    uint64_t trip_ns = from->rtt_ns + 4 * from->rtt_var_ns;
+    uint64_t trip_ns = pxi_view_trip_ns (from);
     if (take && offer->duration_ns > trip_ns)
         take->until_ns = core->now_ns + offer->duration_ns - trip_ns;
 }

@@ -391,6 +391,11 @@ void pxi_view_message (pxi_core *core, pxi_peer *from, const pxi_message *messag
 void pxi_view_timer (pxi_core *core, pxi_timer_kind kind);
 void pxi_view_heard (pxi_core *core, pxi_peer *peer);
 void pxi_view_rtt (pxi_core *core, pxi_peer *peer, uint64_t sample_ns);
+/* What a round trip to it takes at most, but rarely (RFC 6298); 0 = not measured. */
+static inline uint64_t pxi_view_trip_ns (const pxi_peer *peer)
+{
+    return peer->rtt_ns + 4 * peer->rtt_var_ns;
+}
 uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer);
 void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer);
 void pxi_view_leave (pxi_core *core);
@@ -398,6 +403,7 @@ void pxi_view_leave (pxi_core *core);
 pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid);
 /* Free the entry when nothing refers to it any more. */
 void pxi_view_unref (pxi_core *core, pxi_peer *peer);
+/* It may be given work of this module now: it has the module, and has not handed back what it was free for. */
 bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module);
 
 /* ---- handshake.c ------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ void pxi_view_rtt (pxi_core *core, pxi_peer *peer, uint64_t sample_ns)
  * is late by tens of ms, and a probe given up in vain is a subtask that runs twice. */
 uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer)
 {
-    uint64_t usual_ns = peer->rtt_ns + 4 * peer->rtt_var_ns;
+    uint64_t usual_ns = pxi_view_trip_ns (peer);
     uint64_t floor_ns = core->config.detect_ns / 10;
     uint64_t patience_ns = peer->rtt_ns ? 2 * usual_ns : floor_ns * 2;
     if (patience_ns < floor_ns)
@@ -727,7 +727,8 @@ void pxi_view_leave (pxi_core *core)
 
 bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module)
 {
-    if (peer->cannot_module == module && core->now_ns < peer->cannot_until_ns)
+    if (core->now_ns < peer->returned_until_ns ||
+        (peer->cannot_module == module && core->now_ns < peer->cannot_until_ns))
         return false;
     for (uint32_t i = 0; i < peer->record.n_modules; i++) {
         if (peer->record.modules[i] == module)
@@ -755,8 +756,7 @@ static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job 
         return false;
     if (!job)
         return peer->n_leases == 0;
-    return !peer->n_probes && core->now_ns >= peer->returned_until_ns && !reserved_at (job, peer) &&
-           pxi_view_fits (core, peer, job->module);
+    return !peer->n_probes && !reserved_at (job, peer) && pxi_view_fits (core, peer, job->module);
 }
 
 /* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is

@@ -367,8 +367,7 @@ bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key)
     pxi_sent_result *sent = sent_find (core, master, key);
     if (!sent)
         return false;
-    uint64_t on_its_way_ns = master->rtt_ns + 4 * master->rtt_var_ns;
-    if (core->now_ns - sent->sent_ns <= on_its_way_ns)
+    if (core->now_ns - sent->sent_ns <= pxi_view_trip_ns (master))
         return true;
     SAY (core, "%s still waits for s%llu.%u -> result sent again", pxi_core_name (master),
          (unsigned long long)key.subtask, key.attempt);

@@ -901,8 +901,7 @@ static void sleep_a_while (pxi_pool *pool)
         pthread_cond_wait (&pool->wake, &pool->lock);
         return;
     }
-    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
-                             .tv_nsec = (long)(until_ns % 1000000000)};
+    struct timespec until = pxi_clock_timespec (until_ns);
     pthread_cond_timedwait (&pool->wake, &pool->lock, &until);
 }
 

@@ -21,8 +21,8 @@ typedef struct pxi_outcome {
 } pxi_outcome;
 
 typedef enum pxi_command_kind {
-    PXI_CMD_RUN, /* run, task, input, shared: start; PXI_NOTE_FINISHED exactly once for it */
-    /* RUN with the flag: another follows at once. */
+    PXI_CMD_RUN,       /* run, task, input, shared: start; PXI_NOTE_FINISHED exactly once for it.
+                          flag: another RUN follows at once */
     PXI_CMD_STOP,      /* run: cancel it and everything below it here */
     PXI_CMD_TAKE,      /* token, count: PXI_NOTE_TAKEN exactly once for it, n may be 0 */
     PXI_CMD_GIVE_BACK, /* subtask, attempts, crashes: takeable again (by its branch's joiner, by any

@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/print.h"
 
 enum { VERSION = 1, INDENT = 4, LINE_SIZE_MAX = 1023, N_KEYS_MAX = 32 };
 
@@ -317,23 +317,8 @@ px_err pxi_profile_parse (const char *text, size_t size, pxi_profile *profile,
 
 /* ---- writing ---------------------------------------------------------------------------------- */
 
-typedef struct profile_printer {
-    char *text;
-    size_t size, needed;
-} profile_printer;
-
-static void PX_PRINTF (2, 3) put (profile_printer *to, const char *format, ...)
-{
-    size_t left = to->needed < to->size ? to->size - to->needed : 0;
-    va_list arguments;
-    va_start (arguments, format);
-    int size = vsnprintf (left ? to->text + to->needed : NULL, left, format, arguments);
-    va_end (arguments);
-    to->needed += size > 0 ? (size_t)size : 0;
-}
-
 /* A text that could not be read back as it is loses what stands in the way: it is for people. */
-static void put_text (profile_printer *to, const char *text)
+static void put_text (pxi_printer *to, const char *text)
 {
     char clean[PXI_PROFILE_TEXT_MAX + 1];
     size_t n = 0;
@@ -341,10 +326,10 @@ static void put_text (profile_printer *to, const char *text)
         clean[n++] =
             (char)((unsigned char)*text < ' ' || *text == 127 || *text == '"' ? '?' : *text);
     clean[n] = 0;
-    put (to, "\"%s\"", clean);
+    pxi_print (to, "\"%s\"", clean);
 }
 
-static void put_value (profile_printer *to, const key_entry *key, const char *base)
+static void put_value (pxi_printer *to, const key_entry *key, const char *base)
 {
     const void *at = base + key->offset;
     switch (key->kind) {
@@ -353,36 +338,37 @@ static void put_value (profile_printer *to, const key_entry *key, const char *ba
         put_text (to, at);
         break;
     case VALUE_LINK:
-        put (to, "%s", link_names[*(const pxi_link *)at]);
+        pxi_print (to, "%s", link_names[*(const pxi_link *)at]);
         break;
     case VALUE_REAL:
-        put (to, "%.6g", *(const double *)at);
+        pxi_print (to, "%.6g", *(const double *)at);
         break;
     case VALUE_NUMBER:
-        put (to, "%" PRIu32, *(const uint32_t *)at);
+        pxi_print (to, "%" PRIu32, *(const uint32_t *)at);
         break;
     case VALUE_VERSION:
-        put (to, "%d", VERSION);
+        pxi_print (to, "%d", VERSION);
         break;
     }
 }
 
-static void put_section (profile_printer *to, section_kind section, const void *base)
+static void put_section (pxi_printer *to, section_kind section, const void *base)
 {
     if (section)
-        put (to, "%s\n", section_names[section]);
+        pxi_print (to, "%s\n", section_names[section]);
     for (uint32_t i = 0; i < N_KEYS; i++) {
         if (KEYS[i].section != section)
             continue;
-        put (to, "%*s%s = ", section ? INDENT : 0, "", KEYS[i].name);
+        pxi_print (to, "%*s%s = ", section ? INDENT : 0, "", KEYS[i].name);
         put_value (to, &KEYS[i], base);
-        put (to, "%s%s\n", KEYS[i].comment ? "  # " : "", KEYS[i].comment ? KEYS[i].comment : "");
+        pxi_print (to, "%s%s\n", KEYS[i].comment ? "  # " : "",
+                   KEYS[i].comment ? KEYS[i].comment : "");
     }
 }
 
 size_t pxi_profile_print (const pxi_profile *profile, char *text, size_t size)
 {
-    profile_printer to = {text, size, 0};
+    pxi_printer to = {text, size, 0};
     put_section (&to, SECTION_TOP, profile);
     put_section (&to, SECTION_CLUSTER, &profile->cluster);
     for (uint32_t i = 0; i < profile->cluster.n_classes; i++)

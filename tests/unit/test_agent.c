@@ -32,7 +32,7 @@ Test (inbox, gives_letters_in_the_order_of_posting)
     cr_assert_eq (pxi_inbox_init (&inbox), PX_OK);
     cr_assert_null (pxi_inbox_take (&inbox));
     for (int i = 0; i < 3; i++)
-        pxi_inbox_post (&inbox, &letters[i].letter);
+        pxi_inbox_post (&inbox, &letters[i].letter, false);
     pxi_letter *letter = pxi_inbox_take (&inbox);
     for (uint32_t i = 0; i < 3; i++, letter = letter->next)
         cr_assert_eq (((numbered *)letter)->number, i);
@@ -54,7 +54,7 @@ static void *post_all (void *argument)
     sending *work = argument;
     for (uint32_t i = 0; i < LETTERS; i++) {
         work->letters[i] = (numbered){.sender = work->sender, .number = i};
-        pxi_inbox_post (work->inbox, &work->letters[i].letter);
+        pxi_inbox_post (work->inbox, &work->letters[i].letter, false);
     }
     return NULL;
 }
