@@ -99,6 +99,9 @@ static void apply (pxi_agent *agent, const pxi_action *action)
     case PXI_DO_DRAINED:
         tell (agent, &agent->drained);
         break;
+    case PXI_DO_RANGE:
+    case PXI_DO_QUARANTINE:
+        break;
     }
 }
 

@@ -446,6 +446,8 @@ void pxi_notices_take (pxi_agent *agent, uint64_t number, pxi_notice *notice)
     case PXI_NOTE_DURATION:
         on_duration (agent, execution, notice);
         break;
+    case PXI_NOTE_DEVICE_WRONG:
+        break;
     case PXI_NOTE_CLOSED:
         on_closed (agent, execution);
         break;

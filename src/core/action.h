@@ -5,22 +5,28 @@
 #include "core/message.h"
 
 typedef enum pxi_action_kind {
-    PXI_DO_SEND, /* message to message.to at address (kind 0: by the link it came from). Payloads:
+    PXI_DO_SEND,  /* message to message.to at address (kind 0: by the link it came from). Payloads:
                     attempts[].blob, results[].blob, blob of a SHARED. Each stays with the driver until
                     PXI_DO_FORGET: a lost message is sent again */
-    PXI_DO_RUN,  /* start attempt as run `run` in the executor of its job (module, task, blob, and
-                    shared_blob where its branch has a shared input: see pxi_taken).
+    PXI_DO_RUN,   /* start attempt as run `run` in the executor of its job (module, task, blob, and
+                    shared_blob where its branch has a shared input: see pxi_taken), in a slot or, with
+                    attempt.device, on that device of this peer.
                     Answered by PXI_EV_FINISHED exactly once. `root`: outcome is the job's. `flag`: do
                     not: it has crashed here too often, and is answered as one more crash; `culprit`
                     is the task that did it */
-    PXI_DO_STOP, /* run is no longer wanted: cancel it and all below. PXI_EV_FINISHED still
+    PXI_DO_STOP,  /* run is no longer wanted: cancel it and all below. PXI_EV_FINISHED still
                     follows (any result), soon */
-    PXI_DO_TAKE, /* job, token, count: hand over up to count of the oldest takeable subtasks, none
-                    of a capped branch. Answered by PXI_EV_TAKEN exactly once */
-    PXI_DO_GIVE_BACK, /* subtask (attempts, crashes): back to the takeable ones of its job, oldest
+    PXI_DO_TAKE,  /* job, token, count: hand over up to count of the oldest takeable subtasks, none
+                    of a capped branch. Answered by PXI_EV_TAKEN exactly once. peer: who takes; device:
+                    for that device of his, only chunks of ranges (of task), cut for it; fixed_ns and
+                    item_cost: what is told of its speed; memory_bytes: what fits it, 0 = not known */
+    PXI_DO_RANGE, /* job, task, count: a pxi_rank_use, of the slots here: whether they take chunks of
+                     ranges of this task */
+    PXI_DO_QUARANTINE, /* device of this peer: it computes what C does not, as `peer` says */
+    PXI_DO_GIVE_BACK,  /* subtask (attempts, crashes): back to the takeable ones of its job, oldest
                          end */
-    PXI_DO_CAP,       /* branch, flag: on = at its branch number, hand over no more of it */
-    PXI_DO_COMPLETE,  /* subtask (or, with `root`, the job itself) has its outcome: result, blob,
+    PXI_DO_CAP,        /* branch, flag: on = at its branch number, hand over no more of it */
+    PXI_DO_COMPLETE,   /* subtask (or, with `root`, the job itself) has its outcome: result, blob,
                          size,  attempts made. The blob is the driver's: no FORGET follows. blob 0:
                          err says  what happened, peer where */
     PXI_DO_SLOTS, /* job may execute up to count threads at once; over it, yield at the next task
@@ -48,6 +54,8 @@ typedef struct pxi_action {
     uint32_t count;
     uint32_t attempts, crashes;
     uint32_t culprit;
+    uint32_t task, device; /* COMPLETE: the device that did it, 0 = a slot */
+    uint64_t fixed_ns, item_cost, memory_bytes;
     uint32_t size_bytes;
     uint32_t err; /* px_err */
     pxi_result result;

@@ -431,6 +431,8 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         pxi_worker_cancel_job (core, event->job);
         break;
     case PXI_EV_FLUSH:
+    case PXI_EV_DEVICES:
+    case PXI_EV_DEVICE_WRONG:
         break;
     case PXI_EV_DURATION: {
         pxi_job *job = pxi_worker_find_job (core, event->job);

@@ -17,7 +17,8 @@ typedef enum pxi_event_kind {
 
     /* The executor's side. A job "opens" at a peer with its first attempt or root there. */
     PXI_EV_SUBMIT, /* a root task: attempt.job, module, task, blob, size. job.origin is this peer */
-    PXI_EV_SURPLUS, /* job, count: subtasks waiting in its deques; 0 = none left */
+    PXI_EV_SURPLUS, /* job, count: subtasks waiting in its deques; 0 = none left. task, n_items: of the
+                       oldest range that a device could take chunks of, the indices not cut yet */
     PXI_EV_TAKEN, /* answer to PXI_DO_TAKE: token, taken, count of those that still wait. Fewer than
                      asked for counts as SURPLUS 0: the next one that becomes takeable is told by
                      SURPLUS again */
@@ -29,8 +30,22 @@ typedef enum pxi_event_kind {
     PXI_EV_PROGRESS,      /* run, progress: subtasks done below it */
     PXI_EV_JOB_CANCEL,    /* job: cancel the root here and all below */
     PXI_EV_FLUSH,         /* nothing more is at hand: results that were gathered go out */
-    PXI_EV_DURATION, /* module, task, run_ns: sample of a subtask that ran in place (history) */
+    PXI_EV_DURATION,      /* module, task, run_ns: sample of a subtask that ran in place (history);
+                        n_items: it was a chunk of so many indices, in C, on a slot */
+
+    /* Devices of this peer. */
+    PXI_EV_DEVICES,      /* devices, n_devices: all there are, anew: found, quarantined, back */
+    PXI_EV_DEVICE_WRONG, /* peer, device, module, task: what it computed differs from what C does */
 } pxi_event_kind;
+
+/* One device of this peer. Its index in pxi_attempt is its place here, from 1. */
+typedef struct pxi_device_look {
+    bool usable;        /* not in quarantine, not gone */
+    uint32_t slots;     /* chunks that it takes at once: one computes, the next is on its way */
+    uint32_t processor; /* as in pxi_rank_choice: 0 = the one that the peer's slots are on */
+    uint32_t class;     /* pxi_device_class */
+    uint64_t memory_bytes;
+} pxi_device_look;
 
 /* One subtask handed over by an executor. */
 typedef struct pxi_taken {
@@ -70,6 +85,13 @@ typedef struct pxi_event {
     uint64_t run_ns;
     uint32_t size_bytes;
     uint64_t blob;
+    const pxi_device_look *devices;
+    uint32_t n_devices, device;
+    uint64_t n_items;
+    /* FINISHED of a run on a device. failed: the device did not do it (result LOST): the chunk goes back, with
+       `blob`, which tells why. banned: it never will do this task, so do not try again here. first: something
+       was compiled in it, its time says nothing. */
+    bool device_failed, device_banned, first;
 } pxi_event;
 
 #endif

@@ -39,7 +39,13 @@ static inline bool pxi_address_is_loopback (const pxi_address *address)
                               : address->kind == 6 && memcmp (address->ip, six, sizeof six) == 0;
 }
 
-enum { PXI_PEER_LEAVING = 1, PXI_PEER_SURPLUS = 2, PXI_PEER_MORE_MODULES = 4 }; /* flags */
+/* Flags of a peer. DEVICES: it has some that may be asked for. */
+enum {
+    PXI_PEER_LEAVING = 1,
+    PXI_PEER_SURPLUS = 2,
+    PXI_PEER_MORE_MODULES = 4,
+    PXI_PEER_DEVICES = 8,
+};
 
 typedef struct pxi_peer_record {
     uint64_t id;          /* of the name when one was given, random otherwise; never 0 */
@@ -91,7 +97,9 @@ typedef struct pxi_attempt {
         blob; /* local handle of that payload; not on the wire. At a receiver: the received one */
     pxi_shared_name shared; /* its branch's; does not go with it */
     uint64_t shared_blob;   /* local handle of that; not on the wire. 0 = not here */
-    uint64_t digest; /* of the payload, by the driver: see pxi_core_remembers (). 0 = not known */
+    uint64_t digest;  /* of the payload, by the driver: see pxi_core_remembers (). 0 = not known */
+    uint64_t n_items; /* a chunk of a range: how many indices it has. 0 = no chunk */
+    uint32_t device;  /* where it runs at its worker: 0 = a slot, in C; from 1: that device */
 } pxi_attempt;
 
 /* What became of an attempt, as its worker says. Values are on the wire. */
@@ -110,7 +118,8 @@ typedef struct pxi_returned {
     pxi_result result;
     uint32_t size_bytes;
     uint64_t run_ns;
-    uint64_t blob; /* local handle of the payload; not on the wire */
+    uint64_t blob;   /* local handle of the payload; not on the wire */
+    uint32_t device; /* that it was done on, or that failed it; 0 = a slot */
 } pxi_returned;
 
 typedef struct pxi_report { /* of one attempt in hand, worker to master */
@@ -154,8 +163,10 @@ typedef enum pxi_message_kind {
  *   REFUSED               err
  *   PROBE                 probe, job, module, n_slots (wanted), reserve, has_inline and then attempts,
  *                         duration_ns (what each of them takes, about; 0 = not known)
+ *                         for a device instead: for_device, task, n_items (that wait to be cut)
  *   OFFER                 probe (0 = unasked), lease (0 when n_slots = 0), n_slots, duration_ns (lease),
- *                         accepted (the attempts that rode along were taken), job
+ *                         accepted (the attempts that rode along were taken), job;
+ *                         of a device: device, speed (told, where known), device_class, memory_bytes
  *   BUSY                  probe, reserve (a reservation was kept), duration_ns (retry after)
  *   CANNOT                probe, err, duration_ns (do not ask sooner)
  *   DISPATCH              lease, attempts
@@ -179,7 +190,10 @@ typedef struct pxi_message {
     uint64_t sequence;
     uint32_t n_slots;
     uint32_t err; /* px_err */
-    bool reserve, has_inline, accepted;
+    bool reserve, has_inline, accepted, for_device;
+    uint32_t task, device, device_class;
+    uint64_t n_items, memory_bytes;
+    uint64_t fixed_ns, item_cost; /* as in pxi_speed; item_cost 0 = not known */
 
     uint64_t blob; /* local handle of the shared input */
     pxi_shared_name shared;

@@ -1533,6 +1533,8 @@ static void submit (pxi_executor *executor, pxi_command *command)
     case PXI_CMD_GIVE_BACK:
         give_back (pool, command);
         break;
+    case PXI_CMD_RANGE:
+        break;
     case PXI_CMD_CAP:
         set_cap (pool, command->branch, command->flag);
         break;

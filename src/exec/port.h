@@ -21,17 +21,21 @@ typedef struct pxi_outcome {
 } pxi_outcome;
 
 typedef enum pxi_command_kind {
-    PXI_CMD_RUN,       /* run, task, input, shared: start; PXI_NOTE_FINISHED exactly once for it.
+    PXI_CMD_RUN,  /* run, task, input, shared: start; PXI_NOTE_FINISHED exactly once for it.
                           flag: another RUN follows at once */
-    PXI_CMD_STOP,      /* run: cancel it and everything below it here */
-    PXI_CMD_TAKE,      /* token, count: PXI_NOTE_TAKEN exactly once for it, n may be 0 */
+    PXI_CMD_STOP, /* run: cancel it and everything below it here */
+    PXI_CMD_TAKE, /* token, count: PXI_NOTE_TAKEN exactly once for it, n may be 0. peer, device,
+                          fixed_ns, item_cost, memory_bytes, task: who takes, as in PXI_DO_TAKE */
     PXI_CMD_GIVE_BACK, /* subtask, attempts, crashes: takeable again (by its branch's joiner, by any
-                          thread of the pool, or by a later TAKE), oldest end */
-    PXI_CMD_CAP,       /* branch, flag: TAKE skips it while on */
-    PXI_CMD_COMPLETE,  /* subtask, outcome: for its branch. Unknown subtasks (branch closed) are
+                          thread of the pool, or by a later TAKE), oldest end. A chunk goes back to its
+                          range and is cut anew. outcome.chain: why, to be told with its run's outcome */
+    PXI_CMD_RANGE, /* task, count: as PXI_DO_RANGE. Where config.devices, slots take no chunks of a
+                          range that devices could do before it has come */
+    PXI_CMD_CAP,   /* branch, flag: TAKE skips it while on */
+    PXI_CMD_COMPLETE, /* subtask, outcome: for its branch. Unknown subtasks (branch closed) are
                           dropped */
-    PXI_CMD_SLOTS,     /* count: threads that may execute tasks at once; 0 = none */
-    PXI_CMD_CLOSE,     /* last command: stop everything, then PXI_NOTE_CLOSED */
+    PXI_CMD_SLOTS,    /* count: threads that may execute tasks at once; 0 = none */
+    PXI_CMD_CLOSE,    /* last command: stop everything, then PXI_NOTE_CLOSED */
 } pxi_command_kind;
 
 /* Moved to the executor on submit: references in input, shared and outcome are the executor's then. */
@@ -47,12 +51,15 @@ typedef struct pxi_command {
     pxi_outcome outcome;
     /* COMPLETE: where, and for how long: the account of an outcome without a chain. */
     uint64_t peer, run_ns;
+    uint32_t device; /* TAKE: that it is for; COMPLETE: that did it. 0 = a slot */
+    uint64_t fixed_ns, item_cost, memory_bytes;
     char peer_name[PXI_NAME_SIZE];
 } pxi_command;
 
 typedef enum pxi_notice_kind {
     PXI_NOTE_SURPLUS, /* count subtasks wait in the deques. Sent when it becomes non-zero, again
-                          when threads look for work in vain (0), not for every change */
+                          when threads look for work in vain (0), not for every change. Chunks that
+                          could be cut now count. task, n_items: as in PXI_EV_SURPLUS */
     PXI_NOTE_TAKEN,   /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs),
                           shared[i] of the first of each branch that has a shared input, where
                           attempt.shared.size_bytes says so: its receiver makes the name,
@@ -65,7 +72,8 @@ typedef enum pxi_notice_kind {
     PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or
                                closed */
     PXI_NOTE_PROGRESS,      /* run, done, known: subtasks below it; at most every 100 ms */
-    PXI_NOTE_DURATION,      /* task, run_ns: a sample, at most 100 a second */
+    PXI_NOTE_DURATION,      /* task, run_ns: a sample, at most 100 a second. n_items: of a chunk */
+    PXI_NOTE_DEVICE_WRONG,  /* peer, device, task: a chunk that it did differs from C's */
     PXI_NOTE_CLOSED,        /* nothing follows */
     PXI_NOTE_DIED, /* only of processes: signal or exit code in `count`; `run` = the culprit's
                       (0 = unknown), by its task `task`, text = what people read, e.g. "signal 11
@@ -75,8 +83,8 @@ typedef enum pxi_notice_kind {
 /* Moved to the receiver: it releases inputs, shared, outcome, and frees their arrays and `taken`. */
 typedef struct pxi_notice {
     pxi_notice_kind kind;
-    uint64_t run, token, branch, runs, run_ns, done, known;
-    uint32_t task, count, wanted, n_taken;
+    uint64_t run, token, branch, runs, run_ns, done, known, n_items, peer;
+    uint32_t task, count, wanted, n_taken, device;
     pxi_result result;
     bool more;
     pxi_taken *taken; /* job and module of each attempt are filled by the receiver */
@@ -119,6 +127,7 @@ typedef struct pxi_executor_config {
     const int32_t *numbers;
     uint32_t n_points;
     bool trace;
+    bool devices; /* this peer has some, or looks for them */
     pxi_notify_fn *notify;
     void *notify_context;
     /* Called on each thread of the pool before its first task and after its last; may be NULL. The

@@ -420,6 +420,8 @@ static void carry_out (pxi_sim_peer *peer, const pxi_action *action)
         break;
     case PXI_DO_JOINED:
     case PXI_DO_VIEW:
+    case PXI_DO_RANGE:
+    case PXI_DO_QUARANTINE:
         break;
     }
 }
