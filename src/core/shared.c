@@ -117,11 +117,12 @@ static void use (pxi_core *core, pxi_shared *shared)
 /* ---- asking for it -----------------------------------------------------------------------------
  */
 
+/* Longer each time only for the bytes, whose speed nobody knows: slots stand idle for it. */
 static uint64_t patience_ns (const pxi_core *core, const pxi_shared *shared, const pxi_peer *peer)
 {
     uint64_t trip_ns = 2 * pxi_view_patience_ns (core, peer);
     trip_ns = trip_ns < core->config.detect_ns ? trip_ns : core->config.detect_ns;
-    return (trip_ns + shared->name.size_bytes / BYTES_PER_MS * PXI_MS) * shared->n_asked;
+    return trip_ns + shared->name.size_bytes / BYTES_PER_MS * PXI_MS * shared->n_asked;
 }
 
 static pxi_run *first_waiting (const pxi_shared *shared)
