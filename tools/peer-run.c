@@ -6,9 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +18,7 @@
 #include "common/options.h"
 #include "common/profiles.h"
 #include "common/program.h"
+#include "common/watch.h"
 
 enum {
     EXIT_DONE = 0,
@@ -111,42 +109,6 @@ static bool read_numbers (const list_option *from, px_point_number *numbers)
         numbers[i] = (px_point_number){point, (int32_t)number};
     }
     return true;
-}
-
-/* ---- signals ---------------------------------------------------------------------------------- */
-
-struct watch {
-    sigset_t set;
-    px_job *job;
-    _Atomic bool cancelled, over;
-    pthread_t thread;
-};
-
-static void *wait_for_signals (void *argument)
-{
-    struct watch *watch = argument;
-    for (;;) {
-        int number;
-        if (sigwait (&watch->set, &number) != 0 || atomic_load (&watch->over))
-            return NULL;
-        if (atomic_exchange (&watch->cancelled, true))
-            _exit (EXIT_CANCELLED); /* what this process started ends with it */
-        fprintf (stderr, "\npeer-run: cancels everywhere; once more ends at once\n");
-        px_job_cancel (watch->job);
-    }
-}
-
-static bool watch_begin (struct watch *watch, px_job *job)
-{
-    watch->job = job;
-    return pthread_create (&watch->thread, NULL, wait_for_signals, watch) == 0;
-}
-
-static void watch_end (struct watch *watch)
-{
-    atomic_store (&watch->over, true);
-    pthread_kill (watch->thread, SIGTERM);
-    pthread_join (watch->thread, NULL);
 }
 
 /* ---- progress and summary --------------------------------------------------------------------- */
@@ -351,7 +313,7 @@ static const char *profile_of (const struct settings *settings, char directory[P
 }
 
 static int run_job (const struct settings *settings, px_peer *peer, const char *task,
-                    const struct input *input, struct watch *watch)
+                    const struct input *input, watch_t *watch)
 {
     static struct summary summary;
     static px_point_number numbers[LIST_MAX]; /* their names live as long as the program */
@@ -372,12 +334,13 @@ static int run_job (const struct settings *settings, px_peer *peer, const char *
     if (err != PX_OK)
         return complain (task, px_err_text (err));
     int code = EXIT_FAILED;
-    if (watch_begin (watch, job)) {
+    if (watch_begin (watch)) {
+        watch_job (watch, job);
         summary.task = task;
         summary.outcome = wait_for_job (job, !settings->quiet && isatty (STDERR_FILENO));
         summary.wall_s = (double)(px_now_ns () - began_ns) / (double)SECOND;
         watch_end (watch);
-        code = report (settings, &summary, peer, job, atomic_load (&watch->cancelled));
+        code = report (settings, &summary, peer, job, atomic_load (&watch->stopped));
     }
     px_job_free (&job);
     return code;
@@ -390,7 +353,7 @@ static int open_failed (px_err err, const char *why)
 }
 
 static int run_on (const struct settings *settings, struct local_cluster *local, char **arguments,
-                   const struct input *input, struct watch *watch)
+                   const struct input *input, watch_t *watch)
 {
     char why[PX_WHY_SIZE] = "", executor[PATH_MAX], task[PROGRAM_NAME_SIZE];
     const char *modules[] = {arguments[0], NULL};
@@ -425,7 +388,7 @@ int main (int argc, char **argv)
 {
     static struct settings settings;
     static struct local_cluster local;
-    static struct watch watch;
+    static watch_t watch;
     struct input input = {0};
     int first;
     options_end end = options_parse (&TABLE, argc, argv, true, &settings, &first);
@@ -437,10 +400,7 @@ int main (int argc, char **argv)
         return complain ("--local", "does not go with --join");
     if (!program_input (argv[first + 2], &input))
         return complain ("standard input", strerror (errno));
-    sigemptyset (&watch.set);
-    sigaddset (&watch.set, SIGINT);
-    sigaddset (&watch.set, SIGTERM);
-    pthread_sigmask (SIG_BLOCK, &watch.set, NULL); /* before any thread: all inherit it */
+    watch_block (&watch, "peer-run: cancels everywhere; once more ends at once");
     const char *modules[] = {argv[first], NULL};
     const struct local_plan plan = {
         .n = (uint32_t)settings.local, .modules = modules, .key = settings.key};

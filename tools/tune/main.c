@@ -483,10 +483,7 @@ int main (int argc, char **argv)
     int code = check_settings (&settings, argc - first, &budget);
     if (code != EXIT_DONE)
         return code;
-    sigemptyset (&watch.set);
-    sigaddset (&watch.set, SIGINT);
-    sigaddset (&watch.set, SIGTERM);
-    sigprocmask (SIG_BLOCK, &watch.set, NULL);
+    watch_block (&watch, "peer-tune: ends the search; once more ends at once");
     bed.watch = &watch;
     story.settings = &settings;
     story.bed = &bed;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tune.h"
 
@@ -13,48 +12,6 @@
 #define SETTLE_MAX 64         /* but a cluster where somebody always comes is taken as it is */
 #define DRAIN_NS (5 * SECOND) /* for what was cancelled elsewhere to end */
 #define STEP_NS (SECOND / 20)
-enum { EXIT_CANCELLED = 130 };
-
-/* ---- signals ---------------------------------------------------------------------------------- */
-
-static void *wait_for_signals (void *argument)
-{
-    watch_t *watch = argument;
-    for (;;) {
-        int number;
-        if (sigwait (&watch->set, &number) != 0 || atomic_load (&watch->over))
-            return NULL;
-        if (atomic_exchange (&watch->stopped, true))
-            _exit (EXIT_CANCELLED); /* what this process started ends with it */
-        fprintf (stderr, "\npeer-tune: ends the search; once more ends at once\n");
-        pthread_mutex_lock (&watch->lock);
-        if (watch->job)
-            px_job_cancel (watch->job);
-        pthread_mutex_unlock (&watch->lock);
-    }
-}
-
-bool watch_begin (watch_t *watch)
-{
-    pthread_mutex_init (&watch->lock, NULL);
-    return pthread_create (&watch->thread, NULL, wait_for_signals, watch) == 0;
-}
-
-void watch_end (watch_t *watch)
-{
-    atomic_store (&watch->over, true);
-    pthread_kill (watch->thread, SIGTERM);
-    pthread_join (watch->thread, NULL);
-}
-
-static void watch_job (watch_t *watch, px_job *job)
-{
-    pthread_mutex_lock (&watch->lock);
-    watch->job = job;
-    if (job && atomic_load (&watch->stopped))
-        px_job_cancel (job);
-    pthread_mutex_unlock (&watch->lock);
-}
 
 /* ---- who is there ----------------------------------------------------------------------------- */
 

@@ -3,9 +3,6 @@
 #define TOOLS_TUNE_TUNE_H
 
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +10,7 @@
 
 #include "common/options.h"
 #include "common/program.h"
+#include "common/watch.h"
 #include "store/profile.h"
 #include "tune/search.h"
 
@@ -26,18 +24,6 @@ typedef struct settings {
     const char *name, *profile, *budget, *objective, *json, *plot, *key;
     bool quiet;
 } settings_t;
-
-/* Ctrl-C: a first one ends the search, a second one the program. */
-typedef struct watch {
-    sigset_t set;
-    pthread_mutex_t lock;
-    px_job *job; /* that runs now; under lock */
-    _Atomic bool stopped, over;
-    pthread_t thread;
-} watch_t;
-
-bool watch_begin (watch_t *watch);
-void watch_end (watch_t *watch);
 
 /* The program to be run, and the peer that submits it. */
 typedef struct bed {
