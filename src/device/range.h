@@ -15,6 +15,8 @@
 
 #include <peerexec/device.h>
 
+#include "module/range.h"
+
 /* Where parts lie. Parts that there are not have size 0. */
 typedef struct pxi_range_view {
     uint64_t begin, end, n_partials;
@@ -22,8 +24,6 @@ typedef struct pxi_range_view {
     uint64_t size; /* in all */
 } pxi_range_view;
 
-/* The def is an author's: false, and a sentence in `why` (PX_WHY_SIZE, or NULL). */
-bool pxi_range_def_is_valid (const px_range_def *def, char *why);
 /* An argument that is a part of what is common; of results. */
 bool pxi_range_arg_is_common (const px_arg *arg);
 bool pxi_range_arg_is_out (const px_arg *arg);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,10 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "module/range.h"
+
+/* As built before there were any. */
+#define SIZE_WITHOUT_RANGES offsetof (px_module_def, ranges_begin)
 
 bool pxi_name_is_valid (const char *name)
 {
@@ -49,10 +54,10 @@ static px_err check_def (const px_module_def *def, const char *path, char *why)
             PX_EABI, why,
             "%s is a module for interface %u of peerexec, this is interface %u: build it again",
             path, (unsigned)def->abi, (unsigned)PX_MODULE_ABI);
-    if (def->size < sizeof *def)
+    if (def->size < SIZE_WITHOUT_RANGES)
         return pxi_fail (PX_EABI, why,
                          "%s: its module table has %u bytes, %zu are needed: build it again", path,
-                         (unsigned)def->size, sizeof *def);
+                         (unsigned)def->size, SIZE_WITHOUT_RANGES);
     px_err err = check_name ("module", def->name, path, why);
     if (err != PX_OK)
         return err;
@@ -117,9 +122,10 @@ static px_err add_tasks (pxi_module *module, const px_module_def *def, char *why
     size_t n_tasks = (size_t)(def->tasks_end - def->tasks_begin);
     module->task_names = calloc (n_tasks, sizeof *module->task_names);
     module->task_functions = calloc (n_tasks, sizeof *module->task_functions);
+    module->range_of = calloc (n_tasks, sizeof *module->range_of);
     const px_task_def **sorted = calloc (n_tasks, sizeof *sorted);
     px_err err = PX_OK;
-    if (!module->task_names || !module->task_functions || !sorted)
+    if (!module->task_names || !module->task_functions || !module->range_of || !sorted)
         err = pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
     else {
         memcpy (sorted, def->tasks_begin, n_tasks * sizeof *sorted);
@@ -128,6 +134,33 @@ static px_err add_tasks (pxi_module *module, const px_module_def *def, char *why
             err = add_task (module, sorted[i], why);
     }
     free (sorted);
+    return err;
+}
+
+static px_err add_range (pxi_module *module, const px_range_def *range, char *why)
+{
+    char fault[PX_WHY_SIZE];
+    if (!pxi_range_def_is_valid (range, fault))
+        return pxi_fail (PX_EINVAL, why, "%.200s: %.300s", module->path, fault);
+    int32_t task = range->name ? pxi_module_task (module, range->name) : -1;
+    if (task < 0 || module->task_functions[task] != address_of (range->function))
+        return pxi_fail (PX_EINVAL, why,
+                         "%s: the range task '%.64s' is no task of module '%s': register it with "
+                         "PX_RANGE_TASK (...)",
+                         module->path, range->name ? range->name : "", module->name);
+    if (module->range_of[task])
+        return pxi_fail (PX_EDUPLICATE, why, "%s: module '%s' registers the range task '%s' twice",
+                         module->path, module->name, range->name);
+    module->range_of[task] = range;
+    return PX_OK;
+}
+
+static px_err add_ranges (pxi_module *module, const px_module_def *def, char *why)
+{
+    bool has_some = def->size >= sizeof *def && def->ranges_begin;
+    px_err err = PX_OK;
+    for (size_t i = 0; has_some && err == PX_OK && def->ranges_begin + i < def->ranges_end; i++)
+        err = add_range (module, def->ranges_begin[i], why);
     return err;
 }
 
@@ -151,6 +184,8 @@ static px_err make (const px_module_def *def, char *path, const char *file, void
         module->version = def->version;
         err = add_tasks (module, def, why);
     }
+    if (err == PX_OK)
+        err = add_ranges (module, def, why);
     if (err == PX_OK) {
         err = pxi_digest_file (file, &module->digest);
         if (err != PX_OK)
@@ -265,6 +300,7 @@ void pxi_module_free (pxi_module **module_p)
     *module_p = NULL;
     void *image = module->image;
     pxi_map_fini (&module->by_function);
+    free (module->range_of);
     free (module->task_functions);
     free (module->task_names);
     free (module->path);

@@ -4,6 +4,7 @@
 #ifndef PXI_MODULE_LOAD_H
 #define PXI_MODULE_LOAD_H
 
+#include <peerexec/device.h>
 #include <peerexec/peer.h>
 
 #include "base/digest.h"
@@ -22,7 +23,8 @@ typedef struct pxi_module {
     uint32_t n_tasks;
     const char **task_names;
     const void **task_functions;
-    pxi_map by_function; /* address -> index */
+    const px_range_def **range_of; /* of each task; NULL = it is not data-parallel */
+    pxi_map by_function;           /* address -> index */
 } pxi_module;
 
 /* Load a shared object. `why` as for pxi_fail ().

@@ -87,6 +87,12 @@ Test (module, each_mistake_has_its_own_error_and_sentence)
         {FILE_OF ("long_task"), PX_EINVAL, "a_name_of_thirty_two_letters_abc"},
         {FILE_OF ("no_function"), PX_EINVAL, "the task 'two' has no function"},
         {FILE_OF ("null_task"), PX_EINVAL, "a task has no name"},
+        {FILE_OF ("range_no_run"), PX_EINVAL, "needs an implementation in C"},
+        {FILE_OF ("range_null"), PX_EINVAL, "needs an implementation in C"},
+        {FILE_OF ("range_argument"), PX_EINVAL,
+         "argument 2 of the range task one is a value of more than 64 bytes"},
+        {FILE_OF ("range_stranger"), PX_EINVAL, "the range task 'three' is no task of module"},
+        {FILE_OF ("range_twice"), PX_EDUPLICATE, "registers the range task 'one' twice"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         pxi_module *module = NULL;
@@ -98,6 +104,29 @@ Test (module, each_mistake_has_its_own_error_and_sentence)
                    rows[i].path, why);
         cr_expect_null (module);
         cr_expect_eq (pxi_module_load (rows[i].path, &module, NULL), rows[i].err);
+    }
+    TEST_NO_LEAKS ();
+}
+
+Test (module, data_parallel_tasks_are_known_by_their_tasks)
+{
+    static const struct {
+        const char *path, *range; /* which of its tasks is one */
+    } rows[] = {{FILE_OF ("range_good"), "one"},
+                {FILE_OF ("good"), NULL},
+                {FILE_OF ("old_without_ranges"), NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        pxi_module *module = NULL;
+        char why[PX_WHY_SIZE] = "";
+        cr_assert_eq (pxi_module_load (rows[i].path, &module, why), PX_OK, "%s", why);
+        for (uint32_t task = 0; task < module->n_tasks; task++) {
+            const px_range_def *range = module->range_of[task];
+            bool is_one = rows[i].range && !strcmp (rows[i].range, module->task_names[task]);
+            cr_expect_eq (range != NULL, is_one, "%s: %s", rows[i].path, module->task_names[task]);
+            if (range)
+                cr_expect_str_eq (range->name, module->task_names[task]);
+        }
+        pxi_module_free (&module);
     }
     TEST_NO_LEAKS ();
 }

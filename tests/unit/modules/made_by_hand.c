@@ -1,5 +1,7 @@
 /* Tables that the macros cannot make: one fault each, chosen by FAULT. */
-#include <peerexec/module.h>
+#include <stddef.h>
+
+#include <peerexec/device.h>
 
 extern const px_module_def px_module_v1;
 
@@ -12,6 +14,13 @@ extern const px_module_def px_module_v1;
 #define NO_VERSION 7
 #define NULL_TASK 8
 #define NO_NAME 9
+#define RANGE_NO_RUN 10
+#define RANGE_STRANGER 11
+#define RANGE_TWICE 12
+#define RANGE_NULL 13
+#define RANGE_ARGUMENT 14
+#define OLD_WITHOUT_RANGES 15 /* no faults: as modules were before, */
+#define RANGE_GOOD 16         /* and with a data-parallel task */
 
 static px_err task_1 (px_task *task, const void *input, size_t input_size)
 {
@@ -36,8 +45,29 @@ const px_task_def *unused_task = &two;
 static const px_task_def *const table[] = {&one, &two};
 #endif
 
+static px_err run_1 (px_task *task, const px_chunk *chunk)
+{
+    return PX_OK;
+}
+
+static const px_arg args[] = {PX_IN (char), PX_OUT (float)};
+static const px_arg no_value[] = {PX_IN (char), {PX_ARG_VALUE, 65, 1, PX_NUMBER_BYTES, 0, 0, NULL}};
+static const px_range_def range = {.size = sizeof range,
+                                   .name = FAULT == RANGE_STRANGER ? "three" : "one",
+                                   .function = task_1,
+                                   .run = FAULT == RANGE_NO_RUN ? NULL : run_1,
+                                   .args = FAULT == RANGE_ARGUMENT ? no_value : args,
+                                   .n_args = 2,
+                                   .items_elements = 1};
+static const px_range_def *const ranges[] = {FAULT == RANGE_NULL ? NULL : &range, &range};
+
+#define SIZE                                                                                       \
+    (FAULT == OLD_TABLE            ? 16                                                            \
+     : FAULT == OLD_WITHOUT_RANGES ? offsetof (px_module_def, ranges_begin)                        \
+                                   : sizeof (px_module_def))
+
 const px_module_def px_module_v1 = {FAULT == OTHER_ABI ? PX_MODULE_ABI + 1 : PX_MODULE_ABI,
-                                    FAULT == OLD_TABLE ? 16 : sizeof (px_module_def),
+                                    SIZE,
 #if FAULT == BAD_NAME
                                     "bad.name",
 #elif FAULT == NO_NAME
@@ -47,4 +77,6 @@ const px_module_def px_module_v1 = {FAULT == OTHER_ABI ? PX_MODULE_ABI + 1 : PX_
 #endif
                                     FAULT == NO_VERSION ? NULL : "1.0",
                                     table,
-                                    table + 2};
+                                    table + 2,
+                                    ranges,
+                                    ranges + (FAULT == RANGE_TWICE ? 2 : 1)};
