@@ -20,7 +20,10 @@ enum {
     GROWTH = 16,
     MIN_FIXED =
         16, /* times the fixed cost is the least that is worth halving: 3 % for it at most */
+    REST_FIXED = 2, /* times its fixed cost, in which its way there and back is */
+    REST_PART = 4,
 };
+#define REST_NS UINT64_C (1000000)
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -116,11 +119,19 @@ uint32_t pxi_plan_add (pxi_plan *plan, uint32_t kind, const pxi_speed *speed, ui
 {
     if (plan->n_takers == PXI_TAKERS_MAX)
         return PXI_TAKERS_MAX;
-    pxi_taker *taker = &plan->takers[plan->n_takers];
+    uint32_t taker = plan->n_takers++;
+    pxi_plan_replace (plan, taker, kind, speed, now_ns);
+    return taker;
+}
+
+void pxi_plan_replace (pxi_plan *plan, uint32_t index, uint32_t kind, const pxi_speed *speed,
+                       uint64_t now_ns)
+{
+    PXI_ASSERT (index < plan->n_takers);
+    pxi_taker *taker = &plan->takers[index];
     *taker = (pxi_taker){.here = true, .kind = kind, .busy_until_ns = now_ns, .done_ns = now_ns};
     if (speed)
         taker->speed = *speed;
-    return plan->n_takers++;
 }
 
 /* ---- who ends when ----------------------------------------------------------------------------
@@ -132,13 +143,23 @@ static uint64_t begins_ns (const pxi_taker *taker, uint64_t now_ns)
     return plus (at_ns, taker->speed.fixed_ns);
 }
 
+/* It comes back for more as soon as it was told, or not at all. */
+static bool takes_part (const pxi_taker *taker, uint64_t now_ns)
+{
+    if (!taker->here || !taker->speed.item_cost)
+        return false;
+    uint64_t rest_ns =
+        plus (REST_NS, plus (REST_FIXED * taker->speed.fixed_ns, taker->took_ns / REST_PART));
+    return !taker->rests || now_ns - taker->done_ns <= rest_ns;
+}
+
 /* Those that are known, by when they can begin; ties by index. */
 static uint32_t sort_takers (const pxi_plan *plan, uint64_t now_ns, uint32_t *order)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < plan->n_takers; i++) {
         const pxi_taker *taker = &plan->takers[i];
-        if (!taker->here || !taker->speed.item_cost)
+        if (!takes_part (taker, now_ns))
             continue;
         uint32_t at = n++;
         for (; at && begins_ns (&plan->takers[order[at - 1]], now_ns) > begins_ns (taker, now_ns);
@@ -172,7 +193,7 @@ static uint64_t level_ns (const pxi_plan *plan, uint64_t n_items, uint64_t now_n
 /* ---- sizes ------------------------------------------------------------------------------------
  */
 
-static uint64_t n_untaken (const pxi_plan *plan)
+uint64_t pxi_plan_left (const pxi_plan *plan)
 {
     uint64_t n = plan->end - plan->next;
     for (uint32_t i = 0; i < plan->n_returned; i++)
@@ -180,10 +201,15 @@ static uint64_t n_untaken (const pxi_plan *plan)
     return n;
 }
 
+static bool may_be_left_to (const pxi_taker *taker)
+{
+    return taker->here && !taker->rests && taker->speed.item_cost;
+}
+
 static bool any_is_known (const pxi_plan *plan)
 {
     for (uint32_t i = 0; i < plan->n_takers; i++) {
-        if (plan->takers[i].here && plan->takers[i].speed.item_cost)
+        if (may_be_left_to (&plan->takers[i]))
             return true;
     }
     return false;
@@ -220,7 +246,7 @@ static bool is_first_with (const pxi_plan *plan, const pxi_taker *taker, uint64_
     uint64_t own_ns = plus (begins_ns (taker, now_ns), items_ns (n, taker->speed.item_cost));
     for (uint32_t i = 0; i < plan->n_takers; i++) {
         const pxi_taker *other = &plan->takers[i];
-        if (other->here && other->speed.item_cost &&
+        if (may_be_left_to (other) &&
             plus (begins_ns (other, now_ns), items_ns (n, other->speed.item_cost)) < own_ns)
             return false;
     }
@@ -340,16 +366,19 @@ bool pxi_plan_next (pxi_plan *plan, uint32_t index, uint64_t now_ns, pxi_chunk *
     uint32_t n_given = n_given_to (plan, index);
     if (!taker->here || n_given >= 2)
         return false;
+    taker->rests = false;
     adopt (plan, taker);
     bool is_known = taker->speed.item_cost != 0;
     if (n_given && !is_known)
         return false; /* one trial at a time */
-    uint64_t n_left = n_untaken (plan);
+    uint64_t n_left = pxi_plan_left (plan);
     if (!n_left)
         return give_again (plan, index, now_ns, chunk);
     uint64_t n =
         is_known ? granules (plan, taker, known_size (plan, taker, n_left, now_ns), n_left, now_ns)
                  : trial_size (plan, n_left);
+    if (taker->most && n > taker->most)
+        n = taker->most / plan->granule * plan->granule;
     if (!n)
         return false;
     cut (plan, n, chunk);
@@ -370,7 +399,7 @@ static void let_go (pxi_plan *plan, uint32_t id)
 static void put_back (pxi_plan *plan, uint32_t id)
 {
     const pxi_chunk_given *given = &plan->given[id];
-    PXI_ASSERT (plan->n_returned < PXI_CHUNKS_MAX);
+    PXI_ASSERT (plan->n_returned < 2 * PXI_CHUNKS_MAX);
     if (given->twin == PXI_CHUNKS_MAX && given->begin < given->end) {
         plan->returned[plan->n_returned].begin = given->begin;
         plan->returned[plan->n_returned++].end = given->end;
@@ -402,6 +431,7 @@ bool pxi_plan_done (pxi_plan *plan, uint32_t id, uint64_t now_ns, bool succeeded
     if (succeeded && measured && n)
         pxi_speed_learn (&taker->speed, n, now_ns - began_ns);
     taker->done_ns = now_ns;
+    taker->took_ns = now_ns - began_ns;
     uint32_t index = given->taker;
     bool counts = succeeded && take_result (plan, id);
     if (!succeeded)
@@ -413,6 +443,29 @@ bool pxi_plan_done (pxi_plan *plan, uint32_t id, uint64_t now_ns, bool succeeded
                 now_ns, pxi_speed_ns (&taker->speed, plan->given[i].end - plan->given[i].begin));
     }
     return counts;
+}
+
+bool pxi_plan_return (pxi_plan *plan, uint64_t begin, uint64_t end)
+{
+    PXI_ASSERT (begin < end);
+    if (plan->n_returned >= PXI_CHUNKS_MAX)
+        return false;
+    plan->returned[plan->n_returned].begin = begin;
+    plan->returned[plan->n_returned++].end = end;
+    plan->n_undone += end - begin;
+    return true;
+}
+
+void pxi_plan_rests (pxi_plan *plan, uint32_t taker)
+{
+    PXI_ASSERT (taker < plan->n_takers);
+    plan->takers[taker].rests = true;
+}
+
+void pxi_plan_leave (pxi_plan *plan, uint32_t taker)
+{
+    PXI_ASSERT (taker < plan->n_takers);
+    plan->takers[taker].here = false;
 }
 
 void pxi_plan_remove (pxi_plan *plan, uint32_t taker)

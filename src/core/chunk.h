@@ -45,9 +45,12 @@ typedef struct pxi_chunk {
 
 typedef struct pxi_taker {
     bool here;
+    bool rests;    /* has nothing, and has not asked since: nobody leaves a chunk to it */
     uint32_t kind; /* those of one kind are alike, so the first that is measured speaks for all */
     uint64_t busy_until_ns; /* with what it has, as estimated */
-    uint64_t done_ns;       /* its last chunk */
+    uint64_t done_ns;       /* its last chunk, */
+    uint64_t took_ns;       /* and for how long it had it */
+    uint64_t most;          /* items of one chunk that fit it; 0 = any number */
     pxi_speed speed;
 } pxi_taker;
 
@@ -68,15 +71,22 @@ typedef struct pxi_plan {
     pxi_chunk_given given[PXI_CHUNKS_MAX];
     struct {
         uint64_t begin, end;
-    } returned[PXI_CHUNKS_MAX]; /* of takers that failed or left */
+    } returned[2 * PXI_CHUNKS_MAX]; /* of takers that failed or left */
 } pxi_plan;
 
 /* granule 0 = 1. */
 void pxi_plan_init (pxi_plan *plan, uint64_t begin, uint64_t end, uint64_t granule);
 /* speed NULL = nothing is known. Its index; PXI_TAKERS_MAX = there are as many as can be. */
 uint32_t pxi_plan_add (pxi_plan *plan, uint32_t kind, const pxi_speed *speed, uint64_t now_ns);
-/* A taker is gone: what it had goes back. Its index is not used again. */
+/* A taker is gone: what it had goes back. */
 void pxi_plan_remove (pxi_plan *plan, uint32_t taker);
+/* It gets nothing any more; what it has stays with it. */
+void pxi_plan_leave (pxi_plan *plan, uint32_t taker);
+/* It has nothing, and may ask for more or not. For a while it counts for when all would end. */
+void pxi_plan_rests (pxi_plan *plan, uint32_t taker);
+/* Another in the place of one that has nothing. */
+void pxi_plan_replace (pxi_plan *plan, uint32_t taker, uint32_t kind, const pxi_speed *speed,
+                       uint64_t now_ns);
 
 /* The taker's next chunk. False: none now; ask again after the next event of the plan. A taker may ask
  * while it has one chunk under way, so that the next is there when it needs it. */
@@ -84,6 +94,12 @@ bool pxi_plan_next (pxi_plan *plan, uint32_t taker, uint64_t now_ns, pxi_chunk *
 /* A chunk has its result, or has failed and goes back. False: another attempt's result was there before,
  * this one is dropped. `measured`: its time says something (no kernel was compiled in it). */
 bool pxi_plan_done (pxi_plan *plan, uint32_t id, uint64_t now_ns, bool succeeded, bool measured);
+
+/* Items that were done are not. False: there is no room, try again after the next chunk was given. */
+bool pxi_plan_return (pxi_plan *plan, uint64_t begin, uint64_t end);
+
+/* Items that nobody has. */
+uint64_t pxi_plan_left (const pxi_plan *plan);
 
 static inline bool pxi_plan_is_done (const pxi_plan *plan)
 {

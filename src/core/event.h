@@ -56,6 +56,8 @@ typedef struct pxi_taken {
     uint32_t n_done;     /* of these with an outcome */
     uint32_t attempts;   /* as in the PXI_DO_GIVE_BACK that returned it; 0 at first */
     uint32_t crashes;
+    uint64_t
+        expect_ns; /* of a chunk: until its result, as whoever cut it estimates; 0 = not known */
     /* job, module, task, size, blob filled; key.subtask = subtask. shared, and a shared_blob of its
        own, where its branch has a shared input */
     pxi_attempt attempt;
