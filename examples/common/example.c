@@ -203,6 +203,41 @@ void example_answer_fini (example_answer *answer)
     *answer = (example_answer){0};
 }
 
+/* The next word of a text that is not ended by a zero byte, cut to the room. 0 = there is none. */
+static size_t next_word (const example_answer *text, size_t *at, char *word, size_t room)
+{
+    size_t length = 0;
+    while (*at < text->size && strchr (" \n", text->bytes[*at]))
+        ++*at;
+    while (*at < text->size && !strchr (" \n", text->bytes[*at]) && length + 1 < room)
+        word[length++] = (char)text->bytes[(*at)++];
+    word[length] = '\0';
+    return length;
+}
+
+static int same_word (const char *word, const char *other, double relative)
+{
+    char *end, *other_end;
+    double a = strtod (word, &end), b = strtod (other, &other_end);
+    if (*end || *other_end)
+        return strcmp (word, other) == 0;
+    return fabs (a - b) <= relative * (fabs (a) > fabs (b) ? fabs (a) : fabs (b));
+}
+
+int example_same_numbers (const example_answer *answer, const example_answer *serial,
+                          double relative)
+{
+    char word[128], other[128];
+    size_t at = 0, other_at = 0, length, other_length;
+    do {
+        length = next_word (answer, &at, word, sizeof word);
+        other_length = next_word (serial, &other_at, other, sizeof other);
+        if (!length != !other_length || (length && !same_word (word, other, relative)))
+            return 0;
+    } while (length);
+    return 1;
+}
+
 int example_write (const example_answer *answer, const char *path)
 {
     FILE *file = path ? fopen (path, "wb") : stdout;

@@ -81,6 +81,10 @@ void example_append (example_answer *answer, const void *bytes, size_t size);
 void example_print (example_answer *answer, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 void example_answer_fini (example_answer *answer);
+/* Whether two texts have the same words, where numbers may differ by so much of the larger one: for the
+ * `same` of those whose sums may be rounded in several ways. */
+int example_same_numbers (const example_answer *answer, const example_answer *serial,
+                          double relative);
 
 /* Write an answer to a file, or to stdout when `path` is NULL. Returns 0 or -1, having said why. */
 int example_write (const example_answer *answer, const char *path);

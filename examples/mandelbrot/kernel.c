@@ -21,18 +21,36 @@ static uint64_t steps (double re, double im, uint64_t steps_max)
     return n;
 }
 
-void mandelbrot_row (const mandelbrot_options *options, uint64_t row, unsigned char *greys)
+static unsigned char grey (const mandelbrot_view *view, uint64_t column, uint64_t row)
+{
+    double re = view->left + view->step * ((double)column + 0.5);
+    double im = view->top - view->step * ((double)row + 0.5);
+    uint64_t n = steps (re, im, view->iterations);
+    double share = sqrt (sqrt ((double)n / (double)view->iterations));
+    return n == view->iterations ? 0 : (unsigned char)(255 * share);
+}
+
+mandelbrot_view mandelbrot_look (const mandelbrot_options *options)
 {
     double step = options->span / (double)options->width;
-    double left = options->x - options->span / 2;
-    double top = options->y + step * (double)options->height / 2;
-    double im = top - step * ((double)row + 0.5);
-    for (uint64_t column = 0; column < options->width; column++) {
-        double re = left + step * ((double)column + 0.5);
-        uint64_t n = steps (re, im, options->iterations);
-        double share = sqrt (sqrt ((double)n / (double)options->iterations));
-        greys[column] = n == options->iterations ? 0 : (unsigned char)(255 * share);
-    }
+    return (mandelbrot_view){.left = options->x - options->span / 2,
+                             .top = options->y + step * (double)options->height / 2,
+                             .step = step,
+                             .width = options->width,
+                             .iterations = options->iterations};
+}
+
+void mandelbrot_points (const mandelbrot_view *view, uint64_t begin, uint64_t n,
+                        unsigned char *greys)
+{
+    for (uint64_t i = 0; i < n; i++)
+        greys[i] = grey (view, (begin + i) % view->width, (begin + i) / view->width);
+}
+
+void mandelbrot_row (const mandelbrot_options *options, uint64_t row, unsigned char *greys)
+{
+    mandelbrot_view view = mandelbrot_look (options);
+    mandelbrot_points (&view, row * view.width, view.width, greys);
 }
 
 static void png_append (png_structp png, png_bytep bytes, png_size_t size)
@@ -104,7 +122,8 @@ static const mandelbrot_options DEFAULTS = {.width = 800,
                                             .span = 3.2,
                                             .iterations = 1000,
                                             .rows = 4,
-                                            .format = MANDELBROT_PGM};
+                                            .format = MANDELBROT_PGM,
+                                            .how = MANDELBROT_ROWS};
 
 #define FIELD(name) offsetof (mandelbrot_options, name)
 static const example_option OPTIONS[] = {
@@ -116,6 +135,8 @@ static const example_option OPTIONS[] = {
     {"--iterations", EXAMPLE_UNSIGNED, FIELD (iterations), 1, 1e9, NULL, "steps of a point"},
     {"--rows", EXAMPLE_UNSIGNED, FIELD (rows), 1, 8192, NULL, "rows of one subtask"},
     {"--format", EXAMPLE_CHOICE, FIELD (format), 0, 0, "pgm|png", "of the file"},
+    {"--how", EXAMPLE_CHOICE, FIELD (how), 0, 0, "rows|range",
+     "a loop over the rows, or a range of points, which OpenCL devices take too"},
 };
 
 const example_program example = {

@@ -97,7 +97,8 @@ static int serial (const void *options, example_answer *answer, char *why)
     return failed;
 }
 
-static const pricing_options DEFAULTS = {.desks = 8, .instruments = 250, .seed = 1, .fail = 0};
+static const pricing_options DEFAULTS = {
+    .desks = 8, .instruments = 250, .seed = 1, .fail = 0, .how = PRICING_MAPS};
 
 #define FIELD(name) offsetof (pricing_options, name)
 static const example_option OPTIONS[] = {
@@ -106,7 +107,15 @@ static const example_option OPTIONS[] = {
     {"--seed", EXAMPLE_UNSIGNED, FIELD (seed), 0, 9e18, NULL, "of the made-up instruments"},
     {"--fail", EXAMPLE_UNSIGNED, FIELD (fail), 0, 1e8, NULL,
      "make this instrument invalid; 0 = none"},
+    {"--how", EXAMPLE_CHOICE, FIELD (how), 0, 0, "maps|range",
+     "maps in maps, or one range of all instruments, which OpenCL devices take too"},
 };
+
+/* A device's logarithm may be another one in its last bits. */
+static int same (const example_answer *answer, const example_answer *serial)
+{
+    return example_same_numbers (answer, serial, 1e-9);
+}
 
 static int validate (const void *options, char *why)
 {
@@ -129,4 +138,5 @@ const example_program example = {
     .options_size = sizeof (pricing_options),
     .validate = validate,
     .serial = serial,
+    .same = same,
 };

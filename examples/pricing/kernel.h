@@ -12,7 +12,10 @@ typedef struct pricing_options {
     uint64_t seed;
     uint64_t
         fail; /* number of the invalid instrument, counted from 1 through all desks; 0 = none */
+    uint64_t how;
 } pricing_options;
+
+enum { PRICING_MAPS, PRICING_RANGE };
 
 typedef struct pricing_instrument {
     uint64_t number; /* from 1 */

@@ -25,6 +25,13 @@ CASES = [
     ('pricing', '--desks 5 --instruments 40'),
     ('bogosity', '--width 3 --depth 2 --sleep 10'),
     ('bogosity', '--width 3 --depth 2 --sleep 10 --how yield'),
+    ('mandelbrot', '--width 200 --height 150 --how range'),
+]
+# As ranges, whose answers may differ in their last digits where a device computes some of them.
+RANGES = [
+    ('pricing', '--desks 5 --instruments 400 --how range'),
+    ('saxpy', '--size 300001 -a 0.3'),
+    ('nbody', '--bodies 500 --steps 3'),
 ]
 PEERS = ['--px-slots 1', '--px-slots 2', '--px-slots 1 --px-local 2']
 
@@ -50,6 +57,14 @@ def same_answers(directory, wanted):
             yield right, f'{name} {arguments} {peers}: the serial answer', done
 
 
+def same_numbers(directory):
+    for name, arguments in RANGES:
+        for peers in PEERS:
+            done = run(directory / name, '--check', *peers.split(), *arguments.split())
+            right = done.returncode == 0 and b'equal to the serial answer' in done.stderr
+            yield right, f'{name} {arguments} {peers}: the serial numbers', done
+
+
 def checks(directory):
     done = run(directory / 'queens', '--px-slots', 1, '--size', 8, '--check')
     yield done.returncode == 0 and b'equal to' in done.stderr, 'queens --check compares', done
@@ -65,6 +80,9 @@ def checks(directory):
 
 
 def failures(directory):
+    done = run(directory / 'pricing', '--px-slots', 1, '--desks', 4, '--how', 'range', '--fail', 17)
+    right = done.returncode == 1 and b'instrument 17: volatility' in done.stderr and not done.stdout
+    yield right, 'pricing --how range --fail 17 fails, and says which it was', done
     for peers in PEERS:
         done = run(directory / 'pricing', *peers.split(), '--desks', 4, '--instruments', 10, '--fail', 17)
         chain = done.stderr.decode()
@@ -115,7 +133,7 @@ def main(directory, wanted):
     tap = Tap()
     tap.run(same_answers(directory, wanted))
     if not wanted:
-        tap.run(checks(directory), failures(directory), programs(directory), faults(directory))
+        tap.run(same_numbers(directory), checks(directory), failures(directory), programs(directory), faults(directory))
     return tap.end()
 
 

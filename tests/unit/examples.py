@@ -15,6 +15,16 @@ T1 = 'nodes 4130071\nleaves 3305118\ndepth 10\n'
 T2 = 'nodes 4117769\nleaves 2342762\ndepth 81\n'
 T3 = 'nodes 4112897\nleaves 3599034\ndepth 1572\n'
 
+
+
+def saxpy_answer(size, a):
+    """x and y count up to 999 and 776 and begin again."""
+    def total(period):
+        return size // period * (period * (period - 1) // 2) + sum(range(size % period))
+    largest = max(a * (i % 1000) + i % 777 for i in range(size))
+    return f'size {size}\nsum {a * total(1000) + total(777)}.000000\nlargest {largest}.000000\n'
+
+
 # program, arguments, answer: published figures (UTS: sample trees of the benchmark; OEIS A000170).
 ANSWERS = [
     ('uts', '', T1),
@@ -27,6 +37,8 @@ ANSWERS = [
     ('queens', '--size 8', 'board 8\nsolutions 92\npublished 92 (equal)\n'),
     ('queens', '--size=11', 'board 11\nsolutions 2680\npublished 2680 (equal)\n'),
     ('mandelbrot', '--width 2 --height 1 --x 0 --span 8', 'P5\n2 1\n255\n\x005'),
+    ('saxpy', '--size 123456', saxpy_answer(123456, 2)),
+    ('saxpy', '--size 1 -a -3', saxpy_answer(1, -3)),
     ('bogosity', '--width 1 --depth 1 --sleep 0',
      '2 tasks slept 0 ms each\nthis program\n  this program\n'
      'this program                   2 *****************************************\n'),
@@ -49,6 +61,12 @@ REFUSALS = [
     ('pricing', '--fail 2001', 2, 'there are only 2000 instruments'),
     ('pricing', '--fail 17', 1, 'instrument 17: volatility'),
     ('bogosity', '--width 1000 --depth 3', 2, 'more than 1000000 tasks'),
+    ('mandelbrot', '--how fast', 2, 'option --how wants one of rows|range'),
+    ('pricing', '--how range --fail 17', 1, 'instrument 17: volatility'),
+    ('saxpy', '--size 0', 2, 'option --size is 0, must be between 1 and'),
+    ('saxpy', '-a much', 2, "option -a wants a number, not 'much'"),
+    ('nbody', '--bodies 1', 2, 'option --bodies is 1, must be between 2 and'),
+    ('nbody', '--time 0', 2, 'option --time is 0'),
     ('pi', '--samples ' + '1' * 5000, 2, 'the arguments are too long'),
     ('mandelbrot', '--width 4 --output /nonexistent/file', 1, 'cannot write /nonexistent/file'),
 ]
@@ -97,10 +115,14 @@ def estimates(directory):
     lines = price.splitlines()
     sums = [float(line.split()[-1]) for line in lines]
     yield len(lines) == 3 and abs(sums[0] + sums[1] - sums[2]) < 1e-5, 'pricing-seq adds up', price
+    # A uniform sphere of mass 1 and radius 1 has the energy -3/5; the bodies are a sample, and softened.
+    text = twin(directory, 'nbody', '--bodies 600 --steps 20').stdout.decode()
+    before, after = (float(line.split()[-1]) for line in text.splitlines()[2:4])
+    yield abs(before + 0.6) < 0.05 and abs(after - before) < 1e-4, 'nbody-seq keeps its energy', text
 
 
 def helps(directory):
-    for name in ['uts', 'queens', 'mandelbrot', 'pi', 'pricing', 'bogosity']:
+    for name in ['uts', 'queens', 'mandelbrot', 'pi', 'pricing', 'bogosity', 'saxpy', 'nbody']:
         done = twin(directory, name, '--help')
         right = done.returncode == 0 and done.stdout.startswith(b'usage: ' + name.encode())
         yield right, f'{name}-seq --help explains itself', repr(done.stdout[:40])
