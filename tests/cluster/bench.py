@@ -121,7 +121,7 @@ REFUSALS = [
     ('tail --join tcp://127.0.0.1:9', 2, 'needs peers of its own'),
     ('startup --once', 2, 'it goes with --join only'),
     ('devices 3', 2, 'unexpected argument'),
-    ('devices --once', 2, 'a device and a number of items'),
+    ('devices --once', 2, 'a device and two numbers of items'),
     ('call --join tcp://127.0.0.1:9', 5, '127.0.0.1:9'),
     ('spawn --fib 5 --repeats 1 --json /nowhere/file', 1, '/nowhere/file: No such file'),
 ]

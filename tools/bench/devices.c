@@ -1,5 +1,4 @@
 /* devices: what an OpenCL device gives through its helper, beside what it gives to one program alone. */
-#include <math.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +54,7 @@ static bool fail (devices_run_t *run, const char *why)
 static bool begin (devices_run_t *run, const chunk_plan_t *plan, uint32_t number)
 {
     const pxi_device_program_spec spec = {.source = plain_source, .kernel = plan->kernel};
-    const float a = 2, *data[] = {run->x, run->y};
+    const float a = PLAIN_A, *data[] = {run->x, run->y};
     size_t in_size = plan->n_copied * sizeof (float), step = up (in_size);
     pxi_device_run_spec chunk = {.n_items = plan->n_items, .limit_ns = 600 * SECOND};
     uint32_t slot;
@@ -150,14 +149,10 @@ static double measure_rate (devices_run_t *run, const char *kernel, uint64_t n, 
     return (double)n / run_chunks (run, plans, CHUNKS);
 }
 
-static bool answers_are_right (devices_run_t *run, uint64_t n, bool step)
+static bool answers_are_right (devices_run_t *run, plain_kind kind, uint64_t n)
 {
-    for (uint64_t i = 0; i < n && !run->failed; i += step ? n / 16 + 1 : n / 1000 + 1) {
-        float right = step ? plain_step (run->x[i]) : plain_blend (run->x[i], run->y[i]);
-        if (!(fabsf (run->z[i] - right) <= 1e-4f))
-            fail (run, "it computed something else than C");
-    }
-    return !run->failed;
+    return (!run->failed && plain_is_right (kind, run->x, run->y, run->z, n)) ||
+           fail (run, "it computed something else than C");
 }
 
 static bool measure_helper (devices_run_t *run, device_figures_t *figures)
@@ -167,33 +162,44 @@ static bool measure_helper (devices_run_t *run, device_figures_t *figures)
     figures->to_gbs = measure_copy (run, false);
     figures->from_gbs = measure_copy (run, true);
     figures->compute = measure_rate (run, "iterate", n_step, 1);
-    if (!answers_are_right (run, n_step, true))
+    if (!answers_are_right (run, PLAIN_ITERATE, n_step))
         return false;
     figures->memory = measure_rate (run, "blend", run->n, 2);
-    return answers_are_right (run, run->n, false);
+    return answers_are_right (run, PLAIN_BLEND, run->n);
 }
 
-/* ---- the program alone: peer-bench devices --once -- DEVICE N ----------------------------------- */
+/* ---- the program alone ------------------------------------------------------------------------- */
 
 static int once_main (bench_t *bench)
 {
     device_figures_t figures = {0};
-    if (!bench->words[0] || !bench->words[1])
-        return complain (bench, "--once", "it wants a device and a number of items"), EXIT_USAGE;
-    bool fine = plain_measure ((uint32_t)strtoul (bench->words[0], NULL, 10),
-                               strtoull (bench->words[1], NULL, 10), &figures) &&
+    char **words = bench->words;
+    if (!words[0] || !words[1] || !words[2])
+        return complain (bench, "--once", "it wants a device and two numbers of items"), EXIT_USAGE;
+    plain_sizes_t sizes = {.n_blend = strtoull (words[1], NULL, 10),
+                           .n_iterate = strtoull (words[2], NULL, 10)};
+    bool fine = plain_measure ((uint32_t)strtoul (words[0], NULL, 10), &sizes, &figures) &&
                 write (STDOUT_FILENO, &figures, sizeof figures) == sizeof figures;
     fflush (NULL);
     _exit (fine ? EXIT_DONE : EXIT_SHORT); /* threads of drivers are not waited for */
 }
 
+bool plain_alone (const struct bench *bench, uint32_t device, const plain_sizes_t *sizes,
+                  device_figures_t *figures)
+{
+    char words[3][24];
+    const char *arguments[] = {"peer-bench", "devices", "--once", "--",
+                               words[0],     words[1],  words[2], NULL};
+    snprintf (words[0], sizeof words[0], "%u", device);
+    snprintf (words[1], sizeof words[1], "%llu", (unsigned long long)sizes->n_blend);
+    snprintf (words[2], sizeof words[2], "%llu", (unsigned long long)sizes->n_iterate);
+    return once_run (bench, arguments, figures, sizeof *figures);
+}
+
 static bool measure_plain (devices_run_t *run, uint32_t device, device_figures_t *figures)
 {
-    char index[16], n[24];
-    const char *arguments[] = {"peer-bench", "devices", "--once", "--", index, n, NULL};
-    snprintf (index, sizeof index, "%u", device);
-    snprintf (n, sizeof n, "%llu", (unsigned long long)run->n);
-    return once_run (run->bench, arguments, figures, sizeof *figures) ||
+    const plain_sizes_t sizes = {.n_blend = run->n, .n_iterate = run->n / COMPUTE_PART};
+    return plain_alone (run->bench, device, &sizes, figures) ||
            fail (run, "the program alone has no figures");
 }
 
@@ -290,10 +296,7 @@ static bool make_data (devices_run_t *run)
     run->z = calloc (run->n, sizeof *run->z);
     if (!run->x || !run->y || !run->z)
         return complain (run->bench, "data", "out of memory");
-    for (uint64_t i = 0; i < run->n; i++) {
-        run->x[i] = -(float)(i % 64) / 128;
-        run->y[i] = (float)(i % 1000);
-    }
+    plain_fill (run->x, run->y, run->n);
     return true;
 }
 
@@ -344,7 +347,7 @@ const command_t command_devices = {
         "                 steps of x * x + c; a * x + y\n"
         "each of a plain OpenCL program in a process of its own (alone), and of chunks that\n"
         "a peer's helper computes.\n",
-    .words = "[DEVICE ITEMS]",
+    .words = "[DEVICE ITEMS STEPPED]",
     .entries = devices_entries,
     .n_entries = sizeof devices_entries / sizeof *devices_entries,
     .repeats = 5,

@@ -1,5 +1,4 @@
 /* OpenCL as its manuals use it: buffers of the device, blocking copies, one launch over the whole range. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,7 @@
 #include "device/helper/helper.h"
 #include "device/helper/opencl.h"
 
-enum { LAUNCHES = 100, LOCAL_SIZE = 256, COMPUTE_PART = 64 };
+enum { LAUNCHES = 100, LOCAL_SIZE = 256 };
 
 typedef struct plain {
     pxi_opencl cl;
@@ -20,7 +19,7 @@ typedef struct plain {
     cl_device_id device;
     cl_mem buffers[3];
     float *x, *y, *z;
-    uint64_t n;
+    uint64_t n; /* there is room for */
     bool failed;
 } plain_t;
 
@@ -119,24 +118,28 @@ static void measure_launch (plain_t *plain, device_figures_t *figures)
     plain->cl.ReleaseKernel (touch);
 }
 
-static void measure_copies (plain_t *plain, device_figures_t *figures)
+static void measure_copies (plain_t *plain, uint64_t n, device_figures_t *figures)
 {
-    double gigabytes = (double)plain->n * sizeof (float) * 1e-9;
-    to_device (plain, 0, plain->x, plain->n);
+    double gigabytes = (double)n * sizeof (float) * 1e-9;
+    to_device (plain, 0, plain->x, n);
     double began_s = now_s ();
-    to_device (plain, 0, plain->x, plain->n);
+    to_device (plain, 0, plain->x, n);
     double to_s = now_s () - began_s;
-    from_device (plain, 0, plain->z, plain->n);
+    from_device (plain, 0, plain->z, n);
     began_s = now_s ();
-    from_device (plain, 0, plain->z, plain->n);
+    from_device (plain, 0, plain->z, n);
     figures->to_gbs = gigabytes / to_s;
     figures->from_gbs = gigabytes / (now_s () - began_s);
 }
 
-/* Twice: the first time warms up. */
-static double measure_step (plain_t *plain)
+static void judge (plain_t *plain, plain_kind kind, uint64_t n)
 {
-    uint64_t n = plain->n / COMPUTE_PART;
+    plain->failed = plain->failed || !plain_is_right (kind, plain->x, plain->y, plain->z, n);
+}
+
+/* Twice: the first time warms up. */
+static double measure_step (plain_t *plain, uint64_t n)
+{
     cl_kernel step = kernel_of (plain, "iterate", 2);
     double took_s = 0;
     for (int i = 0; i < 2; i++) {
@@ -146,34 +149,33 @@ static double measure_step (plain_t *plain)
         from_device (plain, 1, plain->z, n);
         took_s = now_s () - began_s;
     }
-    for (uint64_t i = 0; i < n; i += n / 16 + 1)
-        plain->failed = plain->failed || fabsf (plain->z[i] - plain_step (plain->x[i])) > 1e-4f;
+    judge (plain, PLAIN_ITERATE, n);
     plain->cl.ReleaseKernel (step);
     return (double)n / took_s;
 }
 
-static double measure_blend (plain_t *plain)
+static double measure_blend (plain_t *plain, uint64_t n)
 {
-    const float a = 2;
+    const float a = PLAIN_A;
     cl_kernel blend = kernel_of (plain, "blend", 3);
     check (plain, plain->cl.SetKernelArg (blend, 3, sizeof a, &a), "blend");
     double took_s = 0;
     for (int i = 0; i < 2; i++) {
         double began_s = now_s ();
-        to_device (plain, 0, plain->x, plain->n);
-        to_device (plain, 1, plain->y, plain->n);
-        launch (plain, blend, plain->n);
-        from_device (plain, 2, plain->z, plain->n);
+        to_device (plain, 0, plain->x, n);
+        to_device (plain, 1, plain->y, n);
+        launch (plain, blend, n);
+        from_device (plain, 2, plain->z, n);
         took_s = now_s () - began_s;
     }
-    for (uint64_t i = 0; i < plain->n; i += plain->n / 1000 + 1)
-        plain->failed = plain->failed || plain->z[i] != plain_blend (plain->x[i], plain->y[i]);
+    judge (plain, PLAIN_BLEND, n);
     plain->cl.ReleaseKernel (blend);
-    return (double)plain->n / took_s;
+    return (double)n / took_s;
 }
 
-bool plain_measure (uint32_t device, uint64_t n, device_figures_t *figures)
+bool plain_measure (uint32_t device, const plain_sizes_t *sizes, device_figures_t *figures)
 {
+    uint64_t n = sizes->n_blend > sizes->n_iterate ? sizes->n_blend : sizes->n_iterate;
     plain_t plain = {.n = n};
     char cache[PATH_MAX];
     if (!pxi_helper_prepare (NULL, NULL, cache)) {
@@ -185,14 +187,11 @@ bool plain_measure (uint32_t device, uint64_t n, device_figures_t *figures)
     plain.z = calloc (n, sizeof *plain.z);
     if (!plain.x || !plain.y || !plain.z || !open_device (&plain, device))
         return false;
-    for (uint64_t i = 0; i < n; i++) {
-        plain.x[i] = -(float)(i % 64) / 128;
-        plain.y[i] = (float)(i % 1000);
-    }
+    plain_fill (plain.x, plain.y, n);
     measure_launch (&plain, figures);
-    measure_copies (&plain, figures);
-    figures->compute = measure_step (&plain);
-    figures->memory = measure_blend (&plain);
+    measure_copies (&plain, sizes->n_blend, figures);
+    figures->compute = measure_step (&plain, sizes->n_iterate);
+    figures->memory = measure_blend (&plain, sizes->n_blend);
     if (plain.failed)
         fprintf (stderr, "peer-bench devices: device %u failed, or computed something else\n",
                  device);

@@ -3,9 +3,9 @@
 
 #include "bench/plain.h"
 
-bool plain_measure (uint32_t device, uint64_t n, device_figures_t *figures)
+bool plain_measure (uint32_t device, const plain_sizes_t *sizes, device_figures_t *figures)
 {
-    (void)device, (void)n, (void)figures;
+    (void)device, (void)sizes, (void)figures;
     fputs ("peer-bench devices: built without OpenCL\n", stderr);
     return false;
 }

@@ -1,4 +1,6 @@
 /* The kernels that devices are measured with, and what they must compute. */
+#include <math.h>
+
 #include "bench/plain.h"
 
 const char plain_source[] = "kernel void iterate (global const float *c, global float *out)\n"
@@ -28,7 +30,31 @@ float plain_step (float c)
     return x;
 }
 
-float plain_blend (float x, float y)
+float plain_blend (float a, float x, float y)
 {
-    return 2 * x + y;
+    return a * x + y;
+}
+
+void plain_fill (float *x, float *y, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        x[i] = -(float)(i % 64) / 128;
+        y[i] = (float)(i % 1000);
+    }
+}
+
+static bool is_right (plain_kind kind, const float *x, const float *y, const float *z, uint64_t i)
+{
+    float right = kind == PLAIN_ITERATE ? plain_step (x[i]) : plain_blend (PLAIN_A, x[i], y[i]);
+    return fabsf (z[i] - right) <= 1e-4f;
+}
+
+bool plain_is_right (plain_kind kind, const float *x, const float *y, const float *z, uint64_t n)
+{
+    uint64_t step = n / (kind == PLAIN_ITERATE ? 16 : 1000) + 1;
+    for (uint64_t i = 0; i < n; i++) {
+        if (isnan (z[i]) || (i % step == 0 && !is_right (kind, x, y, z, i)))
+            return false;
+    }
+    return true;
 }
