@@ -38,7 +38,10 @@ static const option_table TABLE = {
     .n_entries = sizeof ENTRIES / sizeof *ENTRIES,
     .epilogue =
         "Marks: U unresponsive, L leaving, as the first peer that answered sees it; B its host\n"
-        "says not now. Exit codes: 0 printed; 1 nobody answered; 2 wrong options.\n",
+        "says not now. The second table: what a peer expected of each task that it met and what "
+        "it\n"
+        "took, on average, and the median of real over expected time. Exit codes: 0 printed; 1 "
+        "nobody answered; 2 wrong options.\n",
 };
 
 static void collect (void *context, const char *address, const char *json)
@@ -95,6 +98,25 @@ static void print_silent (const json_t *answers)
     }
 }
 
+/* What each peer expects of the tasks that it has met, and how right it was. */
+static void print_costs (const json_t *peer)
+{
+    const json_t *cost;
+    size_t i;
+    json_array_foreach (json_object_get (peer, "costs"), i, cost)
+    {
+        json_int_t n = number (cost, "n");
+        if (n > 0)
+            printf ("%-16s %-26s %9" JSON_INTEGER_FORMAT " %11.3f %11.3f %11" JSON_INTEGER_FORMAT
+                    " %7.2f\n",
+                    text (peer, "name"), text (cost, "task"), n,
+                    (double)number (cost, "expected_us") / (double)n / 1e3,
+                    (double)number (cost, "real_us") / (double)n / 1e3,
+                    number (cost, "real_bytes") / n,
+                    (double)number (cost, "quality_permille") / 1e3);
+    }
+}
+
 static void print_table (const json_t *answers)
 {
     const json_t *peer;
@@ -106,6 +128,12 @@ static void print_table (const json_t *answers)
         print_peer (peer);
     }
     print_silent (answers);
+    printf ("\n%-16s %-26s %9s %11s %11s %11s %7s\n", "PEER", "TASK", "TIMES", "EXPECTED ms",
+            "REAL ms", "RESULT B", "RATIO");
+    json_array_foreach (answers, i, peer)
+    {
+        print_costs (peer);
+    }
     fflush (stdout);
 }
 

@@ -319,6 +319,9 @@ static void on_duration (pxi_agent *agent, const pxi_execution *execution, const
                        .job = execution->job_id,
                        .module = execution->module->key,
                        .task = notice->task,
+                       .flag = notice->count != 0,
+                       .size_bytes = (uint32_t)notice->done,
+                       .result_bytes = (uint32_t)notice->known,
                        .run_ns = notice->run_ns};
     pxi_agent_step (agent, &event);
 }

@@ -78,6 +78,8 @@ static json_t *make_peer (const pxi_peer_look *look)
     json_object_set_new (object, "address", json_string (address));
     json_object_set_new (object, "slots", number (look->record.slots));
     json_object_set_new (object, "rtt_us", number (look->rtt_ns / 1000));
+    json_object_set_new (object, "bytes_per_s", number (look->bytes_per_s));
+    json_object_set_new (object, "slowness_permille", number (look->slowness_permille));
     json_object_set_new (object, "heard_ms_ago", number (heard_ms));
     json_object_set_new (object, "unresponsive", json_boolean (look->unresponsive));
     json_object_set_new (object, "leaving", json_boolean (look->leaving));
@@ -197,6 +199,37 @@ static json_t *make_away (pxi_agent *agent)
     return array;
 }
 
+static json_t *make_cost (const pxi_agent *agent, const pxi_cost_look *look)
+{
+    const pxi_module *module = pxi_registry_find_key (agent->registry, look->module);
+    char task[PXI_FULL_NAME_SIZE] = "?";
+    if (module && look->task < module->n_tasks)
+        snprintf (task, sizeof task, "%s.%s", module->name, module->task_names[look->task]);
+    json_t *object = json_object ();
+    json_object_set_new (object, "task", json_string (task));
+    json_object_set_new (object, "n", number (look->n));
+    json_object_set_new (object, "expected_us", number (look->expected_ns / 1000));
+    json_object_set_new (object, "real_us", number (look->real_ns / 1000));
+    json_object_set_new (object, "expected_bytes", number (look->expected_bytes));
+    json_object_set_new (object, "real_bytes", number (look->real_bytes));
+    json_object_set_new (object, "quality_permille", number (look->quality_permille));
+    json_object_set_new (object, "samples", number (look->n_known));
+    json_object_set_new (object, "low_us", number (look->low_ns / 1000));
+    json_object_set_new (object, "usual_us", number (look->usual_ns / 1000));
+    json_object_set_new (object, "high_us", number (look->high_ns / 1000));
+    return object;
+}
+
+static json_t *make_costs (const pxi_agent *agent)
+{
+    json_t *array = json_array ();
+    pxi_cost_look looks[PXI_COSTS_MAX];
+    uint32_t n = pxi_core_costs (agent->core, looks, PXI_COSTS_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        json_array_append_new (array, make_cost (agent, &looks[i]));
+    return array;
+}
+
 static json_t *make_modules (const pxi_agent *agent)
 {
     json_t *array = json_array ();
@@ -236,6 +269,7 @@ static json_t *make (pxi_agent *agent)
     json_object_set_new (object, "jobs", make_jobs (agent));
     json_object_set_new (object, "runs", make_runs (agent));
     json_object_set_new (object, "away", make_away (agent));
+    json_object_set_new (object, "costs", make_costs (agent));
     json_object_set_new (object, "links", number (transport.links));
     json_object_set_new (object, "why", json_string (why));
     return object;

@@ -20,12 +20,16 @@ enum {
  *   stats      {each name of PX_STATS: number}
  *   sizes      {runs, subtasks, attempts, branches, leases, reservations, probes, jobs, takes}
  *   modules    [{name, digest}]
- *   peers      [{name, id, address, slots, rtt_us, heard_ms_ago, unresponsive, leaving, master,
+ *   peers      [{name, id, address, slots, rtt_us, bytes_per_s, slowness_permille (run times there,
+ *                of those here; 0 = not known), heard_ms_ago, unresponsive, leaving, master,
  *                worker}]
  *   jobs       [{origin, number, module, task, name, mine, age_ms, slots, active, executor_pid (0 =
  *                in this process), runs, surplus}]
  *   runs       [{run, task, job_origin, job_number, master (0 = own), attempt, age_ms}]
  *   away       [{subtask, attempt, peer, job_origin, job_number, age_ms}]
+ *   costs      [{task, n, expected_us, real_us, expected_bytes, real_bytes (sums over n),
+ *                quality_permille (median of real over expected run time), samples, low_us, usual_us,
+ *                high_us (of the next one of the size met last, here)}]
  *   links      number
  *   why        one sentence: why what waits does not move
  * Ids are decimal strings: they do not fit a JSON number. */

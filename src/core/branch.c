@@ -127,6 +127,7 @@ pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *
     subtask->spec.shared_blob = subtask->shared ? subtask->shared->blob : 0;
     subtask->spec.key = key;
     subtask->crashes = taken->crashes;
+    subtask->declared = taken->declared;
     pxi_list_init (&subtask->attempts);
     pxi_list_init (&subtask->in_retry);
     pxi_list_add_last (&subtask->branch->subtasks, &subtask->in_branch);
@@ -183,6 +184,7 @@ pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi
     if (!peer)
         return attempt;
     core->stats.subtasks_sent++;
+    pxi_estimate_sent (core, attempt);
     subtask->branch->held++;
     set_cap (core, subtask->branch);
     pxi_list_add_last (&peer->away, &attempt->at_peer);
@@ -416,6 +418,7 @@ static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, 
     job->work_ns += run_ns;
     job->extra_won += attempt->speculative;
     pxi_straggler_sample (job, subtask->spec.task, run_ns);
+    pxi_estimate_result (core, attempt, run_ns, size_bytes);
     SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long)subtask->id, attempt->number,
          pxi_core_name (where));
     pxi_branch_attempt_free (core, attempt);

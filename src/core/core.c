@@ -150,6 +150,7 @@ void pxi_core_free (pxi_core **core_p)
     free (core->scratch);
     free (core->actions);
     free (core->view);
+    pxi_estimate_forget (core);
     free (core->crashers);
     free (core);
 }
@@ -407,6 +408,8 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         if (!job)
             break;
         job->surplus = event->count;
+        if (event->count && !job->waits_ns)
+            job->waits_ns = core->now_ns;
         if (event->count && !job->root) /* what was sent here has subtasks, and so will its like */
             job->nests = job->heard_of = true;
         core->seek_pending |= event->count > 0;
@@ -438,6 +441,7 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         pxi_job *job = pxi_worker_find_job (core, event->job);
         if (job)
             pxi_straggler_sample (job, event->task, event->run_ns);
+        pxi_estimate_ran (core, event);
         break;
     }
     }
@@ -562,6 +566,8 @@ uint32_t pxi_core_peers (const pxi_core *core, uint64_t now_ns, pxi_peer_look *l
             .record = peer->record,
             .heard_ns_ago = peer->heard_ns ? now_ns - peer->heard_ns : UINT64_MAX,
             .rtt_ns = peer->rtt_ns,
+            .bytes_per_s = pxi_cost_link_rate (&peer->link, now_ns),
+            .slowness_permille = peer->link.speed.mean * 1000 / PXI_COST_ONE,
             .unresponsive = peer->unresponsive,
             .leaving = peer->leaving,
             .left = has_left (peer),

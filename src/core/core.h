@@ -70,6 +70,8 @@ typedef struct pxi_peer_look {
     pxi_peer_record record;
     uint64_t heard_ns_ago;
     uint64_t rtt_ns;
+    uint64_t bytes_per_s;       /* of the link to it; 0 = not known */
+    uint64_t slowness_permille; /* run times there, of those here; 0 = not known */
     bool unresponsive, leaving;
     bool left;           /* said that it leaves, and is gone: of no account */
     bool master, worker; /* relations now */
@@ -96,6 +98,19 @@ typedef struct pxi_away_look { /* one attempt of ours elsewhere (or a redo here:
 } pxi_away_look;
 
 uint32_t pxi_core_away (const pxi_core *core, pxi_away_look *looks, uint32_t max);
+
+/* What was expected of a task, and what came of it: of all that ended here or was sent away. */
+typedef struct pxi_cost_look {
+    uint64_t module;
+    uint32_t task;
+    uint64_t n;                                  /* told */
+    uint64_t expected_ns, real_ns;               /* sums: run time, */
+    uint64_t expected_bytes, real_bytes;         /* size of results */
+    uint64_t quality_permille;                   /* median of real over expected run time */
+    uint64_t n_known, low_ns, usual_ns, high_ns; /* of the size met last: how long it takes here */
+} pxi_cost_look;
+
+uint32_t pxi_core_costs (const pxi_core *core, pxi_cost_look *looks, uint32_t max);
 
 /* Sizes that must return to zero when nothing is going on. */
 typedef struct pxi_core_sizes {

@@ -2,6 +2,7 @@
 #ifndef PXI_CORE_EVENT_H
 #define PXI_CORE_EVENT_H
 
+#include "core/cost.h"
 #include "core/message.h"
 
 typedef enum pxi_event_kind {
@@ -30,7 +31,8 @@ typedef enum pxi_event_kind {
     PXI_EV_PROGRESS,      /* run, progress: subtasks done below it */
     PXI_EV_JOB_CANCEL,    /* job: cancel the root here and all below */
     PXI_EV_FLUSH,         /* nothing more is at hand: results that were gathered go out */
-    PXI_EV_DURATION,      /* module, task, run_ns: sample of a subtask that ran in place (history);
+    PXI_EV_DURATION, /* module, task, run_ns: sample of a subtask that ran in place (history), with
+                        size_bytes (of its input), result_bytes; flag: it had subtasks of its own.
                         n_items: it was a chunk of so many indices, in C, on a slot */
 
     /* Devices of this peer. */
@@ -58,6 +60,7 @@ typedef struct pxi_taken {
     uint32_t crashes;
     uint64_t
         expect_ns; /* of a chunk: until its result, as whoever cut it estimates; 0 = not known */
+    pxi_cost_declared declared; /* what its task says of this input */
     /* job, module, task, size, blob filled; key.subtask = subtask. shared, and a shared_blob of its
        own, where its branch has a shared input */
     pxi_attempt attempt;
@@ -85,7 +88,7 @@ typedef struct pxi_event {
     pxi_attempt attempt;
     pxi_result result;
     uint64_t run_ns;
-    uint32_t size_bytes;
+    uint32_t size_bytes, result_bytes;
     uint64_t blob;
     const pxi_device_look *devices;
     uint32_t n_devices, device;

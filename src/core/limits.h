@@ -29,6 +29,7 @@ enum {
     PXI_PROBES_MAX = 256, /* under way for one job: a loop of that many is placed in a round trip */
     PXI_ROOT_RUNS_MAX = 10, /* of a root whose executor dies of another's crash, time after time */
     PXI_CRASHES_MAX = 3,    /* attempts of a subtask that may crash: the first and two more */
+    PXI_COSTS_MAX = 64,     /* tasks whose cost is remembered: the one not met for longest goes */
     PXI_CRASHERS_MAX = 64,  /* remembered by one peer: more at once are as good as unknown */
     PXI_NUMBER_MAX = 65535, /* branch number */
     PXI_FETCHES_MAX = 4,    /* of one peer for a shared input: three may be lost */

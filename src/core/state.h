@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "base/prng.h"
 #include "core/core.h"
+#include "core/cost.h"
 
 /* Protections that tests/mutants takes away one at a time, to see that the worlds notice. */
 #ifndef PXI_MUTANT
@@ -75,8 +76,16 @@ typedef struct pxi_peer {
     uint64_t hurried_ns;   /* and the last of them */
     pxi_list in_core;
     pxi_list away, runs; /* attempt.at_peer, run.at_master */
+    pxi_cost_link link;  /* what is known of the way there, and of its speed */
     pxi_timer timer;
 } pxi_peer;
+
+/* What an estimate is made of. */
+typedef struct pxi_estimate_key {
+    bool known;
+    uint32_t task, size_bytes;
+    pxi_cost_declared declared;
+} pxi_estimate_key;
 
 typedef struct pxi_job {
     pxi_job_id id;
@@ -108,6 +117,9 @@ typedef struct pxi_job {
     uint64_t backoff_until_ns;
     pxi_timer seek, straggler;
     bool large; /* its inputs do not fit a probe: late binding */
+    /* core/estimate.c */
+    uint64_t waits_ns;      /* since when subtasks of it wait here; 0 = none did */
+    pxi_estimate_key usual; /* the last one that was handed over: what waits is like it */
     pxi_list subtasks, branches;
     pxi_list retry; /* subtasks that crashed: only for others (or isolated executors) */
     /* history of run times, all tasks of the job (core/straggler.c) */
@@ -167,6 +179,7 @@ typedef struct pxi_subtask {
     uint32_t crash_size;
     uint64_t retry_until_ns;
     pxi_shared *shared; /* NULL: none */
+    pxi_cost_declared declared;
     pxi_list attempts;
     uint32_t n_attempts;
 } pxi_subtask;
@@ -179,6 +192,10 @@ typedef struct pxi_attempt_state {
     pxi_peer *peer; /* NULL: here */
     uint64_t local; /* run id of a redo here */
     uint64_t sent_ns;
+    /* What was expected when it was sent (core/estimate.c); 0 = nothing. */
+    uint64_t expected_ns, expected_bytes; /* run time there, size of the result */
+    uint64_t back_ns, due_ns;             /* its result: about then, and at the latest */
+    bool alone;                           /* nothing else was at its peer */
     uint64_t handshake; /* sequence of the first handshake that listed it; 0 = none yet */
     uint32_t missing;   /* acks that should have had it and did not */
     bool speculative;
@@ -343,6 +360,9 @@ struct pxi_core {
     pxi_reservation ring[PXI_RESERVATIONS_MAX];
     pxi_former former[FORMER_MAX];
     uint32_t n_former;
+    pxi_cost_task **costs; /* PXI_COSTS_MAX of them; NULL: no task was met */
+    uint32_t n_costs;
+    uint64_t cost_uses;
     pxi_crasher *crashers; /* NULL: nothing has crashed here */
     uint32_t n_crashers;
 };
@@ -468,6 +488,18 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
 uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task); /* 0 = not known */
 /* Median run time of the job's last subtasks; 0 = too few are known, or their sizes differ widely. */
 uint64_t pxi_straggler_alike_ns (pxi_job *job);
+
+/* ---- estimate.c: what is expected, and what came of it ----------------------------------------
+ */
+
+/* A task of ours ended here. */
+void pxi_estimate_ran (pxi_core *core, const pxi_event *event);
+/* An attempt is about to go to its peer. */
+void pxi_estimate_sent (pxi_core *core, pxi_attempt_state *attempt);
+/* The result of one that was at a peer, or was redone here, is the outcome. */
+void pxi_estimate_result (pxi_core *core, const pxi_attempt_state *attempt, uint64_t run_ns,
+                          uint64_t result_bytes);
+void pxi_estimate_forget (pxi_core *core);
 
 /* ---- worker.c: serving ------------------------------------------------------------------------
  */

@@ -149,6 +149,7 @@ static void peer_restarted (pxi_core *core, pxi_peer *peer, uint64_t incarnation
     peer->missed = 0;
     peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = peer->cannot_until_ns = 0;
     peer->returned_until_ns = peer->n_returned = 0;
+    pxi_cost_link_forget (&peer->link);
 }
 
 void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer)
@@ -170,6 +171,7 @@ void pxi_view_heard (pxi_core *core, pxi_peer *peer)
     /* What was known of its link and load is old: ask anew before it is ranked (rule 5). */
     SAY (core, "%s answers again -> responsive", pxi_core_name (peer));
     peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = 0;
+    pxi_cost_link_forget (&peer->link);
     set_marks (core, peer, false, peer->leaving);
 }
 

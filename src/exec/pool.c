@@ -30,7 +30,8 @@ enum {
     TAKE_LOOKS_MAX = 256,  /* entries that one TAKE may move out of its way */
 };
 #define PROGRESS_NS UINT64_C (100000000)
-#define LOOK_NS UINT64_C (10000000) /* about so often a thread looks at the clock */
+#define DURATIONS_NS UINT64_C (10000000) /* at most so often, as the port says */
+#define LOOK_NS UINT64_C (10000000)      /* about so often a thread looks at the clock */
 
 static _Thread_local pxi_thread *self;
 
@@ -316,6 +317,7 @@ static void start_thread (pxi_pool *pool)
     thread->pool = pool;
     thread->number = n;
     thread->look_every = thread->n_until_look = thread->counted_from = 1;
+    thread->n_until_timed = thread->timed_every = 1;
     thread->chance = 0x9e3779b97f4a7c15u * (n + 1);
     atomic_store (&pool->n_threads, n + 1);
     pxi_deque_note (&thread->deque, atomic_load (&pool->alerts), true);
@@ -608,6 +610,7 @@ static void leave (px_task *task, pxi_after after)
 {
     pxi_thread *thread = task->fiber->thread;
     thread->after = after;
+    task->fiber->n_left++;
     pxi_context_switch (&task->fiber->context, &thread->context, false);
 }
 
@@ -713,6 +716,24 @@ void pxi_pool_look (pxi_fiber *fiber)
         thread->look_every /= 2;
     account (thread, fiber->run, now_ns);
     thread->n_until_look = thread->counted_from = thread->look_every;
+}
+
+void pxi_pool_tell_duration (pxi_pool *pool, const pxi_item *item, uint64_t began_ns,
+                             uint64_t ended_ns, bool nests)
+{
+    uint64_t told_ns = atomic_load_explicit (&pool->told_duration_ns, memory_order_relaxed);
+    if (ended_ns - told_ns < DURATIONS_NS ||
+        !atomic_compare_exchange_strong (&pool->told_duration_ns, &told_ns, ended_ns))
+        return;
+    pxi_notice notice = {.kind = PXI_NOTE_DURATION,
+                         .task = pxi_pool_task_of (pool, item),
+                         .run_ns = ended_ns - began_ns,
+                         .done = item->input_size,
+                         .known = item->result_size,
+                         .count = nests};
+    pthread_mutex_lock (&pool->lock);
+    pxi_pool_notify (pool, &notice);
+    pthread_mutex_unlock (&pool->lock);
 }
 
 static void ended (pxi_thread *thread, pxi_fiber *fiber)

@@ -72,9 +72,10 @@ typedef enum pxi_notice_kind {
     PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or
                                closed */
     PXI_NOTE_PROGRESS,      /* run, done, known: subtasks below it; at most every 100 ms */
-    PXI_NOTE_DURATION,      /* task, run_ns: a sample, at most 100 a second. n_items: of a chunk */
-    PXI_NOTE_DEVICE_WRONG,  /* peer, device, task: a chunk that it did differs from C's */
-    PXI_NOTE_CLOSED,        /* nothing follows */
+    PXI_NOTE_DURATION, /* task, run_ns: a sample, at most 100 a second, with done and known: bytes of
+                          its input and result; count: 1 = it had subtasks of its own. n_items: of a chunk */
+    PXI_NOTE_DEVICE_WRONG, /* peer, device, task: a chunk that it did differs from C's */
+    PXI_NOTE_CLOSED,       /* nothing follows */
     PXI_NOTE_DIED, /* only of processes: signal or exit code in `count`; `run` = the culprit's
                       (0 = unknown), by its task `task`, text = what people read, e.g. "signal 11
                       in task uts.count of module uts". No FINISHED follows for its runs */

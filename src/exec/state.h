@@ -186,6 +186,7 @@ struct pxi_fiber {
     pxi_item *row; /* the first of those for what is spawned here */
     uint32_t n_row;
     pxi_heap_node sleep;
+    uint32_t n_left; /* how often it has left its thread */
 };
 
 typedef enum pxi_after { AFTER_NOTHING, AFTER_WAIT, AFTER_YIELD, AFTER_SLEEP, AFTER_END } pxi_after;
@@ -197,6 +198,7 @@ struct pxi_thread {
     uint32_t n_until_look; /* subtasks in place, until the clock is looked at */
     uint32_t counted_from; /* n_until_look, when it was last accounted for */
     uint32_t look_every;
+    uint32_t n_until_timed, timed_every; /* subtasks, until one is timed */
     pxi_deque deque __attribute__ ((aligned (64)));
     pxi_pool *pool;
     pthread_t thread;
@@ -222,7 +224,7 @@ struct pxi_pool {
     bool expects; /* another run follows at once; with the lock */
     bool fences;  /* membarrier is refused here */
     _Atomic uint32_t alerts;
-    _Atomic uint64_t next_sleep_ns;
+    _Atomic uint64_t next_sleep_ns, told_duration_ns;
     _Atomic (pxi_open_branch *) all_branches;
     pthread_mutex_t lock; /* all below */
     pthread_cond_t wake;
@@ -255,6 +257,9 @@ void pxi_pool_yield (px_task *task);
 void pxi_pool_wait (px_task *task, _Atomic uintptr_t *word);
 void pxi_pool_sleep (px_task *task, uint64_t until_ns);
 void pxi_pool_look (pxi_fiber *fiber); /* at the clock: account, tell progress */
+/* What one took that was timed, if none was told of lately. */
+void pxi_pool_tell_duration (pxi_pool *pool, const pxi_item *item, uint64_t began_ns,
+                             uint64_t ended_ns, bool nests);
 int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function);
 uint32_t pxi_pool_task_of (const pxi_pool *pool, const pxi_item *item);
 int32_t pxi_pool_number (const pxi_pool *pool, const char *point);

@@ -7,6 +7,9 @@
 #include "base/clock.h"
 #include "exec/state.h"
 
+enum { TIMED_EVERY_MAX = 65536 };
+#define TIMED_NS (10 * PXI_MS)
+
 /* ---- chains of failures -----------------------------------------------------------------------
  */
 
@@ -196,6 +199,30 @@ static void count (pxi_fiber *fiber, const pxi_item *item, bool in_place, bool r
         pxi_pool_look (fiber);
 }
 
+/* One of so many is timed that it is about one in TIMED_NS: the clock costs more than many a subtask. */
+static bool is_timed (pxi_thread *thread, const pxi_item *item)
+{
+    if (__builtin_expect (--thread->n_until_timed > 0, 1))
+        return false;
+    thread->n_until_timed = thread->timed_every;
+    return item->owner != NULL;
+}
+
+/* What waited says nothing of its time, but that it had subtasks. */
+static void timed (pxi_fiber *fiber, const pxi_item *item, uint64_t began_ns, bool waited,
+                   bool nests)
+{
+    pxi_thread *thread = fiber->thread;
+    uint64_t ended_ns = pxi_clock_ns (), took_ns = ended_ns - began_ns + 1;
+    uint64_t every = TIMED_NS / took_ns;
+    if (!waited && !nests)
+        thread->timed_every = every < 1                 ? 1
+                              : every > TIMED_EVERY_MAX ? TIMED_EVERY_MAX
+                                                        : (uint32_t)every;
+    if (nests || !waited)
+        pxi_pool_tell_duration (fiber->pool, item, began_ns, ended_ns, nests);
+}
+
 /* On the current stack, whoever's it is. */
 void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
 {
@@ -204,10 +231,17 @@ void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
     fiber->task = &task;
     px_err code = PX_ECANCELLED;
     bool runs = !pxi_task_is_cancelled (&task);
+    const pxi_thread *thread = fiber->thread;
+    uint32_t n_left = fiber->n_left, n_until_look = thread->n_until_look;
+    uint64_t began_ns = is_timed (fiber->thread, item) ? pxi_clock_ns () : 0;
     if (runs)
         code = item->typed ? call_typed (&task, item)
                            : item->function (&task, item->input, item->input_size);
+    bool nests = (item->busy & BUSY_SET) || pxi_task_spawned (&task) ||
+                 (fiber->thread == thread && thread->n_until_look != n_until_look);
     pxi_task_end (&task, code);
+    if (__builtin_expect (began_ns && code == PX_OK && item->code == PX_OK, 0))
+        timed (fiber, item, began_ns, fiber->n_left != n_left, nests);
     fiber->task = below;
     count (fiber, item, below != NULL, runs);
 }

@@ -22,6 +22,7 @@ enum {
     AWAY_MAX = 1 << 20,
     DURATIONS_EVERY_MS = 10, /* at most 100 samples a second, as the port says */
     PROGRESS_EVERY_MS = 100,
+    RESULT_BYTES = 16,
 };
 
 typedef struct vbranch vbranch;
@@ -175,6 +176,12 @@ static void tell_progress (pxi_virtual *executor, vrun *run)
     notice (executor, (pxi_event){.kind = PXI_EV_PROGRESS, .run = run->id, .progress = run->done});
 }
 
+static uint32_t result_size (const pxi_virtual *executor)
+{
+    uint32_t size = executor->config.tree->result_size;
+    return size ? size : RESULT_BYTES;
+}
+
 static void tell_duration (pxi_virtual *executor, const struct frame *frame)
 {
     if (now_ns (executor) - executor->told_duration_ns < DURATIONS_EVERY_MS * PXI_MS)
@@ -182,6 +189,9 @@ static void tell_duration (pxi_virtual *executor, const struct frame *frame)
     executor->told_duration_ns = now_ns (executor);
     notice (executor, (pxi_event){.kind = PXI_EV_DURATION,
                                   .module = executor->config.module,
+                                  .size_bytes = frame->shape.size_bytes,
+                                  .result_bytes = result_size (executor),
+                                  .flag = frame->shape.n_rounds > 0,
                                   .run_ns = now_ns (executor) - frame->started_ns});
 }
 
@@ -412,7 +422,7 @@ static void task_finished (pxi_virtual *executor, struct frame *frame)
         return;
     }
     frame_free (frame);
-    pxi_payload payload = {.hash = hash, .result = result, .size_bytes = 16};
+    pxi_payload payload = {.hash = hash, .result = result, .size_bytes = result_size (executor)};
     run_finished (executor, run, result, &payload);
 }
 

@@ -50,10 +50,11 @@ typedef struct pxi_tree {
     const uint64_t *times_ns;  /* LIST: fan_max of them, the caller's */
     uint32_t numbers[PXI_TREE_NUMBERS_MAX], n_numbers; /* branch numbers, drawn per task */
     bool numbers_by_level; /* instead: the root's is the first, its children's the next, ... */
-    uint32_t size_min, size_max;                       /* of an input */
-    uint32_t shared_ppm;      /* tasks whose subtasks have a shared input, */
-    uint32_t shared_kinds;    /* one of so many, */
-    uint32_t shared_size_max; /* of up to so many bytes */
+    uint32_t size_min, size_max; /* of an input */
+    uint32_t result_size;        /* of a result, when not 16 */
+    uint32_t shared_ppm;         /* tasks whose subtasks have a shared input, */
+    uint32_t shared_kinds;       /* one of so many, */
+    uint32_t shared_size_max;    /* of up to so many bytes */
 } pxi_tree;
 
 typedef struct pxi_node {
