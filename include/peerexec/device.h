@@ -16,7 +16,9 @@
  *     px_bind binds[] = {PX_BIND_IN (x, n * 4), PX_BIND_OUT (y, n * 4), PX_BIND_IN (&a, 4)};
  *     err = px_range_branch (task, "saxpy.all", PX_RANGE (saxpy), 0, n, binds, 3, NULL);
  *
- * The range is cut into chunks, each a subtask like any other. What a chunk gets and gives is described
+ * The range is cut into chunks, each a subtask like any other, when somebody wants one and for who it is: a slot
+ * here, in C and where the bytes lie; a slot elsewhere; a device. What devices compute is compared with C now and
+ * then, and done again where it differs by more than is tolerated. What a chunk gets and gives is described
  * by its arguments, in the order in which the kernel has them; indices count from the chunk's begin, in C
  * and in the kernel alike. A kernel is launched over exactly its work items and needs no test of its index. */
 #ifndef PEEREXEC_DEVICE_H
@@ -101,7 +103,9 @@ typedef struct px_arg {
         PX_ARG_COUNT, 8, 1, PX_NUMBER_BYTES, 0, 0, NULL                                            \
     }
 
-/* What a C implementation gets. Pointers are aligned to 16. An output's bytes are undefined before. */
+/* What a C implementation gets. Pointers are aligned to 16. An output's bytes are undefined before. It may be
+ * given any part of the range that is whole work items but for the end, more than once, and also in the task
+ * that opened the branch, to compare. */
 typedef struct px_chunk {
     uint64_t begin, end, n; /* n = end - begin */
     void *const *args;      /* SHARED, IN, VALUE, BEGIN, COUNT: not to be written */
@@ -200,6 +204,8 @@ typedef struct px_range_options {
 
 /** Run a data-parallel task over [begin, end), and wait for all of it: outputs are written where they are
  *  bound, a reduced one is folded into what is there. Output bytes are undefined when it fails.
+ *  Where chunks begin depends on who was fast, so the last bits of a sum of floating-point numbers may differ from
+ *  run to run. An input may be the same memory as an output.
  *  Units:     IN and OUT: (end - begin) x elements x element_size bytes; SHARED: any number of elements
  *  Ownership: what is bound is the caller's and is read until the call returns
  *  Errors:    PX_EINVAL a bind does not fit its argument, or the def is not valid; as px_branch_join ()

@@ -38,8 +38,9 @@ typedef struct pxi_frame_header {
     uint32_t meta_size, n_parts;
     uint32_t task, count, wanted, attempts, crashes, attempt, flag, result, code, n_taken;
     uint32_t shared; /* RUN: place of its shared input among those kept, from 1; 0 = it has none */
-    uint32_t reserved;
+    uint32_t device;
     uint64_t run, token, subtask, branch, runs, run_ns, done, known, peer;
+    uint64_t n_items, fixed_ns, item_cost, memory_bytes;
     char peer_name[PXI_NAME_SIZE];
 } pxi_frame_header;
 
@@ -57,6 +58,7 @@ typedef struct pxi_open {
     uint64_t peer_id, id_base, stack_size, input_size_max, result_size_max;
     int32_t branch_number;
     uint32_t slots;
+    uint32_t devices; /* it has some, or looks for them */
     char peer_name[PXI_NAME_SIZE];
 } pxi_open;
 

@@ -216,7 +216,11 @@ static void submit (pxi_executor *executor, pxi_command *command)
                                   .flag = command->flag,
                                   .code = command->outcome.code,
                                   .peer = command->peer,
+                                  .device = command->device,
                                   .run_ns = command->run_ns,
+                                  .fixed_ns = command->fixed_ns,
+                                  .item_cost = command->item_cost,
+                                  .memory_bytes = command->memory_bytes,
                                   .n_parts = 4}};
     memcpy (frame.header.peer_name, command->peer_name, sizeof command->peer_name);
     frame.parts[0] = command->input;
@@ -250,6 +254,7 @@ px_err pxi_process_open (pxi_process *process, const pxi_executor_config *config
     open->result_size_max = config->result_size_max;
     open->branch_number = config->branch_number;
     open->slots = config->slots;
+    open->devices = config->devices;
     snprintf (open->peer_name, sizeof open->peer_name, "%s", config->peer_name);
     process->executor.ops = &process_ops;
     process->notify = config->notify;
@@ -326,6 +331,9 @@ static bool pass_notice (pxi_process *process, pxi_frame *frame)
                          .run_ns = header->run_ns,
                          .done = header->done,
                          .known = header->known,
+                         .n_items = header->n_items,
+                         .peer = header->peer,
+                         .device = header->device,
                          .task = header->task,
                          .count = header->count,
                          .wanted = header->wanted,

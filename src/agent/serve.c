@@ -79,6 +79,9 @@ static bool send_notice (exec_server *server, pxi_notice *notice)
                                   .run_ns = notice->run_ns,
                                   .done = notice->done,
                                   .known = notice->known,
+                                  .n_items = notice->n_items,
+                                  .peer = notice->peer,
+                                  .device = notice->device,
                                   .task = notice->task,
                                   .count = notice->count,
                                   .wanted = notice->wanted,
@@ -156,6 +159,7 @@ static bool open_pool (exec_server *server, const pxi_frame *frame)
         .numbers = spec.numbers,
         .n_points = spec.n_points,
         .trace = spec.trace,
+        .devices = open->devices != 0,
         .notify = notify,
         .notify_context = server,
         .thread_begin = thread_begin,
@@ -204,7 +208,11 @@ static bool submit (exec_server *server, pxi_frame *frame)
         .shared = header->shared ? pxi_bytes_acquire (server->shared[header->shared - 1]) : NULL,
         .outcome = {header->code, frame->parts[1], frame->parts[2]},
         .peer = header->peer,
-        .run_ns = header->run_ns};
+        .run_ns = header->run_ns,
+        .device = header->device,
+        .fixed_ns = header->fixed_ns,
+        .item_cost = header->item_cost,
+        .memory_bytes = header->memory_bytes};
     memcpy (command.peer_name, header->peer_name, sizeof command.peer_name);
     memset (frame->parts, 0, sizeof frame->parts);
     server->pool->ops->submit (server->pool, &command);

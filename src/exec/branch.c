@@ -1,7 +1,7 @@
 /* Branches, from their task's side: adding, joining, taking outcomes one by one, cancelling.
  *
  * Outcomes reach the owner on two ways: a subtask that it popped itself and called ends in place;
- * all others come over branch->done. Either way settle () sees each exactly once, on the owner's
+ * all others come over branch->done. Either way pxi_branch_settle () sees each exactly once, on the owner's
  * stack. */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static px_branch handle_of (const pxi_open_branch *branch)
 }
 
 /* NULL: closed. Branches are never freed while their pool lives, so the look is safe. */
-static pxi_open_branch *find (px_branch handle)
+pxi_open_branch *pxi_branch_look_up (px_branch handle)
 {
     pxi_open_branch *branch =
         (pxi_open_branch *)(uintptr_t)(handle.id & ((UINT64_C (1) << ID_SHIFT) - 1));
@@ -127,7 +127,8 @@ static void outcome_of (const pxi_item *item, px_outcome *outcome)
 static void keep_causes (pxi_open_branch *branch, const pxi_item *item)
 {
     branch->n_failed++;
-    if (!atomic_load (&branch->cancelled) || item->code != PX_ECANCELLED)
+    bool unwanted = atomic_load (&branch->cancelled) || branch->range;
+    if (!unwanted || item->code != PX_ECANCELLED)
         pxi_task_keep_causes (branch->task, item);
 }
 
@@ -152,13 +153,26 @@ static void react (pxi_open_branch *branch, pxi_item *item)
     free_item (branch, item);
 }
 
-static void settle (pxi_open_branch *branch, pxi_item *item)
+static void settle_chunk (pxi_open_branch *branch, pxi_item *item)
+{
+    px_err err = pxi_range_take (branch->range, item);
+    if (branch->err == PX_OK)
+        branch->err = err;
+    item->back = false;
+    free_item (branch, item);
+}
+
+void pxi_branch_settle (pxi_open_branch *branch, pxi_item *item)
 {
     branch->n_done++;
     item->finished = true;
     item->next = NULL;
     if (item->code != PX_OK)
         keep_causes (branch, item);
+    if (branch->range) {
+        settle_chunk (branch, item);
+        return;
+    }
     if (branch->react) {
         react (branch, item);
         return;
@@ -174,8 +188,16 @@ static void settle (pxi_open_branch *branch, pxi_item *item)
     branch->ready_last = item;
 }
 
+static void unpoke (const pxi_open_branch *branch)
+{
+    pxi_pool *pool = branch->task->fiber->pool;
+    pthread_mutex_lock (&pool->lock);
+    branch->range->poked = false;
+    pthread_mutex_unlock (&pool->lock);
+}
+
 /* What others have ended, oldest first. */
-static void drain (pxi_open_branch *branch)
+void pxi_branch_drain (pxi_open_branch *branch)
 {
     uintptr_t list = atomic_load_explicit (&branch->done, memory_order_relaxed);
     if (!list || branch->in_reaction)
@@ -190,7 +212,10 @@ static void drain (pxi_open_branch *branch)
     }
     while (ordered) {
         pxi_item *next = ordered->next;
-        settle (branch, ordered);
+        if (branch->range && ordered == &branch->range->poke)
+            unpoke (branch);
+        else
+            pxi_branch_settle (branch, ordered);
         ordered = next;
     }
 }
@@ -212,7 +237,7 @@ static bool run_newest_here (pxi_open_branch *branch)
     }
     pxi_task_is_cancelled (branch->task); /* so that the subtask need not ask beyond it */
     pxi_task_execute (fiber, item);
-    settle (branch, item);
+    pxi_branch_settle (branch, item);
     return true;
 }
 
@@ -221,7 +246,7 @@ static void advance (pxi_open_branch *branch, uint64_t open_max, bool one_will_d
 {
     px_task *task = branch->task;
     for (;;) {
-        drain (branch);
+        pxi_branch_drain (branch);
         if (branch->n_added - branch->n_done <= open_max || (one_will_do && branch->ready_first))
             return;
         if (pxi_pool_over (task->fiber->pool))
@@ -229,6 +254,69 @@ static void advance (pxi_open_branch *branch, uint64_t open_max, bool one_will_d
         else if (!run_newest_here (branch))
             pxi_pool_wait (task, &branch->done);
     }
+}
+
+/* ---- ranges -----------------------------------------------------------------------------------
+ */
+
+/* False: all is done and settled, or nobody wants it and nothing is under way. */
+static bool range_goes_on (pxi_open_branch *branch)
+{
+    pxi_range *range = branch->range;
+    pxi_pool *pool = branch->task->fiber->pool;
+    bool given_up = pxi_task_is_cancelled (branch->task) || branch->err != PX_OK ||
+                    atomic_load (&branch->cancelled);
+    pthread_mutex_lock (&pool->lock);
+    range->closed |= given_up;
+    given_up = range->closed;
+    bool settled = range->n_cut == branch->n_done;
+    bool over = settled && (given_up || pxi_cut_is_done (&range->cut));
+    pthread_mutex_unlock (&pool->lock);
+    if (given_up && !settled)
+        pxi_pool_withdraw (pool, branch);
+    return !over;
+}
+
+/* In place, where the stack has room for it; otherwise by a thread, maybe this one. False: nothing for it. */
+static bool run_chunk_here (pxi_open_branch *branch)
+{
+    pxi_fiber *fiber = branch->task->fiber;
+    bool stuck = false;
+    pxi_item *item = pxi_fiber_has_room (fiber, __builtin_frame_address (0))
+                         ? pxi_chunk_here (fiber->thread, branch->range, &stuck)
+                         : NULL;
+    if (stuck)
+        branch->err = PX_ENOMEM;
+    if (!item)
+        return stuck;
+    pxi_task_execute (fiber, item);
+    pxi_chunk_ended_here (fiber->pool, item);
+    pxi_branch_settle (branch, item);
+    return true;
+}
+
+px_err pxi_branch_run_range (pxi_open_branch *branch, pxi_range *range)
+{
+    px_task *task = branch->task;
+    pxi_pool *pool = task->fiber->pool;
+    branch->range = range;
+    pxi_range_begin (pool, range);
+    for (;;) {
+        pxi_branch_drain (branch);
+        if (!range_goes_on (branch))
+            break;
+        if (pxi_pool_over (pool))
+            pxi_pool_yield (task);
+        else if (!run_chunk_here (branch))
+            pxi_pool_wait (task, &branch->done);
+    }
+    pxi_range_end (pool, range);
+    pxi_branch_drain (branch); /* a poke may have come */
+    branch->range = NULL;
+    branch->n_added = branch->n_done;
+    px_err joined = px_branch_join (handle_of (branch));
+    px_branch_close (handle_of (branch));
+    return joined;
 }
 
 /* ---- add --------------------------------------------------------------------------------------
@@ -296,7 +384,7 @@ static px_err push (pxi_open_branch *branch, const void *input, size_t input_siz
 
 px_err px_branch_add (px_branch handle, px_task_fn *function, const void *input, size_t input_size)
 {
-    pxi_open_branch *branch = find (handle);
+    pxi_open_branch *branch = pxi_branch_look_up (handle);
     if (!branch)
         return PX_ESTALE;
     px_err err = can_add (branch, input, input_size);
@@ -315,7 +403,7 @@ px_err px_branch_add (px_branch handle, px_task_fn *function, const void *input,
 
 px_err px_branch_join (px_branch handle)
 {
-    pxi_open_branch *branch = find (handle);
+    pxi_open_branch *branch = pxi_branch_look_up (handle);
     if (!branch)
         return PX_ESTALE;
     if (branch->in_reaction)
@@ -330,7 +418,7 @@ px_err px_branch_join (px_branch handle)
 
 px_err px_branch_result (px_branch handle, uint64_t index, px_outcome *outcome)
 {
-    pxi_open_branch *branch = find (handle);
+    pxi_open_branch *branch = pxi_branch_look_up (handle);
     if (!branch)
         return PX_ESTALE;
     if (branch->react)
@@ -341,7 +429,8 @@ px_err px_branch_result (px_branch handle, uint64_t index, px_outcome *outcome)
     if (!item || item->given)
         return PX_ESTATE;
     if (!item->finished)
-        drain (branch); /* so that a task which asks again and again without joining sees it */
+        pxi_branch_drain (
+            branch); /* so that a task which asks again and again without joining sees it */
     if (!item->finished)
         return PX_EAGAIN;
     outcome_of (item, outcome);
@@ -360,7 +449,7 @@ static void drop_given (pxi_open_branch *branch)
 
 px_err px_branch_next (px_branch handle, uint64_t *index, px_outcome *outcome)
 {
-    pxi_open_branch *branch = find (handle);
+    pxi_open_branch *branch = pxi_branch_look_up (handle);
     if (!branch)
         return PX_ESTALE;
     if (branch->react)
@@ -390,7 +479,7 @@ px_err px_branch_next (px_branch handle, uint64_t *index, px_outcome *outcome)
 
 px_err px_branch_cancel (px_branch handle)
 {
-    pxi_open_branch *branch = find (handle);
+    pxi_open_branch *branch = pxi_branch_look_up (handle);
     if (!branch)
         return PX_ESTALE;
     cancel (branch);
@@ -428,7 +517,7 @@ static void release (px_task *task, pxi_open_branch *branch)
 
 static void mark_closed (pxi_open_branch *branch)
 {
-    drain (branch);
+    pxi_branch_drain (branch);
     free_results (branch);
     branch->closed = true;
     branch->generation++;
@@ -444,7 +533,7 @@ static void give_up (pxi_open_branch *branch)
  * closing never blocks, returning from a task may. */
 px_err px_branch_close (px_branch handle)
 {
-    pxi_open_branch *branch = find (handle);
+    pxi_open_branch *branch = pxi_branch_look_up (handle);
     if (!branch)
         return PX_ESTALE;
     if (branch->in_reaction)

@@ -285,13 +285,24 @@ static uint32_t waiting_in_deques (const pxi_pool *pool)
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
-static void tell_surplus (pxi_pool *pool)
+/* That others could have. */
+static uint32_t takeable (const pxi_pool *pool)
 {
-    uint32_t waiting = waiting_in_deques (pool);
-    if (!waiting || !(atomic_load (&pool->alerts) & ALERT_SURPLUS))
-        return;
-    set_alert (pool, ALERT_SURPLUS, false);
-    pxi_notice notice = {.kind = PXI_NOTE_SURPLUS, .count = waiting};
+    uint32_t n = waiting_in_deques (pool), chunks = pxi_chunks_waiting (pool);
+    return n < UINT32_MAX - chunks ? n + chunks : UINT32_MAX;
+}
+
+void pxi_pool_tell_surplus (pxi_pool *pool)
+{
+    if (atomic_load (&pool->alerts) & ALERT_SURPLUS && takeable (pool))
+        pxi_pool_tell_ranges (pool);
+}
+
+void pxi_pool_tell_ranges (pxi_pool *pool)
+{
+    pxi_notice notice = {.kind = PXI_NOTE_SURPLUS, .count = takeable (pool)};
+    change_alert (pool, ALERT_SURPLUS, !notice.count);
+    pxi_chunks_tell (pool, &notice);
     pxi_pool_notify (pool, &notice);
 }
 
@@ -330,7 +341,7 @@ static void start_thread (pxi_pool *pool)
 }
 
 /* There is work: another thread, if one may execute; else say that one is wanted. */
-static void wake (pxi_pool *pool)
+void pxi_pool_wake (pxi_pool *pool)
 {
     if (pool->active + pool->n_waking + pool->n_starting < pool->allowed) {
         if (pool->n_sleeping > pool->n_waking) {
@@ -356,13 +367,13 @@ void pxi_pool_alerted (pxi_pool *pool, pxi_thread *thread)
         return;
     pthread_mutex_lock (&pool->lock);
     if (alerts & ALERT_WAKEABLE)
-        wake (pool);
+        pxi_pool_wake (pool);
     if (alerts & ALERT_SURPLUS)
-        tell_surplus (pool);
+        pxi_pool_tell_surplus (pool);
     pthread_mutex_unlock (&pool->lock);
 }
 
-static void make_ready (pxi_pool *pool, pxi_fiber *fiber)
+void pxi_pool_make_ready (pxi_pool *pool, pxi_fiber *fiber)
 {
     fiber->next = NULL;
     if (pool->ready_last)
@@ -371,13 +382,13 @@ static void make_ready (pxi_pool *pool, pxi_fiber *fiber)
         pool->ready_first = fiber;
     pool->ready_last = fiber;
     atomic_fetch_add (&pool->n_ready, 1);
-    wake (pool);
+    pxi_pool_wake (pool);
 }
 
 /* ---- ends of subtasks -------------------------------------------------------------------------
  */
 
-static uintptr_t push_done (_Atomic uintptr_t *done, pxi_item *item)
+uintptr_t pxi_pool_push_done (_Atomic uintptr_t *done, pxi_item *item)
 {
     uintptr_t old = atomic_load_explicit (done, memory_order_relaxed);
     do
@@ -395,12 +406,21 @@ void pxi_pool_complete (pxi_item *item)
     pxi_pool *pool = fiber->pool;
     uintptr_t old = item->typed
                         ? atomic_exchange_explicit (&item->done, SPAWNED_DONE, memory_order_acq_rel)
-                        : push_done (&item->branch->done, item);
+                        : pxi_pool_push_done (&item->branch->done, item);
     if (!(old & WAITING))
         return;
     pthread_mutex_lock (&pool->lock);
-    make_ready (pool, fiber);
+    pxi_pool_make_ready (pool, fiber);
     pthread_mutex_unlock (&pool->lock);
+}
+
+static void complete_all (pxi_item *items)
+{
+    while (items) {
+        pxi_item *next = items->next;
+        pxi_pool_complete (items);
+        items = next;
+    }
 }
 
 static void run_free (pxi_pool_run *run)
@@ -408,6 +428,7 @@ static void run_free (pxi_pool_run *run)
     pxi_bytes_release (run->shared);
     free (run->shares);
     free (run->points);
+    pxi_failures_fini (&run->notes);
     free (run);
 }
 
@@ -420,12 +441,13 @@ static void add_own_share (pxi_pool *pool, const pxi_pool_run *run, px_job_share
     pxi_shares_add (shares, n, &own, 1);
 }
 
-/* NULL where the outcome speaks for itself (port.h). */
-static pxi_bytes *encode_chain (pxi_pool *pool, pxi_pool_run *run, const pxi_failures *failures)
+/* NULL where the outcome speaks for itself (port.h). Notes come behind what failed. */
+static pxi_bytes *encode_chain (pxi_pool *pool, pxi_pool_run *run, pxi_failures *failures)
 {
     bool alone = !run->n_shares && !run->n_points && atomic_load (&run->n_done) == 1;
-    if (alone && !failures->n && !failures->n_dropped)
+    if (alone && !failures->n && !failures->n_dropped && !run->notes.n)
         return NULL;
+    pxi_failures_append (failures, &run->notes, 0);
     px_job_share *shares = malloc (PXI_SHARES_MAX * sizeof *shares);
     if (!shares)
         return NULL;
@@ -475,10 +497,20 @@ static pxi_result result_of (const pxi_item *item)
     return atomic_load (&item->run->stopped) ? PXI_RESULT_LOST : PXI_RESULT_FAILED;
 }
 
-void pxi_pool_cancelled (pxi_pool *pool, pxi_pool_run *run)
+static void count_cancel (pxi_pool *pool, pxi_pool_run *run)
 {
     atomic_fetch_add (&run->cancels, 1);
     set_alert (pool, ALERT_CANCELLED, true);
+}
+
+void pxi_pool_cancelled (pxi_pool *pool, pxi_pool_run *run)
+{
+    count_cancel (pool, run);
+    if (!atomic_load (&pool->range_events))
+        return; /* there was never a range */
+    pthread_mutex_lock (&pool->lock);
+    pxi_ranges_poke (pool, run);
+    pthread_mutex_unlock (&pool->lock);
 }
 
 /* With the lock, when a run is over: are there others of which something was cancelled? A count that rises
@@ -640,7 +672,7 @@ static void park_on (pxi_pool *pool, pxi_fiber *fiber, _Atomic uintptr_t *word)
     if (atomic_compare_exchange_strong (word, &none, WAITING))
         return;
     pthread_mutex_lock (&pool->lock);
-    make_ready (pool, fiber); /* something ended meanwhile */
+    pxi_pool_make_ready (pool, fiber); /* something ended meanwhile */
     pthread_mutex_unlock (&pool->lock);
 }
 
@@ -655,7 +687,7 @@ static void park_asleep (pxi_pool *pool, pxi_fiber *fiber, uint64_t until_ns)
     bool stopped = atomic_load (&fiber->run->stopped);
     if (stopped ||
         !pxi_heap_add (&pool->sleepers, &fiber->sleep, until_ns, ++pool->sleep_sequence)) {
-        make_ready (pool, fiber);
+        pxi_pool_make_ready (pool, fiber);
     } else {
         update_next_sleep (pool);
         pthread_cond_broadcast (&pool->wake); /* those who sleep must know the earlier deadline */
@@ -668,7 +700,7 @@ static void wake_sleepers (pxi_pool *pool, uint64_t now_ns)
     for (pxi_heap_node *node;
          (node = pxi_heap_first (&pool->sleepers)) && node->deadline <= now_ns;) {
         pxi_heap_remove (&pool->sleepers, node);
-        make_ready (pool, PXI_LIST_ENTRY (node, pxi_fiber, sleep));
+        pxi_pool_make_ready (pool, PXI_LIST_ENTRY (node, pxi_fiber, sleep));
     }
     update_next_sleep (pool);
 }
@@ -736,15 +768,23 @@ void pxi_pool_tell_duration (pxi_pool *pool, const pxi_item *item, uint64_t bega
     pthread_mutex_unlock (&pool->lock);
 }
 
+static void end_item (pxi_pool *pool, pxi_item *item)
+{
+    if (!item->owner) {
+        run_finished (pool, item);
+        return;
+    }
+    if (pxi_item_is_chunk (item))
+        pxi_chunk_ended_here (pool, item);
+    pxi_pool_complete (item);
+}
+
 static void ended (pxi_thread *thread, pxi_fiber *fiber)
 {
     pxi_item *item = fiber->item;
     fiber->item = NULL;
     fiber_release (thread, fiber);
-    if (item->owner)
-        pxi_pool_complete (item);
-    else
-        run_finished (thread->pool, item);
+    end_item (thread->pool, item);
 }
 
 static void resume (pxi_thread *thread, pxi_fiber *fiber)
@@ -763,7 +803,7 @@ static void resume (pxi_thread *thread, pxi_fiber *fiber)
         break;
     case AFTER_YIELD:
         pthread_mutex_lock (&pool->lock);
-        make_ready (pool, fiber);
+        pxi_pool_make_ready (pool, fiber);
         pthread_mutex_unlock (&pool->lock);
         break;
     case AFTER_SLEEP:
@@ -864,7 +904,9 @@ static pxi_item *find_item (pxi_thread *thread, bool force)
     pxi_item *item = pxi_deque_pop (&thread->deque);
     if (!item)
         item = pop_side_or_queued (thread->pool);
-    return item ? item : steal (thread, force);
+    if (!item)
+        item = steal (thread, force);
+    return item ? item : pxi_chunk_here (thread, NULL, NULL);
 }
 
 /* No stack to be had: the subtask fails, the rest goes on. */
@@ -877,10 +919,7 @@ static void fail_without_stack (pxi_pool *pool, pxi_item *item)
                           .peer = pool->config.peer_name,
                           .message = "no memory for the task's stack"};
     pxi_failures_add (&item->failures, &failure, 0);
-    if (item->owner)
-        pxi_pool_complete (item);
-    else
-        run_finished (pool, item);
+    end_item (pool, item);
 }
 
 static bool execute_one (pxi_thread *thread, bool force)
@@ -909,10 +948,15 @@ static void set_over (pxi_pool *pool)
     change_alert (pool, ALERT_OVER, pool->active > pool->allowed);
 }
 
-static bool anything_to_do (const pxi_pool *pool)
+static bool anything_ready (const pxi_pool *pool)
 {
     return atomic_load (&pool->n_ready) || atomic_load (&pool->n_queued) ||
            waiting_in_deques (pool);
+}
+
+static bool anything_to_do (const pxi_pool *pool)
+{
+    return anything_ready (pool) || pxi_chunks_for_slots (pool);
 }
 
 static void sleep_a_while (pxi_pool *pool)
@@ -926,22 +970,34 @@ static void sleep_a_while (pxi_pool *pool)
     pthread_cond_timedwait (&pool->wake, &pool->lock, &until);
 }
 
-static bool can_execute (pxi_pool *pool)
+/* Where no range had a chunk for it, a thread does not ask before something has happened. */
+static bool can_execute (pxi_pool *pool, const pxi_thread *thread)
 {
     wake_sleepers (pool, pxi_clock_ns ());
-    return pool->active < pool->allowed && anything_to_do (pool);
+    if (pool->active >= pool->allowed)
+        return false;
+    bool ask = thread->refused_at != atomic_load (&pool->range_events);
+    return ask ? anything_to_do (pool) : anything_ready (pool);
+}
+
+/* More threads would find something, if they were allowed to. */
+static bool is_short (const pxi_pool *pool)
+{
+    if (pool->wanted || pool->active >= pool->config.slots)
+        return false;
+    return anything_ready (pool) || (pool->active >= pool->allowed && pxi_chunks_for_slots (pool));
 }
 
 /* Until there is work and a slot for it, or the pool closes. With the lock; takes the slot. */
-static bool wait_for_work (pxi_pool *pool)
+static bool wait_for_work (pxi_pool *pool, const pxi_thread *thread)
 {
     pool->n_sleeping++;
     for (;;) {
         set_wakeable (pool);
         pxi_barrier_heavy (); /* what is pushed from here on is pushed with the alert seen */
-        if (pool->closing || can_execute (pool))
+        if (pool->closing || can_execute (pool, thread))
             break;
-        if (anything_to_do (pool) && !pool->wanted && pool->active < pool->config.slots) {
+        if (is_short (pool)) {
             pool->wanted = pool->config.slots - pool->active;
             tell_active (pool);
         }
@@ -970,7 +1026,7 @@ static void give_slot_up (pxi_pool *pool)
                        : pool->config.slots - pool->active;
     set_over (pool);
     tell_active (pool);
-    tell_surplus (pool);
+    pxi_pool_tell_surplus (pool);
 }
 
 static bool due (const pxi_pool *pool)
@@ -1015,7 +1071,7 @@ static void *thread_main (void *argument)
         pool->config.thread_begin (pool->config.thread_context);
     pthread_mutex_lock (&pool->lock);
     pool->n_starting--;
-    while (wait_for_work (pool)) {
+    while (wait_for_work (pool, thread)) {
         pthread_mutex_unlock (&pool->lock);
         work (thread);
         trim_items (thread, ITEMS_CACHED);
@@ -1169,6 +1225,9 @@ static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
     taken->attempt.task = pxi_pool_task_of (pool, item);
     taken->attempt.size_bytes = (uint32_t)item->input_size;
     taken->attempt.blob = notice->n_taken;
+    if (branch->range)
+        taken->attempt.n_items = branch->range->cut.chunks[item->index].end -
+                                 branch->range->cut.chunks[item->index].begin;
     hand_over_shared (branch, taken, &notice->shared[notice->n_taken]);
     notice->inputs[notice->n_taken++] = input;
     return true;
@@ -1211,36 +1270,101 @@ static void take_deques (pxi_pool *pool, pxi_notice *notice, uint32_t count)
     }
 }
 
-static void take (pxi_pool *pool, uint64_t token, uint32_t count)
+/* Cut for it before; notice NULL: no memory. What is not handed over is `left`, linked. */
+static void take_chunks (pxi_pool *pool, const pxi_command *command, pxi_item *chunks,
+                         pxi_notice *notice, pxi_item **left)
 {
-    pxi_notice notice = {.kind = PXI_NOTE_TAKEN, .token = token};
-    notice.taken = calloc (count ? count : 1, sizeof *notice.taken);
-    notice.inputs = calloc (count ? count : 1, sizeof (pxi_bytes *));
-    notice.shared = calloc (count ? count : 1, sizeof (pxi_bytes *));
-    if (notice.taken && notice.inputs && notice.shared) {
-        take_side (pool, &notice, count);
-        take_deques (pool, &notice, count);
+    while (chunks) {
+        pxi_item *item = chunks;
+        chunks = item->next;
+        atomic_fetch_add (&pxi_item_run (item)->n_known, 1);
+        if (notice && item->input_bytes && pxi_chunk_may_leave (pool, item, command) &&
+            hand_over (pool, item, notice))
+            continue;
+        pxi_chunk_back (pool, item);
+        item->next = *left;
+        *left = item;
     }
-    bool fewer = notice.n_taken < count;
-    notice.count = fewer ? 0 : waiting_in_deques (pool);
-    pxi_pool_notify (pool, &notice);
-    if (!fewer)
-        return;
+}
+
+/* Whoever asks for more than there is has been told that there is none, and is told of what comes; a device is told
+ * by its range. */
+static void tell_again (pxi_pool *pool)
+{
     set_alert (pool, ALERT_SURPLUS, true);
     pxi_barrier_heavy ();
     bool pushed_meanwhile = false;
     for (uint32_t i = 0; i < atomic_load (&pool->n_threads); i++)
         pushed_meanwhile |= pxi_deque_size (&pool->threads[i].deque) > 0;
     if (pushed_meanwhile)
-        tell_surplus (pool);
+        pxi_pool_tell_surplus (pool);
 }
 
-static void give_back (pxi_pool *pool, const pxi_command *command)
+/* Chunks that were cut for it, and what there is in the deques. Returns those of them that stay. */
+static pxi_item *take (pxi_pool *pool, const pxi_command *command, pxi_item *chunks)
+{
+    pxi_item *left = NULL;
+    uint32_t count = command->count;
+    pxi_notice notice = {.kind = PXI_NOTE_TAKEN, .token = command->token};
+    notice.taken = calloc (count ? count : 1, sizeof *notice.taken);
+    notice.inputs = calloc (count ? count : 1, sizeof (pxi_bytes *));
+    notice.shared = calloc (count ? count : 1, sizeof (pxi_bytes *));
+    bool has_room = notice.taken && notice.inputs && notice.shared;
+    take_chunks (pool, command, chunks, has_room ? &notice : NULL, &left);
+    if (has_room && !command->device) {
+        take_side (pool, &notice, count);
+        take_deques (pool, &notice, count);
+    }
+    bool fewer = notice.n_taken < count;
+    notice.count = fewer && !command->device ? 0 : takeable (pool);
+    pxi_pool_notify (pool, &notice);
+    if (fewer && !command->device)
+        tell_again (pool);
+    return left;
+}
+
+/* Inputs of chunks are copied without the lock: their owner waits for them. */
+static void take_and_tell (pxi_pool *pool, const pxi_command *command)
+{
+    pxi_item *chunks = NULL;
+    if (atomic_load (&pool->range_events)) {
+        pthread_mutex_lock (&pool->lock);
+        uint32_t others = command->device ? 0 : waiting_in_deques (pool);
+        if (others < command->count)
+            chunks = pxi_chunks_take (pool, command, command->count - others);
+        pthread_mutex_unlock (&pool->lock);
+        pxi_chunks_fill (chunks);
+    }
+    pthread_mutex_lock (&pool->lock);
+    pxi_item *left = take (pool, command, chunks);
+    pthread_mutex_unlock (&pool->lock);
+    complete_all (left);
+}
+
+/* Why it was not done: people see it at the end, though the job may succeed. */
+static void note_why (pxi_item *item, const pxi_bytes *bytes)
+{
+    pxi_chain chain;
+    if (pxi_bytes_size (bytes) == 0 || pxi_chain_decode (bytes, &chain) != PX_OK)
+        return;
+    for (size_t i = 0; i < chain.n_failures; i++)
+        pxi_run_note (pxi_item_run (item), &chain.failures[i]);
+    pxi_chain_fini (&chain);
+}
+
+/* Returns a chunk: its range has it again, and its owner the item. */
+static pxi_item *give_back (pxi_pool *pool, const pxi_command *command)
 {
     pxi_item *item = pxi_map_remove_pointer (&pool->exported, command->subtask);
     if (!item)
-        return;
+        return NULL;
     pxi_list_remove (&item->in_exported);
+    note_why (item, command->outcome.chain);
+    if (pxi_item_is_chunk (item)) {
+        pxi_chunk_back (pool, item);
+        item->next = NULL;
+        return item;
+    }
     item->attempts = command->attempts;
     item->crashes = command->crashes;
     item->next = pool->side_first;
@@ -1248,8 +1372,9 @@ static void give_back (pxi_pool *pool, const pxi_command *command)
     if (!pool->side_last)
         pool->side_last = item;
     atomic_fetch_add (&pool->n_side, 1);
-    wake (pool);
-    tell_surplus (pool);
+    pxi_pool_wake (pool);
+    pxi_pool_tell_surplus (pool);
+    return NULL;
 }
 
 /* ---- outcomes from elsewhere ------------------------------------------------------------------
@@ -1333,6 +1458,8 @@ static void set_outcome (pxi_pool *pool, pxi_item *item, pxi_command *command)
         take_failures (pool, item, &chain, item->code);
     else
         take_value (pool, item, command);
+    for (size_t i = 0; item->code == PX_OK && i < chain.n_failures; i++)
+        pxi_run_note (run, &chain.failures[i]);
     pxi_chain_fini (&chain);
 }
 
@@ -1344,11 +1471,15 @@ static pxi_item *complete (pxi_pool *pool, pxi_command *command)
     pxi_list_remove (&item->in_exported);
     set_outcome (pool, item, command);
     count_point (pool, item, branch_of (pool, item), (px_job_point){.elsewhere = 1});
+    const pxi_who who = {command->peer, command->device};
+    if (pxi_item_is_chunk (item))
+        pxi_chunk_ended (pool, item, &who);
     return item;
 }
 
 static pxi_item *withdraw_locked (pxi_pool *pool, pxi_open_branch *branch)
 {
+    static const pxi_who nobody = {0};
     pxi_item *withdrawn = NULL;
     uint64_t id = atomic_load (&branch->id);
     if (!id)
@@ -1358,6 +1489,8 @@ static pxi_item *withdraw_locked (pxi_pool *pool, pxi_open_branch *branch)
         pxi_list_remove (link);
         pxi_map_remove (&pool->exported, item->subtask, NULL);
         item->code = PX_ECANCELLED;
+        if (pxi_item_is_chunk (item))
+            pxi_chunk_ended (pool, item, &nobody);
         item->next = withdrawn;
         withdrawn = item;
     }
@@ -1367,15 +1500,6 @@ static pxi_item *withdraw_locked (pxi_pool *pool, pxi_open_branch *branch)
     atomic_store (&branch->id, 0);
     pxi_pool_notify (pool, &notice);
     return withdrawn;
-}
-
-static void complete_all (pxi_item *items)
-{
-    while (items) {
-        pxi_item *next = items->next;
-        pxi_pool_complete (items);
-        items = next;
-    }
 }
 
 void pxi_pool_withdraw (pxi_pool *pool, pxi_open_branch *branch)
@@ -1423,7 +1547,7 @@ static void wake_stopped_sleepers (pxi_pool *pool)
         pxi_heap_remove (&pool->sleepers, node);
         pxi_fiber *fiber = PXI_LIST_ENTRY (node, pxi_fiber, sleep);
         if (atomic_load (&fiber->run->stopped)) {
-            make_ready (pool, fiber);
+            pxi_pool_make_ready (pool, fiber);
         } else {
             bool added = pxi_heap_add (&kept, node, node->deadline, node->sequence);
             PXI_ASSERT (added);
@@ -1439,7 +1563,8 @@ static pxi_item *stop (pxi_pool *pool, pxi_pool_run *run)
 {
     pxi_item *withdrawn = NULL;
     atomic_store (&run->stopped, true);
-    pxi_pool_cancelled (pool, run);
+    count_cancel (pool, run);
+    pxi_ranges_poke (pool, run);
     wake_stopped_sleepers (pool);
     for (pxi_list *link; (link = pxi_list_first (&run->away));) {
         pxi_open_branch *branch = PXI_LIST_ENTRY (link, pxi_open_branch, in_away);
@@ -1509,7 +1634,7 @@ static void run (pxi_pool *pool, pxi_command *command)
     list_append (&pool->queued_first, &pool->queued_last, item);
     atomic_fetch_add (&pool->n_queued, 1);
     pool->expects = command->flag;
-    wake (pool);
+    pxi_pool_wake (pool);
 }
 
 static void set_cap (pxi_pool *pool, uint64_t id, bool capped)
@@ -1519,7 +1644,7 @@ static void set_cap (pxi_pool *pool, uint64_t id, bool capped)
         return;
     atomic_store (&branch->capped, capped);
     if (!capped)
-        tell_surplus (pool);
+        pxi_pool_tell_surplus (pool);
 }
 
 static void set_slots (pxi_pool *pool, uint32_t allowed)
@@ -1529,7 +1654,7 @@ static void set_slots (pxi_pool *pool, uint32_t allowed)
     pool->wanted = 0;
     set_over (pool);
     for (uint32_t i = 0; i < more && anything_to_do (pool); i++)
-        wake (pool);
+        pxi_pool_wake (pool);
     set_wakeable (pool);
 }
 
@@ -1537,6 +1662,10 @@ static void submit (pxi_executor *executor, pxi_command *command)
 {
     pxi_pool *pool = (pxi_pool *)executor;
     pxi_item *ended_items = NULL;
+    if (command->kind == PXI_CMD_TAKE) {
+        take_and_tell (pool, command);
+        return;
+    }
     pthread_mutex_lock (&pool->lock);
     switch (command->kind) {
     case PXI_CMD_RUN:
@@ -1549,12 +1678,12 @@ static void submit (pxi_executor *executor, pxi_command *command)
         break;
     }
     case PXI_CMD_TAKE:
-        take (pool, command->token, command->count);
-        break;
+        break; /* above: not all of it is done with the lock */
     case PXI_CMD_GIVE_BACK:
-        give_back (pool, command);
+        ended_items = give_back (pool, command);
         break;
     case PXI_CMD_RANGE:
+        pxi_range_use (pool, command->task, command->count);
         break;
     case PXI_CMD_CAP:
         set_cap (pool, command->branch, command->flag);
@@ -1615,6 +1744,7 @@ static void pool_free (pxi_pool *pool)
     pthread_cond_destroy (&pool->wake);
     pthread_mutex_destroy (&pool->lock);
     free (pool->threads);
+    free (pool->range_uses);
     free (pool->strings);
     free (pool);
 }
@@ -1700,12 +1830,14 @@ int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor)
     pxi_map_init (&pool->exported, EXPORTED_MAX, config->id_base);
     pxi_map_init (&pool->away, EXPORTED_MAX, config->id_base);
     pxi_list_init (&pool->runs);
+    pxi_list_init (&pool->ranges);
     atomic_store (&pool->next_sleep_ns, UINT64_MAX);
     atomic_store (&pool->alerts, ALERT_SURPLUS);
     pool->fences = !pxi_barrier_register ();
     size_t threads_size = config->slots * sizeof *pool->threads;
     pool->threads = aligned_alloc (64, (threads_size + 63) / 64 * 64);
-    if (!pool->threads || !copy_config (pool, config)) {
+    pool->range_uses = calloc (config->n_tasks + 1, 1);
+    if (!pool->threads || !pool->range_uses || !copy_config (pool, config)) {
         pool_free (pool);
         return PX_ENOMEM;
     }

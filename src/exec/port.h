@@ -30,7 +30,8 @@ typedef enum pxi_command_kind {
                           thread of the pool, or by a later TAKE), oldest end. A chunk goes back to its
                           range and is cut anew. outcome.chain: why, to be told with its run's outcome */
     PXI_CMD_RANGE, /* task, count: as PXI_DO_RANGE. Where config.devices, slots take no chunks of a
-                          range that devices could do before it has come */
+                          range that devices could do before it has come. After a trial: NO, until the
+                          next one */
     PXI_CMD_CAP,   /* branch, flag: TAKE skips it while on */
     PXI_CMD_COMPLETE, /* subtask, outcome: for its branch. Unknown subtasks (branch closed) are
                           dropped */
@@ -59,12 +60,14 @@ typedef struct pxi_command {
 typedef enum pxi_notice_kind {
     PXI_NOTE_SURPLUS, /* count subtasks wait in the deques. Sent when it becomes non-zero, again
                           when threads look for work in vain (0), not for every change. Chunks that
-                          could be cut now count. task, n_items: as in PXI_EV_SURPLUS */
+                          could be cut now count. task, n_items: as in PXI_EV_SURPLUS. Where a range is
+                          for devices it is sent whenever one begins or ends, a chunk comes back, the
+                          trial of a slot is over, or a device that was refused could have some now */
     PXI_NOTE_TAKEN,   /* token, n_taken, taken + inputs (taken[i].attempt.blob = index in inputs),
                           shared[i] of the first of each branch that has a shared input, where
                           attempt.shared.size_bytes says so: its receiver makes the name,
                           count of those that still wait, about.
-                          Fewer than asked for counts as SURPLUS 0 told */
+                          Fewer than asked for counts as SURPLUS 0 told, but not for a device */
     PXI_NOTE_ACTIVE,  /* count threads execute now, wanted more could, runs taken up so far.
                           Sent when count or wanted changed, coalesced */
     PXI_NOTE_FINISHED, /* run, result, run_ns, outcome; more: other runs wait for its thread, or come at

@@ -15,6 +15,11 @@
  * ancestors, as far as the first that has looked since. Ancestors wait for it, so they are there. While
  * some run's count is not 0, the pool's alerts say so: px_sync () looks only there.
  *
+ * Ranges: a branch of px_range_branch () has nothing in a deque. Its chunks are cut when somebody wants one, by
+ * whoever that is, with pool->lock; all of a pxi_range that changes is under it. n_added is counted by those who cut
+ * (range->n_cut) and made the owner's when nobody cuts any more. So its owner waits for that count, and may be woken
+ * by an item that is none (range->poke).
+ *
  * The pool's alerts are repeated in the notes of every thread's deque, where the thread looks.
  *
  * What is spawned on a fiber ends in the order of a stack, so its items are a row of the fiber's own: a task
@@ -28,6 +33,7 @@
 #define PXI_EXEC_STATE_H
 
 #include <peerexec/branch.h>
+#include <peerexec/device.h>
 #include <peerexec/spawn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,6 +42,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "core/cut.h"
 #include "exec/deque.h"
 #include "exec/port.h"
 #include "exec/stack.h"
@@ -77,6 +84,7 @@ typedef struct pxi_fiber pxi_fiber;
 typedef struct pxi_pool pxi_pool;
 typedef struct pxi_open_branch pxi_open_branch;
 typedef struct pxi_thread pxi_thread;
+typedef struct pxi_range pxi_range;
 
 typedef struct pxi_pool_run {
     uint64_t id;
@@ -93,6 +101,7 @@ typedef struct pxi_pool_run {
     size_t n_shares;
     px_job_point *points; /* that handed something over, remote ones too; under pool->lock */
     size_t n_points;
+    pxi_failures notes; /* what did not go as it should, though nothing failed; under pool->lock */
 } pxi_pool_run;
 
 /* One subtask, or the root of a run (owner NULL). */
@@ -120,6 +129,7 @@ typedef struct pxi_item {
     pxi_list in_exported;
     _Atomic bool cancelled; /* a spawned one that nobody waits for */
     bool finished, given;
+    bool back; /* a chunk that was not done: its range has it again */
     size_t result_size;
     pxi_bytes *result; /* NULL: inline, or none */
     pxi_failures failures;
@@ -165,10 +175,33 @@ struct pxi_open_branch {
     size_t items_room;
     pxi_item *ready_first, *ready_last; /* outcomes not yet given by px_branch_next () */
     pxi_item *given;                    /* the one that the caller looks at now */
+    pxi_range *range;                   /* NULL: what it has was added */
     _Atomic uintptr_t done;
     _Atomic bool cancelled, capped;
     _Atomic uint64_t id; /* once something was handed over; written under pool->lock */
     pxi_list exported, in_away;
+};
+
+/* The range of a branch, while px_range_branch () is in it: chunks.c cuts it, range.c knows its bytes. */
+struct pxi_range {
+    const px_range_def *def;
+    pxi_open_branch *branch;
+    uint32_t task;
+    px_task_fn *here; /* runs a chunk in place; its input: the chunk's two ends */
+    /* The input of a chunk that leaves, NULL: out of memory. Any thread, without the lock. */
+    pxi_bytes *(*input) (const pxi_range *range, uint64_t begin, uint64_t end);
+    uint64_t common_bytes, input_bytes; /* shared ones, and of the inputs of one index */
+    uint64_t result_bytes;              /* of the results of one index */
+    uint64_t reduced_bytes;             /* of one of each that is reduced */
+    uint64_t most_here; /* indices that a chunk in a slot may always have, however long it takes */
+    /* With the lock. */
+    pxi_list in_pool;
+    pxi_cut cut;
+    uint64_t n_cut; /* chunks */
+    bool closed;    /* nothing is cut any more */
+    bool refused;   /* a device that asked; it is told when there is something */
+    bool poked;     /* `poke` is on its way */
+    pxi_item poke;
 };
 
 struct pxi_fiber {
@@ -212,6 +245,7 @@ struct pxi_thread {
     pxi_open_branch *branches;
     pxi_fiber *fiber; /* kept for the next start */
     uint64_t chance;
+    uint64_t refused_at; /* pool->range_events when no range had a chunk for it */
 };
 
 struct pxi_pool {
@@ -225,6 +259,7 @@ struct pxi_pool {
     bool fences;  /* membarrier is refused here */
     _Atomic uint32_t alerts;
     _Atomic uint64_t next_sleep_ns, told_duration_ns;
+    _Atomic uint64_t range_events; /* what may make a chunk for who was refused. 0 = none yet */
     _Atomic (pxi_open_branch *) all_branches;
     pthread_mutex_t lock; /* all below */
     pthread_cond_t wake;
@@ -244,6 +279,9 @@ struct pxi_pool {
     pxi_map exported, away; /* items and branches, by id */
     uint64_t next_id;
     pxi_open_branch *free_branches; /* for what was spawned and handed over */
+    pxi_list ranges;                /* oldest first */
+    uint8_t *range_uses;            /* by task: a pxi_rank_use */
+    uint64_t told_chunk_ns;
 };
 
 /* pool.c */
@@ -270,6 +308,12 @@ pxi_open_branch *pxi_pool_branch (pxi_pool *pool, pxi_thread *thread);
 void pxi_pool_branch_free (pxi_thread *thread, pxi_open_branch *branch);
 void pxi_pool_notify (pxi_pool *pool, pxi_notice *notice);
 void pxi_pool_cancelled (pxi_pool *pool, pxi_pool_run *run); /* after the flag of what was */
+/* With the lock. */
+void pxi_pool_wake (pxi_pool *pool); /* there is work: another thread, or say that one is wanted */
+void pxi_pool_tell_surplus (pxi_pool *pool);
+void pxi_pool_tell_ranges (pxi_pool *pool); /* the same, whether or not it was told */
+uintptr_t pxi_pool_push_done (_Atomic uintptr_t *done, pxi_item *item);
+void pxi_pool_make_ready (pxi_pool *pool, pxi_fiber *fiber);
 
 /* A clean one; what is before `inline_input` is not set. */
 static inline pxi_item *pxi_item_new (pxi_thread *thread)
@@ -349,6 +393,43 @@ static inline bool pxi_task_is_cancelled (const px_task *task)
 
 /* branch.c */
 void pxi_branch_finish (px_task *task, pxi_open_branch *branch); /* cancel, wait, free */
+
+pxi_open_branch *pxi_branch_look_up (px_branch handle); /* NULL: closed */
+void pxi_branch_drain (pxi_open_branch *branch);        /* settle what others have ended */
+void pxi_branch_settle (pxi_open_branch *branch, pxi_item *item);
+/* As its join and close: until all of the range is done. */
+px_err pxi_branch_run_range (pxi_open_branch *branch, pxi_range *range);
+
+/* chunks.c */
+void pxi_range_begin (pxi_pool *pool, pxi_range *range); /* from now on it is cut */
+void pxi_range_end (pxi_pool *pool, pxi_range *range);   /* when none of its chunks is under way */
+/* A chunk for this thread, of one range or (NULL) of any. NULL: none now. `stuck`: nobody else will change that. */
+pxi_item *pxi_chunk_here (pxi_thread *thread, pxi_range *only, bool *stuck);
+void pxi_chunk_ended_here (pxi_pool *pool, pxi_item *item); /* before pxi_pool_complete () */
+void pxi_chunk_read (pxi_pool *pool, const pxi_range *range, uint64_t index, pxi_cut_chunk *chunk);
+/* What this device did is not believed, and to be done again. */
+void pxi_range_wrong (pxi_pool *pool, pxi_range *range, const pxi_who *who, const px_failure *note);
+/* For a TAKE: in two steps, as inputs are copied without the lock. */
+pxi_item *pxi_chunks_take (pxi_pool *pool, const pxi_command *take, uint32_t count);
+void pxi_chunks_fill (pxi_item *chunks);
+/* With the lock. */
+void pxi_chunk_ended (pxi_pool *pool, pxi_item *item, const pxi_who *who);
+void pxi_chunk_back (pxi_pool *pool, pxi_item *item);
+bool pxi_chunk_may_leave (const pxi_pool *pool, const pxi_item *item, const pxi_command *take);
+uint32_t pxi_chunks_waiting (const pxi_pool *pool); /* that could be cut now, about */
+bool pxi_chunks_for_slots (const pxi_pool *pool);   /* of them, whether slots may have some */
+void pxi_chunks_tell (const pxi_pool *pool, pxi_notice *surplus);
+void pxi_ranges_poke (pxi_pool *pool, const pxi_pool_run *run); /* something of it was cancelled */
+void pxi_range_use (pxi_pool *pool, uint32_t task, uint32_t use);
+void pxi_run_note (pxi_pool_run *run, const px_failure *note); /* once */
+
+static inline bool pxi_item_is_chunk (const pxi_item *item)
+{
+    return !item->typed && item->branch && item->branch->range;
+}
+
+/* range.c, on its owner's stack, with the lock not held: what came of a chunk */
+px_err pxi_range_take (pxi_range *range, const pxi_item *item);
 
 /* Before a branch or trouble of the task is looked at, or set. */
 static inline void pxi_task_make_busy (px_task *task)

@@ -205,7 +205,7 @@ static bool is_timed (pxi_thread *thread, const pxi_item *item)
     if (__builtin_expect (--thread->n_until_timed > 0, 1))
         return false;
     thread->n_until_timed = thread->timed_every;
-    return item->owner != NULL;
+    return item->owner != NULL && !pxi_item_is_chunk (item); /* chunks are told by their range */
 }
 
 /* What waited says nothing of its time, but that it had subtasks. */

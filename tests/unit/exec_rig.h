@@ -51,6 +51,9 @@ static void notified (void *context, pxi_notice *notice)
     pthread_mutex_unlock (&rig->lock);
 }
 
+/* Of the pools made from here on. */
+static bool rig_has_devices;
+
 /* Branch points named in the test have no number of their own but for `stays`, NULL = none: 0. */
 static struct rig *rig_new_with (uint32_t slots, size_t stack_size, const char *stays)
 {
@@ -78,6 +81,7 @@ static struct rig *rig_new_with (uint32_t slots, size_t stack_size, const char *
                                   .points = &stays,
                                   .numbers = &none,
                                   .n_points = stays ? 1 : 0,
+                                  .devices = rig_has_devices,
                                   .notify = notified,
                                   .notify_context = rig};
     cr_assert_eq (pxi_pool_new (&config, &rig->pool), PX_OK);
