@@ -39,7 +39,7 @@ struct settings {
     list_option join, numbers;
     uint64_t local, slots;
     double timeout_s;
-    const char *json, *trace, *name, *key, *profile;
+    const char *json, *trace, *name, *key, *profile, *devices;
     bool quiet, no_profile;
 };
 
@@ -60,6 +60,7 @@ static const option_entry ENTRIES[] = {
     {"no-profile", OPTION_FLAG, AT (no_profile), NULL, "the default branch numbers", 0, 0},
     {"slots", OPTION_NUMBER, AT (slots), "N", "of this process's own peer; default: the processors",
      1, 1024},
+    DEVICES_ENTRY (AT (devices), "none\n(of this process's own peer)"),
     {"name", OPTION_TEXT, AT (name), "NAME", "of this process's own peer", 0, 0},
     {"timeout", OPTION_REAL, AT (timeout_s), "SECONDS", "cancel the job after this", 0.001, 1e9},
     {"json", OPTION_TEXT, AT (json), "FILE", "write a summary as JSON; - = standard error", 0, 0},
@@ -355,7 +356,8 @@ static int open_failed (px_err err, const char *why)
 static int run_on (const struct settings *settings, struct local_cluster *local, char **arguments,
                    const struct input *input, watch_t *watch)
 {
-    char why[PX_WHY_SIZE] = "", executor[PATH_MAX], task[PROGRAM_NAME_SIZE];
+    char why[PX_WHY_SIZE] = "", task[PROGRAM_NAME_SIZE];
+    char executor[PATH_MAX], device_helper[PATH_MAX];
     const char *modules[] = {arguments[0], NULL};
     const char *local_join[] = {local->peers[0].address, NULL};
     px_peer_options options = PX_PEER_OPTIONS_INIT;
@@ -368,6 +370,9 @@ static int run_on (const struct settings *settings, struct local_cluster *local,
     options.slots = (uint32_t)settings->slots;
     options.modules = modules;
     options.executor = executor;
+    device_helper_find (device_helper);
+    options.devices = settings->devices;
+    options.device_helper = device_helper;
     options.log = print_line;
     options.log_context = (void *)settings;
     px_err err = px_peer_open (&options, &peer, why);

@@ -28,7 +28,8 @@
 enum { EXIT_RUN = 1, EXIT_USAGE = 2, DETECT_MIN_MS = 60, DETECT_MAX_MS = 600000 };
 
 struct settings {
-    const char *listen, *hosts, *name, *config, *ready_file, *log_level, *busy_file, *key, *new_key;
+    const char *listen, *hosts, *name, *config, *ready_file, *log_level, *busy_file, *key, *new_key,
+        *devices;
     list_option join, modules;
     uint64_t slots, detect_ms, stack_kib, drain_ms, beacon;
     double load_max;
@@ -52,6 +53,7 @@ static const option_entry ENTRIES[] = {
     {"module", OPTION_LIST, AT (modules), "FILE",
      "shared object with tasks; may be given several times", 0, 0},
     {"slots", OPTION_NUMBER, AT (slots), "N", "tasks at once; default: the processors", 1, 1024},
+    DEVICES_ENTRY (AT (devices), "all"),
     {"name", OPTION_TEXT, AT (name), "NAME", "of this peer, unique in the cluster", 0, 0},
     {"config", OPTION_TEXT, AT (config), "FILE",
      "settings in ZPL: lines 'key = value' with these options' names;\nflags win over the file", 0,
@@ -148,7 +150,7 @@ static int read_settings (int argc, char **argv, struct settings *to)
 }
 
 static bool fill_options (const struct settings *from, const char *executor,
-                          px_peer_options *options)
+                          const char *device_helper, px_peer_options *options)
 {
     options->name = from->name;
     options->listen = from->listen;
@@ -156,6 +158,8 @@ static bool fill_options (const struct settings *from, const char *executor,
     options->slots = (uint32_t)from->slots;
     options->modules = from->modules.n ? from->modules.items : NULL;
     options->executor = from->in_process ? NULL : executor;
+    options->devices = from->devices;
+    options->device_helper = device_helper;
     options->log = log_line;
     options->detect_ns = from->detect_ms * 1000000;
     options->stack_size = from->stack_kib * 1024;
@@ -314,9 +318,9 @@ static int make_key (const char *path)
 
 int main (int argc, char **argv)
 {
-    struct settings settings = {.drain_ms = 30000};
+    struct settings settings = {.drain_ms = 30000, .devices = "all"};
     px_peer_options options = PX_PEER_OPTIONS_INIT;
-    char executor[PATH_MAX];
+    char executor[PATH_MAX], device_helper[PATH_MAX];
     zsys_handler_set (NULL); /* CZMQ must not take our signals */
     int code = read_settings (argc, argv, &settings);
     if (code >= 0)
@@ -327,7 +331,8 @@ int main (int argc, char **argv)
         fprintf (stderr, "peerd: %s: not there: is the installation complete?\n", executor);
         return EXIT_RUN;
     }
-    if (!fill_options (&settings, executor, &options))
+    device_helper_find (device_helper); /* where it is not: the peer says so, and goes on without */
+    if (!fill_options (&settings, executor, device_helper, &options))
         return EXIT_USAGE;
     raise_descriptor_limit ();
     int signals = block_signals ();

@@ -119,9 +119,10 @@ PX_API void px_job_free (px_job **job);
  *
  *      int main (int argc, char **argv) { return px_main (argc, argv, &px_module_v1, run); }
  *
- *  `PROGRAM --px-serve [--px-listen EP] [--px-join EP]... [--px-slots N] [--px-name NAME] [--px-key FILE]`
- *  serves until SIGTERM or SIGINT. Otherwise opens a peer with the same --px- options (and --px-local N: start N
- *  serving copies of this program for the run), and calls `run` with the remaining arguments.
+ *  `PROGRAM --px-serve [--px-listen EP] [--px-join EP]... [--px-slots N] [--px-name NAME] [--px-key FILE]
+ *  [--px-devices LIST]` serves until SIGTERM or SIGINT. Otherwise opens a peer with the same --px- options
+ *  (and --px-local N: start N serving copies of this program for the run, without devices), and calls `run` with
+ *  the remaining arguments.
  *  Units:     returns the exit code of `run`; 2 on bad options; 1 when the peer cannot open
  *  Threads:   the program's main; installs handlers for SIGTERM and SIGINT while serving
  *  Since:     0.1 */

@@ -55,14 +55,22 @@ typedef struct px_peer_options {
     const char *key;          /* file of the cluster's key, see px_key_make (); NULL = none: nothing is
                                  encrypted, and who has a key is not talked to */
     int tcp_only;             /* 1 = TCP to peers of this host as well, which is slower */
+    const char *devices;      /* OpenCL devices that take data-parallel tasks (device.h): "all"; those of
+                                 a list, as "0,geforce": indices, as px_device lists them, or parts of
+                                 names; NULL or "none" = none */
+    const char *device_helper; /* program that opens them, each in a process of its own (px_device of this
+                                 installation); needed with devices */
 } px_peer_options;
 
 #define PX_PEER_OPTIONS_INIT                                                                       \
     {sizeof (px_peer_options), NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, PX_LOG_NOTICE,   \
-     0, 0, 0, 0, 0, 0.0, NULL, 0, PX_NUMBER_DEFAULT, 1, NULL, 0}
+     0, 0, 0, 0, 0, 0.0, NULL, 0, PX_NUMBER_DEFAULT, 1, NULL, 0, \
+     NULL, NULL}
 
 /** Open a peer: start its agent, listen, join.
  *  Returns when it listens and, with addresses to join, when one has answered.
+ *  With a list of devices it looks for them first, which takes seconds with some drivers; "all" are looked
+ *  for while the peer works, and where there are none a line of the log says why.
  *  `why` (may be NULL) receives a sentence for people on error.
  *  Ownership: options are copied; *peer is the caller's until px_peer_close ()
  *  Errors:    PX_EINVAL, PX_EADDRESS, PX_EINUSE, PX_ESELF, PX_ENOPEER (none of the addresses answered),

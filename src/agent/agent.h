@@ -18,7 +18,9 @@ typedef struct pxi_agent_config {
     const char *listen; /* never NULL; "" = do not listen */
     const char *executor;
     const char *busy_file;
-    const char *key; /* file of the cluster's key; NULL = none */
+    const char *key;     /* file of the cluster's key; NULL = none */
+    const char *devices; /* "all", or a list; NULL = none */
+    const char *device_helper;
     uint32_t slots;
     px_log_fn *log;
     void *log_context;

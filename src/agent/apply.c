@@ -100,7 +100,10 @@ static void apply (pxi_agent *agent, const pxi_action *action)
         tell (agent, &agent->drained);
         break;
     case PXI_DO_RANGE:
+        pxi_jobs_range (agent, action);
+        break;
     case PXI_DO_QUARANTINE:
+        pxi_devices_quarantine (agent, action);
         break;
     }
 }

@@ -37,6 +37,7 @@ static void fill_config (const pxi_execution *execution, const pxi_spec *spec,
         .numbers = spec->numbers,
         .n_points = spec->n_points,
         .trace = spec->trace,
+        .devices = agent->devices != NULL,
         .notify = pxi_agent_notify,
         .notify_context = (void *)execution,
     };

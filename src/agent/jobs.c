@@ -278,7 +278,8 @@ static void cannot_run (pxi_agent *agent, const pxi_action *action, const pxi_mo
     pxi_agent_later (agent, &event);
 }
 
-static pxi_agent_run *run_new (pxi_agent *agent, pxi_execution *execution, const pxi_action *action)
+pxi_agent_run *pxi_jobs_run_new (pxi_agent *agent, const pxi_module *module,
+                                 const pxi_action *action)
 {
     pxi_agent_run *run = calloc (1, sizeof *run);
     if (!run || !pxi_map_put_pointer (&agent->runs, action->run, run)) {
@@ -286,13 +287,12 @@ static pxi_agent_run *run_new (pxi_agent *agent, pxi_execution *execution, const
         return NULL;
     }
     run->id = action->run;
-    run->execution = execution;
+    run->module = module;
     run->attempt = action->attempt;
     run->root = action->root;
     run->master = action->peer;
     run->begun_ns = pxi_clock_ns ();
     pxi_list_init (&run->in_execution);
-    pxi_list_add_last (&execution->runs, &run->in_execution);
     pxi_tracing_run_begins (agent, run);
     return run;
 }
@@ -301,7 +301,8 @@ static void begin_run (pxi_agent *agent, pxi_execution *execution, const pxi_act
 {
     pxi_blob blob = pxi_blobs_get (&agent->blobs, action->attempt.blob);
     pxi_bytes *input = pxi_blob_aligned (blob.second);
-    pxi_agent_run *run = input || !blob.second ? run_new (agent, execution, action) : NULL;
+    pxi_agent_run *run =
+        input || !blob.second ? pxi_jobs_run_new (agent, execution->module, action) : NULL;
     if (!run) {
         pxi_bytes_release (input);
         cannot_run (agent, action, execution->module,
@@ -309,6 +310,8 @@ static void begin_run (pxi_agent *agent, pxi_execution *execution, const pxi_act
                     px_err_text (PX_ENOMEM));
         return;
     }
+    run->execution = execution;
+    pxi_list_add_last (&execution->runs, &run->in_execution);
     pxi_blob shared = pxi_blobs_get (&agent->blobs, action->attempt.shared_blob);
     execution->n_runs++;
     pxi_command command = {.kind = PXI_CMD_RUN,
@@ -322,15 +325,21 @@ static void begin_run (pxi_agent *agent, pxi_execution *execution, const pxi_act
     pxi_execution_submit (execution, &command);
 }
 
+static void learn_spec (pxi_agent *agent, pxi_agent_job *job, const pxi_action *action,
+                        const pxi_module *module)
+{
+    if (job->spec)
+        return;
+    pxi_blob blob = pxi_blobs_get (&agent->blobs, action->attempt.blob);
+    job->spec = pxi_bytes_acquire (blob.first);
+    job->module = module;
+    pxi_tracing_begin (agent, job);
+}
+
 static pxi_execution *execution_for (pxi_agent *agent, pxi_agent_job *job, const pxi_action *action,
                                      const pxi_module *module, char *why)
 {
-    if (!job->spec) {
-        pxi_blob blob = pxi_blobs_get (&agent->blobs, action->attempt.blob);
-        job->spec = pxi_bytes_acquire (blob.first);
-        job->module = module;
-        pxi_tracing_begin (agent, job);
-    }
+    learn_spec (agent, job, action, module);
     if (job->execution || !job->spec || agent->ending)
         return job->execution;
     pxi_execution *resting = pxi_execution_resume (agent, job);
@@ -347,16 +356,42 @@ static void crashed_before (pxi_agent *agent, const pxi_action *action, const px
     cannot_run (agent, action, module, PXI_RESULT_CRASHED, PX_ECRASH, why);
 }
 
+/* No thread of an executor takes it up, so it is none of the runs that executors count. */
+static void run_on_device (pxi_agent *agent, const pxi_action *action, const pxi_module *module,
+                           pxi_agent_job *job)
+{
+    if (job)
+        learn_spec (agent, job, action, module);
+    if (job && pxi_chunks_run (agent, module, action))
+        return;
+    const pxi_attempt *attempt = &action->attempt;
+    pxi_event event = {.kind = PXI_EV_FINISHED,
+                       .run = action->run,
+                       .device = attempt->device,
+                       .result = PXI_RESULT_LOST,
+                       .device_failed = true};
+    pxi_bytes *chain = pxi_notices_failure (agent, module, attempt->task, attempt->key.attempt,
+                                            PX_ELOST, "there is no such device any more");
+    if (chain)
+        event.blob = pxi_blobs_put (&agent->blobs, (pxi_blob){NULL, chain, PX_ELOST});
+    pxi_agent_later (agent, &event);
+}
+
 void pxi_jobs_run (pxi_agent *agent, const pxi_action *action)
 {
     char why[PX_WHY_SIZE] = "out of memory";
     const pxi_attempt *attempt = &action->attempt;
     const pxi_module *module = pxi_registry_find_key (agent->registry, attempt->module);
     pxi_agent_job *job = job_ensure (agent, action->job);
+    bool fits = module && attempt->task < module->n_tasks &&
+                (!job || !job->module || job->module == module);
+    if (attempt->device && fits) {
+        run_on_device (agent, action, module, job);
+        return;
+    }
     if (job)
         job->n_runs_begun++;
-    if (!module || attempt->task >= module->n_tasks ||
-        (job && job->module && job->module != module)) {
+    if (!fits) {
         snprintf (why, sizeof why, "asked to run task %u of module %016llx, which is not here",
                   attempt->task, (unsigned long long)attempt->module);
         cannot_run (agent, action, NULL, PXI_RESULT_CANNOT, PX_ENOMODULE, why);
@@ -380,6 +415,10 @@ void pxi_jobs_stop (pxi_agent *agent, const pxi_action *action)
     if (!run || run->stopped)
         return;
     run->stopped = true;
+    if (run->device) {
+        pxi_chunks_stop (run);
+        return;
+    }
     if (run->execution->worker)
         pxi_agent_alarm (agent, &run->stop, PXI_ALARM_STOP, run, pxi_clock_ns () + STOP_NS);
     pxi_command command = {.kind = PXI_CMD_STOP, .run = run->id};
@@ -433,7 +472,15 @@ void pxi_jobs_take (pxi_agent *agent, const pxi_action *action)
     take->count = action->count;
     pxi_list_init (&take->in_execution);
     pxi_list_add_last (&job->execution->takes, &take->in_execution);
-    pxi_command command = {.kind = PXI_CMD_TAKE, .token = action->token, .count = action->count};
+    pxi_command command = {.kind = PXI_CMD_TAKE,
+                           .token = action->token,
+                           .count = action->count,
+                           .task = action->task,
+                           .peer = action->peer,
+                           .device = action->device,
+                           .fixed_ns = action->fixed_ns,
+                           .item_cost = action->item_cost,
+                           .memory_bytes = action->memory_bytes};
     pxi_execution_submit (job->execution, &command);
 }
 
@@ -441,13 +488,27 @@ void pxi_jobs_give_back (pxi_agent *agent, const pxi_action *action)
 {
     pxi_execution *execution = execution_of (agent, action->subtask);
     pxi_tracing_settle (agent, action->subtask, action->attempts);
-    if (!execution)
+    pxi_blob blob = pxi_blobs_take (&agent->blobs, action->blob);
+    pxi_bytes_release (blob.first);
+    if (!execution) {
+        pxi_bytes_release (blob.second);
         return;
+    }
     pxi_command command = {.kind = PXI_CMD_GIVE_BACK,
                            .subtask = action->subtask,
                            .attempts = action->attempts,
-                           .crashes = action->crashes};
+                           .crashes = action->crashes,
+                           .outcome = {blob.code, NULL, blob.second}};
     pxi_execution_submit (execution, &command);
+}
+
+/* Where there is no executor there is no range to take chunks of. */
+void pxi_jobs_range (pxi_agent *agent, const pxi_action *action)
+{
+    const pxi_agent_job *job = pxi_jobs_find (agent, action->job);
+    pxi_command command = {.kind = PXI_CMD_RANGE, .task = action->task, .count = action->count};
+    if (job && job->execution)
+        pxi_execution_submit (job->execution, &command);
 }
 
 void pxi_jobs_cap (pxi_agent *agent, const pxi_action *action)
@@ -476,6 +537,7 @@ static void complete_subtask (pxi_agent *agent, const pxi_action *action)
     command.outcome = (pxi_outcome){code, blob.first, blob.second};
     command.peer = action->peer;
     command.run_ns = action->run_ns;
+    command.device = action->device;
     strncpy (command.peer_name, pxi_mail_name (agent, action->peer), sizeof command.peer_name - 1);
     if (!action->blob)
         command.outcome.chain = pxi_notices_failure (agent, execution->module, UINT32_MAX,

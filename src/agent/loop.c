@@ -200,6 +200,8 @@ static void handle_events (pxi_agent *agent, struct epoll_event *events, int n_e
 {
     for (int i = 0; i < n_events; i++) {
         const pxi_watch *watch = events[i].data.ptr;
+        if (watch->kind == PXI_WATCH_DEVICE)
+            pxi_devices_event (watch);
         if (!watch->worker)
             continue; /* every pass looks into inbox and transport anyway */
         agent->activity++;
@@ -222,7 +224,9 @@ static uint64_t next_ns (const pxi_agent *agent)
 {
     uint64_t core_ns = pxi_core_wake_ns (agent->core);
     uint64_t alarm_ns = pxi_heap_deadline (&agent->alarms);
-    return core_ns < alarm_ns ? core_ns : alarm_ns;
+    uint64_t device_ns = pxi_devices_wake_ns (agent);
+    uint64_t own_ns = device_ns < alarm_ns ? device_ns : alarm_ns;
+    return core_ns < own_ns ? core_ns : own_ns;
 }
 
 static void wait_for_more (pxi_agent *agent)
@@ -257,10 +261,11 @@ static bool pass (pxi_agent *agent)
 {
     uint64_t before = agent->activity;
     read_inbox (agent);
-    if (!pxi_list_is_empty (&agent->all_workers))
+    if (!pxi_list_is_empty (&agent->all_workers) || agent->devices)
         poll_for (agent, 0);
     bool more = pxi_workers_pass (agent);
     more |= pxi_zmq_step (agent->transport, MESSAGES_MAX);
+    pxi_devices_pass (agent);
     tick_if_due (agent, agent->activity == before && !more);
     if (pxi_core_gathers (agent->core))
         pxi_agent_step (agent, &(pxi_event){.kind = PXI_EV_FLUSH});

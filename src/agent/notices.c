@@ -63,6 +63,10 @@ void pxi_notices_finish_run (pxi_agent *agent, pxi_agent_run *run, pxi_result re
                        .run_ns = run_ns,
                        .digest = run->digest,
                        .task = run->culprit,
+                       .device = run->attempt.device,
+                       .device_failed = run->device_failed,
+                       .device_banned = run->device_banned,
+                       .first = run->first,
                        .size_bytes = (uint32_t)pxi_bytes_size (outcome->value)};
     event.blob =
         pxi_blobs_put (&agent->blobs, (pxi_blob){outcome->value, outcome->chain, outcome->code});
@@ -287,12 +291,26 @@ static void on_branch_closed (pxi_agent *agent, uint64_t id)
 /* ---- small news -------------------------------------------------------------------------------
  */
 
-static void on_surplus (pxi_agent *agent, const pxi_execution *execution, uint32_t count)
+/* What a device could do: a task that it has a kernel of. */
+static bool is_for_devices (const pxi_execution *execution, uint32_t task)
+{
+    const pxi_module *module = execution->module;
+    return task < module->n_tasks && module->range_of[task] && module->range_of[task]->source;
+}
+
+static void on_surplus (pxi_agent *agent, const pxi_execution *execution, const pxi_notice *notice)
 {
     if (!execution->job)
         return;
-    execution->job->surplus = count;
-    pxi_event event = {.kind = PXI_EV_SURPLUS, .job = execution->job_id, .count = count};
+    execution->job->surplus = notice->count;
+    pxi_event event = {.kind = PXI_EV_SURPLUS,
+                       .job = execution->job_id,
+                       .module = execution->module->key,
+                       .count = notice->count};
+    if (is_for_devices (execution, notice->task)) {
+        event.task = notice->task;
+        event.n_items = notice->n_items;
+    }
     pxi_agent_step (agent, &event);
 }
 
@@ -322,7 +340,26 @@ static void on_duration (pxi_agent *agent, const pxi_execution *execution, const
                        .flag = notice->count != 0,
                        .size_bytes = (uint32_t)notice->done,
                        .result_bytes = (uint32_t)notice->known,
-                       .run_ns = notice->run_ns};
+                       .run_ns = notice->run_ns,
+                       .n_items = notice->n_items};
+    pxi_agent_step (agent, &event);
+}
+
+static void on_device_wrong (pxi_agent *agent, const pxi_execution *execution,
+                             const pxi_notice *notice)
+{
+    if (!is_for_devices (execution, notice->task) || !notice->device)
+        return;
+    pxi_event event = {.kind = PXI_EV_DEVICE_WRONG,
+                       .job = execution->job_id,
+                       .module = execution->module->key,
+                       .task = notice->task,
+                       .peer = notice->peer,
+                       .device = notice->device};
+    pxi_log (&agent->log, PX_LOG_WARNING, "device",
+             "%s.%s: device %u of peer %s computed what C does not", execution->module->name,
+             execution->module->task_names[notice->task], notice->device,
+             notice->peer == agent->id ? agent->name : pxi_mail_name (agent, notice->peer));
     pxi_agent_step (agent, &event);
 }
 
@@ -428,7 +465,7 @@ void pxi_notices_take (pxi_agent *agent, uint64_t number, pxi_notice *notice)
     }
     switch (notice->kind) {
     case PXI_NOTE_SURPLUS:
-        on_surplus (agent, execution, notice->count);
+        on_surplus (agent, execution, notice);
         break;
     case PXI_NOTE_TAKEN:
         on_taken (agent, execution, notice);
@@ -450,6 +487,7 @@ void pxi_notices_take (pxi_agent *agent, uint64_t number, pxi_notice *notice)
         on_duration (agent, execution, notice);
         break;
     case PXI_NOTE_DEVICE_WRONG:
+        on_device_wrong (agent, execution, notice);
         break;
     case PXI_NOTE_CLOSED:
         on_closed (agent, execution);

@@ -39,6 +39,8 @@ static bool copy_config (pxi_agent *agent, const pxi_agent_config *config)
     copied &= copy_text (&agent->config.executor);
     copied &= copy_text (&agent->config.busy_file);
     copied &= copy_text (&agent->config.key);
+    copied &= copy_text (&agent->config.devices);
+    copied &= copy_text (&agent->config.device_helper);
     size_t size = strlen (config->name);
     PXI_ASSERT (size < sizeof agent->name);
     memcpy (agent->name, config->name, size + 1);
@@ -177,6 +179,8 @@ static px_err set_up (pxi_agent *agent, char *why)
         err = open_core (agent, &address, why);
     if (err == PX_OK)
         err = open_epoll (agent, why);
+    if (err == PX_OK)
+        err = pxi_devices_open (agent, why);
     if (err != PX_OK)
         return err;
     pxi_mail_trace (agent);
@@ -196,6 +200,7 @@ static void agent_free (pxi_agent *agent)
             pxi_notices_release (&((pxi_mail *)letter)->notice);
         free (letter);
     }
+    pxi_devices_free (agent);
     pxi_jobs_fini (agent);
     pxi_tracing_fini (agent);
     pxi_mail_fini (agent);
@@ -220,6 +225,8 @@ static void agent_free (pxi_agent *agent)
     free ((char *)agent->config.executor);
     free ((char *)agent->config.busy_file);
     free ((char *)agent->config.key);
+    free ((char *)agent->config.devices);
+    free ((char *)agent->config.device_helper);
     free (agent);
 }
 
@@ -265,6 +272,7 @@ static void close_executions (pxi_agent *agent, void *argument)
 {
     (void)argument;
     pxi_jobs_close_all (agent);
+    pxi_devices_close (agent);
     pxi_workers_end_all (agent);
 }
 

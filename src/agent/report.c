@@ -154,8 +154,8 @@ static json_t *make_run (pxi_agent *agent, const pxi_run_look *look)
     const pxi_agent_run *run = pxi_map_pointer (&agent->runs, look->run);
     char task[PXI_FULL_NAME_SIZE] = "?";
     if (run)
-        snprintf (task, sizeof task, "%s.%s", run->execution->module->name,
-                  run->execution->module->task_names[run->attempt.task]);
+        snprintf (task, sizeof task, "%s.%s", run->module->name,
+                  run->module->task_names[run->attempt.task]);
     json_t *object = json_object ();
     json_object_set_new (object, "run", id_text (look->run));
     json_object_set_new (object, "task", json_string (task));

@@ -66,15 +66,19 @@ typedef struct pxi_execution {
 
 typedef struct pxi_agent_run {
     uint64_t id;
-    pxi_execution *execution;
+    const pxi_module *module;
+    pxi_execution *execution;        /* NULL: it runs on a device */
+    struct pxi_agent_device *device; /* and this is it */
+    void *slot_data;                 /* there, once it has a slot */
     pxi_attempt attempt;
     uint64_t master; /* 0 = a root or redo of this peer */
     uint64_t begun_ns;
     uint64_t digest;  /* of its input, when it has crashed its process; and the task */
     uint32_t culprit; /* in it that did so */
     bool root, stopped;
+    bool device_failed, device_banned, first; /* of one on a device: see PXI_EV_FINISHED */
     pxi_alarm stop;
-    pxi_list in_execution;
+    pxi_list in_execution; /* or in a list of its device */
 } pxi_agent_run;
 
 /* Subtasks that the core has asked an execution for. */
@@ -122,11 +126,13 @@ typedef enum pxi_watch_kind {
     PXI_WATCH_TRANSPORT,
     PXI_WATCH_PIPE,
     PXI_WATCH_DEATH,
+    PXI_WATCH_DEVICE,
 } pxi_watch_kind;
 
 typedef struct pxi_watch {
     pxi_watch_kind kind;
     struct pxi_worker *worker;
+    struct pxi_agent_device *device; /* NULL, of a DEVICE: the search for them */
 } pxi_watch;
 
 /* An executor process of this agent. */
@@ -198,6 +204,7 @@ struct pxi_agent {
     pxi_list later;
 
     pxi_map jobs, executions, runs, branches, seen;
+    struct pxi_devices *devices;                /* devices.h; NULL = none are wanted */
     pxi_map traced_sent;                        /* of traced jobs: attempts away */
     pxi_root *traced_late[PXI_TRACED_LATE_MAX]; /* traced and over: what comes late is added */
     uint32_t n_tracing, n_traced_late;
@@ -284,6 +291,7 @@ void pxi_jobs_run (pxi_agent *agent, const pxi_action *action);
 void pxi_jobs_stop (pxi_agent *agent, const pxi_action *action);
 void pxi_jobs_take (pxi_agent *agent, const pxi_action *action);
 void pxi_jobs_give_back (pxi_agent *agent, const pxi_action *action);
+void pxi_jobs_range (pxi_agent *agent, const pxi_action *action);
 void pxi_jobs_cap (pxi_agent *agent, const pxi_action *action);
 void pxi_jobs_complete (pxi_agent *agent, const pxi_action *action);
 void pxi_jobs_slots (pxi_agent *agent, const pxi_action *action);
@@ -294,6 +302,9 @@ void pxi_jobs_tell_progress (pxi_agent *agent);
 void pxi_jobs_close_all (pxi_agent *agent);
 void pxi_jobs_fini (pxi_agent *agent);
 pxi_agent_job *pxi_jobs_find (pxi_agent *agent, pxi_job_id id);
+/* NULL: out of memory. It stands in no list. */
+pxi_agent_run *pxi_jobs_run_new (pxi_agent *agent, const pxi_module *module,
+                                 const pxi_action *action);
 
 /* ---- tracing.c: records of traced jobs ---------------------------------------------------------
  */
@@ -353,6 +364,26 @@ pxi_execution *pxi_execution_resume (pxi_agent *agent, pxi_agent_job *job);
 void pxi_execution_close (pxi_execution *execution);
 /* Its executor has said its last word. */
 void pxi_execution_free (pxi_execution *execution);
+
+/* ---- devices.c, chunks.c: OpenCL devices of this peer ------------------------------------------
+ */
+
+/* Before there is a thread. Waits for the answer of a search where particular ones are wanted: PX_EINVAL
+ * there is no such; PX_ENOMEM. */
+px_err pxi_devices_open (pxi_agent *agent, char *why);
+void pxi_devices_event (const pxi_watch *watch);
+void pxi_devices_pass (pxi_agent *agent);
+uint64_t pxi_devices_wake_ns (const pxi_agent *agent);
+/* NULL: there is none of this number, or none any more. */
+struct pxi_agent_device *pxi_devices_find (const pxi_agent *agent, uint32_t number);
+void pxi_devices_quarantine (pxi_agent *agent, const pxi_action *action);
+/* The core is told that nothing runs on them any more, and the search ends. */
+void pxi_devices_close (pxi_agent *agent);
+void pxi_devices_free (pxi_agent *agent);
+/* A chunk for one of them: from within an action, as pxi_jobs_run (). False: out of memory. */
+bool pxi_chunks_run (pxi_agent *agent, const pxi_module *module, const pxi_action *action);
+/* It is no longer wanted; what computes it is not interrupted. */
+void pxi_chunks_stop (pxi_agent_run *run);
 
 /* ---- host.c, report.c -------------------------------------------------------------------------
  */

@@ -273,14 +273,14 @@ void pxi_tracing_settle (pxi_agent *agent, uint64_t subtask, uint32_t n_attempts
 
 void pxi_tracing_run_begins (pxi_agent *agent, const pxi_agent_run *run)
 {
-    pxi_agent_job *job = agent->n_tracing ? run->execution->job : NULL;
+    pxi_agent_job *job = agent->n_tracing ? pxi_jobs_find (agent, run->attempt.job) : NULL;
     if (job && job->tracing && run->master)
         job->tracing->master = run->master;
 }
 
 void pxi_tracing_run_ended (pxi_agent *agent, const pxi_agent_run *run, pxi_result result)
 {
-    pxi_agent_job *job = agent->n_tracing ? pxi_jobs_find (agent, run->execution->job_id) : NULL;
+    pxi_agent_job *job = agent->n_tracing ? pxi_jobs_find (agent, run->attempt.job) : NULL;
     if (!job || !job->tracing)
         return;
     pxi_traced record = {.master = run->master ? run->master : agent->id,

@@ -41,8 +41,8 @@ static pxi_worker *start (pxi_agent *agent, const pxi_module *module, char *why)
         free (worker);
         return NULL;
     }
-    worker->pipe = (pxi_watch){PXI_WATCH_PIPE, worker};
-    worker->death = (pxi_watch){PXI_WATCH_DEATH, worker};
+    worker->pipe = (pxi_watch){.kind = PXI_WATCH_PIPE, .worker = worker};
+    worker->death = (pxi_watch){.kind = PXI_WATCH_DEATH, .worker = worker};
     pxi_list_init (&worker->in_agent);
     pxi_list_add_last (&agent->all_workers, &worker->in_agent);
     if (!watch (agent, pxi_process_fd (worker->process), EPOLL_CTL_ADD, EPOLLIN, &worker->pipe) ||

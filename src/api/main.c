@@ -2,6 +2,7 @@
  * place: it handles signals while it serves, prints what is wrong with its options, and starts
  * copies of the program itself. */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ enum { JOINS_MAX = 16, LOCAL_MAX = 64, EXIT_OPEN = 1, EXIT_USAGE = 2 };
 typedef struct main_settings {
     bool serve, with_parent;
     unsigned long slots, local;
-    const char *listen, *name, *key;
+    const char *listen, *name, *key, *devices;
     const char *join[JOINS_MAX + 1];
     int n_joins;
     char **rest; /* the program's own arguments, its name first */
@@ -61,6 +62,8 @@ static bool take_option (main_settings *to, const char *option, const char *valu
         to->name = value;
     } else if (strcmp (option, "--px-key") == 0) {
         to->key = value;
+    } else if (strcmp (option, "--px-devices") == 0) {
+        to->devices = value;
     } else if (strcmp (option, "--px-slots") == 0) {
         return take_number (value, PXI_SLOTS_MAX, &to->slots) ||
                complain ("want a number of slots, at most 1024", option);
@@ -97,9 +100,28 @@ static bool take_arguments (main_settings *to, int argc, char **argv)
     return true;
 }
 
+/* Where px_device may be, from the directory of the program: of one installation, of one build tree; or it is
+ * that of the library's own installation. */
+static void find_device_helper (char path[PATH_MAX])
+{
+    static const char *const places[] = {"px_device", "../libexec/peerexec/px_device",
+                                         "../tools/px_device"};
+    char self[PATH_MAX];
+    ssize_t length = readlink ("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    const char *slash = strrchr (self, '/');
+    int directory = slash ? (int)(slash - self) : 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (snprintf (path, PATH_MAX, "%.*s/%s", directory, self, places[i]) < PATH_MAX &&
+            access (path, X_OK) == 0)
+            return;
+    }
+    snprintf (path, PATH_MAX, "%s/px_device", PX_LIBEXEC_DIRECTORY);
+}
+
 static px_peer *open_peer (const main_settings *from, const px_module_def *module)
 {
-    char why[PX_WHY_SIZE];
+    char why[PX_WHY_SIZE], device_helper[PATH_MAX];
     px_peer *peer = NULL;
     px_peer_options options = PX_PEER_OPTIONS_INIT;
     options.name = from->name;
@@ -108,6 +130,9 @@ static px_peer *open_peer (const main_settings *from, const px_module_def *modul
     options.join = from->n_joins ? from->join : NULL;
     options.slots = (uint32_t)from->slots;
     options.module = module;
+    options.devices = from->devices;
+    find_device_helper (device_helper);
+    options.device_helper = device_helper;
     if (px_peer_open (&options, &peer, why) != PX_OK)
         fprintf (stderr, "%s: %s\n", from->rest[0], why);
     return peer;

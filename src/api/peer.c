@@ -55,12 +55,25 @@ static px_err check_number (const char *what, uint64_t value, uint64_t min, uint
                      (unsigned long long)value, (unsigned long long)min, (unsigned long long)max);
 }
 
-static px_err check_executor (const char *path, char *why)
+static px_err check_program (const char *what, const char *path, char *why)
 {
     if (!path || access (path, X_OK) == 0)
         return PX_OK;
-    return pxi_fail (PX_EINVAL, why, "the executor %s cannot be started: %s", path,
+    return pxi_fail (PX_EINVAL, why, "the %s %s cannot be started: %s", what, path,
                      strerror (errno));
+}
+
+/* Where all devices are wanted a missing program is one more reason for having none. */
+static px_err check_devices (const pxi_agent_config *config, char *why)
+{
+    if (!config->devices)
+        return PX_OK;
+    if (!config->device_helper)
+        return pxi_fail (PX_EINVAL, why,
+                         "devices are wanted, but device_helper does not say where px_device is");
+    return strcmp (config->devices, "all") == 0
+               ? PX_OK
+               : check_program ("device helper", config->device_helper, why);
 }
 
 static px_err check_config (const pxi_agent_config *config, char *why)
@@ -84,7 +97,9 @@ static px_err check_config (const pxi_agent_config *config, char *why)
     if (err == PX_OK && !(config->load_max >= 0 && isfinite (config->load_max)))
         err = pxi_fail (PX_EINVAL, why, "load_max is %g, not a load average", config->load_max);
     if (err == PX_OK)
-        err = check_executor (config->executor, why);
+        err = check_program ("executor", config->executor, why);
+    if (err == PX_OK)
+        err = check_devices (config, why);
     return err;
 }
 
@@ -133,6 +148,12 @@ static uint64_t or_default (uint64_t value, uint64_t fallback)
     return value ? value : fallback;
 }
 
+static const char *wanted_devices (const px_peer_options *options)
+{
+    bool none = !options->devices || strcmp (options->devices, "none") == 0;
+    return none ? NULL : options->devices;
+}
+
 static pxi_agent_config make_config (const px_peer_options *options, const char *name)
 {
     return (pxi_agent_config){
@@ -141,6 +162,8 @@ static pxi_agent_config make_config (const px_peer_options *options, const char 
         .executor = options->executor,
         .busy_file = options->busy_file,
         .key = options->key,
+        .devices = wanted_devices (options),
+        .device_helper = options->device_helper,
         .slots = options->slots ? options->slots : processors (),
         .log = options->log,
         .log_context = options->log_context,

@@ -501,7 +501,9 @@ static void settle (pxi_device_client *client, int code)
         if (place->state != PXI_DEVICE_SLOT_SENT)
             continue;
         bool innocent = client->timed_out || code == PXI_DEVICE_EXIT_FAILED;
-        if (took_too_long (client, place))
+        if (client->convicted)
+            pxi_device_end (client, place, PX_ESTATE, client->reason);
+        else if (took_too_long (client, place))
             pxi_device_end (client, place, PX_ETIMEOUT, client->reason);
         else if (innocent)
             pxi_device_end (client, place, PX_ELOST,
@@ -519,9 +521,15 @@ static void quarantine (pxi_device_client *client, uint64_t now_ns)
 {
     char why[PX_WHY_SIZE];
     snprintf (why, sizeof why, "%s", client->reason);
-    snprintf (client->reason, sizeof client->reason,
-              "quarantined for %llu s after %u failures in a row, the last: %.400s",
-              (unsigned long long)(client->quarantine_ns / SECOND), client->failures, why);
+    unsigned long long seconds = client->quarantine_ns / SECOND;
+    if (client->convicted)
+        snprintf (client->reason, sizeof client->reason, "quarantined for %llu s: %.400s", seconds,
+                  why);
+    else
+        snprintf (client->reason, sizeof client->reason,
+                  "quarantined for %llu s after %u failures in a row, the last: %.400s", seconds,
+                  client->failures, why);
+    client->convicted = false;
     client->state = PXI_DEVICE_QUARANTINED;
     client->quarantined_until_ns = later (now_ns, client->quarantine_ns);
     client->quarantine_ns = later (client->quarantine_ns, client->quarantine_ns);
@@ -540,7 +548,20 @@ static void on_death (pxi_device_client *client, const char *how, int code, uint
     client->timed_out = 0;
     client->failures++;
     client->state = PXI_DEVICE_OFF;
-    if (client->failures >= PXI_DEVICE_FAILURES_MAX)
+    if (client->convicted || client->failures >= PXI_DEVICE_FAILURES_MAX)
+        quarantine (client, now_ns);
+}
+
+/* Where there is a helper, all that was in it is settled at its death, as ever. */
+void pxi_device_convict (pxi_device_client *client, const char *why, uint64_t now_ns)
+{
+    if (client->state == PXI_DEVICE_ABSENT || client->state == PXI_DEVICE_QUARANTINED)
+        return;
+    snprintf (client->reason, sizeof client->reason, "%.*s", PX_WHY_SIZE - 1, why);
+    client->convicted = client->reason_is_told = true;
+    if (client->process.pid)
+        kill_helper (client);
+    else
         quarantine (client, now_ns);
 }
 

@@ -12,7 +12,8 @@
  *         pxi_device_slot_release (client, completion.slot)
  *
  * A helper that dies or takes too long is an error of the chunks in it, and is replaced. Three in a row
- * put the device into quarantine for a while that doubles; a chunk that succeeds ends the row. */
+ * put the device into quarantine for a while that doubles, and so does a wrong result
+ * (pxi_device_convict ()); a chunk that succeeds ends the row. */
 #ifndef PXI_DEVICE_CLIENT_H
 #define PXI_DEVICE_CLIENT_H
 
@@ -73,8 +74,10 @@ typedef struct pxi_device_completion {
     bool program_failed;
     bool cached; /* the kernel came from the cache: nobody compiled it for this helper */
     bool first;  /* something was compiled: the times say nothing of the next chunk */
-    uint64_t total_ns, kernel_ns; /* in the helper; kernel_ns 0 = the device does not tell */
-    const char *text;             /* why, or the compiler's log; until the slot is released */
+    /* In the helper: copies and kernel, from when no chunk was before it any more; the kernel alone, 0 = the
+       device does not tell. */
+    uint64_t total_ns, kernel_ns;
+    const char *text; /* why, or the compiler's log; until the slot is released */
 } pxi_device_completion;
 
 /* NULL when out of memory or descriptors. No helper is started before the first step. */
@@ -88,6 +91,9 @@ uint64_t pxi_device_wake_ns (const pxi_device_client *client);
 void pxi_device_step (pxi_device_client *client, uint64_t now_ns);
 /* False: none. Each is given once. */
 bool pxi_device_next (pxi_device_client *client, pxi_device_completion *completion);
+
+/* What it computes is wrong, as `why` says: into quarantine at once; what is in it ends with PX_ESTATE. */
+void pxi_device_convict (pxi_device_client *client, const char *why, uint64_t now_ns);
 
 pxi_device_state pxi_device_client_state (const pxi_device_client *client);
 const char *

@@ -73,6 +73,7 @@ struct pxi_device_client {
     uint32_t failures;  /* in a row */
     uint64_t timed_out; /* id of what took too long, in the helper that is ending; 0 = nothing */
     bool was_ready, reason_is_told; /* of this helper */
+    bool convicted;                 /* it computes what is wrong, as reason says */
     char reason[PX_WHY_SIZE];
     uint64_t ids, uses, ends;
     uint32_t n_expected;

@@ -18,7 +18,7 @@ enum { REPEATS_MAX = 101, TABLES_MAX = 8, FIGURES_MAX = 256, LABELS_MAX = 16, MO
 
 typedef struct settings { /* 0 or NULL: the command's own default */
     list_option join;
-    const char *key, *json, *plot, *sizes, *workers, *faults, *tree;
+    const char *key, *json, *plot, *sizes, *workers, *faults, *tree, *devices;
     uint64_t local, repeats, slots, calls, fib, tasks, task_ms, size, parts, seconds;
     double timeout_s;
     bool executors, quiet, net, once, curve;

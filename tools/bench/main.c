@@ -24,6 +24,7 @@ static const option_entry common[] = {
            "tasks run in processes of their own, as at a peerd, which\n"
            "outlives a task that crashes; otherwise in the peer's",
            0, 0),
+    DEVICES_ENTRY (offsetof (settings_t, devices), "none\n(of this process's peer)"),
     ENTRY ("timeout", OPTION_REAL, timeout_s, "SECONDS", "for one job (300)", 0.01, 1e6),
     ENTRY ("json", OPTION_TEXT, json, "FILE", "write all figures; - = standard output, and no text",
            0, 0),

@@ -46,7 +46,7 @@ static bool open_own (peers_t *peers, const peers_plan_t *plan)
 {
     const settings_t *settings = &peers->bench->settings;
     const char *first[] = {peers->local.peers[0].address, NULL};
-    char executor[PATH_MAX], why[PX_WHY_SIZE] = "";
+    char executor[PATH_MAX], device_helper[PATH_MAX], why[PX_WHY_SIZE] = "";
     px_peer_options options = PX_PEER_OPTIONS_INIT;
     if (plan->join)
         options.join = settings->join.items;
@@ -62,6 +62,9 @@ static bool open_own (peers_t *peers, const peers_plan_t *plan)
     if (settings->executors && !executor_find (executor))
         return complain (peers->bench, executor, "not there: is the installation complete?");
     options.executor = settings->executors ? executor : NULL;
+    device_helper_find (device_helper);
+    options.devices = settings->devices;
+    options.device_helper = device_helper;
     px_err err = px_peer_open (&options, &peers->peer, why);
     if (err == PX_OK)
         return true;

@@ -20,7 +20,7 @@
 #define END_NS UINT64_C (5000000000) /* for leaving politely; then SIGKILL */
 
 struct arguments {
-    const char *items[17 + 2 * LOCAL_MODULES_MAX];
+    const char *items[19 + 2 * LOCAL_MODULES_MAX];
     uint32_t n;
 };
 
@@ -54,6 +54,7 @@ static bool spawn (struct local_cluster *cluster, const struct local_plan *plan,
     add (&arguments, "--slots", slots);
     add (&arguments, "--ready-file", peer->ready);
     add (&arguments, "--log-level", "error");
+    add (&arguments, "--devices", plan->devices ? plan->devices : "none");
     for (uint32_t i = 0; plan->modules[i]; i++)
         add (&arguments, "--module", plan->modules[i]);
     if (plan->in_process)

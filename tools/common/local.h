@@ -29,6 +29,7 @@ struct local_plan {
     bool in_process;            /* tasks run in the peers' own processes */
     const char *key;            /* file; NULL = none */
     bool tcp_only;              /* TCP, though they are on one host */
+    const char *devices;        /* of each: "all", or a list; NULL = none */
     const char *directory;      /* where to make one; NULL = $TMPDIR, or /tmp */
 };
 

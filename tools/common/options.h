@@ -42,6 +42,16 @@ typedef struct option_entry {
             0, 0                                                                                   \
     }
 
+/* Of every tool that opens peers. */
+#define DEVICES_ENTRY(offset, fallback)                                                            \
+    {                                                                                              \
+        "devices", OPTION_TEXT, offset, "LIST",                                                    \
+            "OpenCL devices for data-parallel tasks: all, none, or some,\nby indices and parts "   \
+            "of "                                                                                  \
+            "names, as 0,geforce; default " fallback,                                              \
+            0, 0                                                                                   \
+    }
+
 typedef struct option_table {
     const char *program, *usage, *purpose; /* usage without the program's name */
     const option_entry *entries;           /* --help and --version are always there */

@@ -333,7 +333,11 @@ void pxi_helper_ran (pxi_helper *helper, pxi_helper_slot *slot, int32_t status,
     answer->first = slot->first;
     answer->slot = (uint32_t)(slot - helper->slots);
     slot_clear (helper, slot);
-    answer->total_ns = pxi_clock_ns () - slot->began_ns;
+    uint64_t now_ns = pxi_clock_ns ();
+    /* While another chunk computed, this one waited: that time is the other's. */
+    answer->total_ns =
+        now_ns - (slot->began_ns > helper->ended_ns ? slot->began_ns : helper->ended_ns);
+    helper->ended_ns = now_ns;
     if (status < 0)
         refuse_code (answer, status, "the kernel failed");
 }

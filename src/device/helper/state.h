@@ -66,6 +66,7 @@ struct pxi_helper {
     pxi_helper_program programs[PXI_DEVICE_PROGRAMS_MAX];
     pxi_helper_buffer buffers[PXI_DEVICE_BUFFERS_MAX];
     pxi_helper_slot slots[PXI_DEVICE_SLOTS];
+    uint64_t ended_ns; /* of the last chunk */
 };
 
 /* What the pipe carries. */
