@@ -117,6 +117,49 @@ static void print_costs (const json_t *peer)
     }
 }
 
+static void print_device (const json_t *peer, const json_t *device)
+{
+    const json_t *task;
+    size_t i;
+    bool fine =
+        !strcmp (text (device, "state"), "ready") || !strcmp (text (device, "state"), "off");
+    printf ("%-16s %-34s %-11s %-11s %4" JSON_INTEGER_FORMAT " %5" JSON_INTEGER_FORMAT " %s\n",
+            text (peer, "name"), text (device, "name"), text (device, "class"),
+            text (device, "state"), number (device, "running"), number (device, "waiting"),
+            fine ? "" : text (device, "reason"));
+    json_array_foreach (json_object_get (device, "tasks"), i, task)
+    {
+        printf ("%-16s   %-32s %" JSON_INTEGER_FORMAT " chunks, %.4g items/s%s\n", "",
+                text (task, "task"), number (task, "chunks"),
+                json_real_value (json_object_get (task, "items_per_s")),
+                number (task, "failures") ? ", failed last" : "");
+    }
+}
+
+/* Who has some, and who would have liked to. */
+static void print_devices (const json_t *answers)
+{
+    const json_t *peer, *device;
+    size_t i, k;
+    bool headed = false;
+    json_array_foreach (answers, i, peer)
+    {
+        const json_t *devices = json_object_get (peer, "devices");
+        const char *why = text (peer, "devices_why");
+        if (!headed && (json_array_size (devices) || *why))
+            printf ("\n%-16s %-34s %-11s %-11s %4s %5s %s\n", "PEER", "DEVICE", "CLASS", "STATE",
+                    "RUNS", "QUEUE", "WHY");
+        headed = headed || json_array_size (devices) || *why;
+        json_array_foreach (devices, k, device)
+        {
+            print_device (peer, device);
+        }
+        if (*why)
+            printf ("%-16s %-34s %-11s %-11s %4s %5s %s\n", text (peer, "name"), "none", "", "", "",
+                    "", why);
+    }
+}
+
 static void print_table (const json_t *answers)
 {
     const json_t *peer;
@@ -128,6 +171,7 @@ static void print_table (const json_t *answers)
         print_peer (peer);
     }
     print_silent (answers);
+    print_devices (answers);
     printf ("\n%-16s %-26s %9s %11s %11s %11s %7s\n", "PEER", "TASK", "TIMES", "EXPECTED ms",
             "REAL ms", "RESULT B", "RATIO");
     json_array_foreach (answers, i, peer)

@@ -408,6 +408,7 @@ static void begin_first (pxi_agent *agent, pxi_agent_device *device, uint64_t no
     pxi_agent_run *run =
         PXI_LIST_ENTRY (pxi_list_first (&device->waiting), pxi_agent_run, in_execution);
     px_err err = run->stopped ? PX_ECANCELLED : begin (agent, device, run, now_ns, why);
+    device->n_waiting--;
     if (err == PX_OK) {
         run->begun_ns = now_ns;
         device->n_running++;
@@ -426,6 +427,7 @@ bool pxi_chunks_run (pxi_agent *agent, const pxi_module *module, const pxi_actio
         return false;
     run->device = device;
     pxi_list_add_last (&device->waiting, &run->in_execution);
+    device->n_waiting++;
     device->awake = device->look = true;
     return true;
 }
@@ -535,5 +537,5 @@ void pxi_chunks_end (pxi_agent *agent, pxi_agent_device *device)
 {
     end_all (agent, &device->waiting);
     end_all (agent, &device->running);
-    device->n_running = 0;
+    device->n_waiting = device->n_running = 0;
 }

@@ -41,7 +41,7 @@ typedef struct pxi_agent_device {
     uint64_t uses, passes; /* counts */
     pxi_device_client *client;
     pxi_list waiting, running; /* pxi_agent_run: for a slot; in one */
-    uint32_t n_running;
+    uint32_t n_waiting, n_running;
     pxi_device_task tasks[PXI_DEVICE_TASKS_MAX];
     pxi_device_shared shared[PXI_DEVICE_BUFFERS_MAX];
 } pxi_agent_device;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/devices.h"
 #include "agent/state.h"
 #include "agent/status.h"
 #include "base/clock.h"
@@ -243,6 +244,65 @@ static json_t *make_modules (const pxi_agent *agent)
     return array;
 }
 
+static json_t *make_device_tasks (const pxi_agent_device *device)
+{
+    json_t *array = json_array ();
+    for (uint32_t i = 0; i < PXI_DEVICE_TASKS_MAX; i++) {
+        const pxi_device_task *task = &device->tasks[i];
+        if (!task->module)
+            continue;
+        char name[PXI_FULL_NAME_SIZE];
+        snprintf (name, sizeof name, "%s.%s", task->module->name,
+                  task->module->task_names[task->task]);
+        double rate = task->chunk_ns ? (double)task->chunk_items * 1e9 / (double)task->chunk_ns : 0;
+        json_t *object = json_object ();
+        json_object_set_new (object, "task", json_string (name));
+        json_object_set_new (object, "chunks", number (task->n_chunks));
+        json_object_set_new (object, "items", number (task->n_items));
+        json_object_set_new (object, "items_per_s", json_real (rate));
+        json_object_set_new (object, "failures", number (task->n_failures));
+        json_array_append_new (array, object);
+    }
+    return array;
+}
+
+static const char *device_state (const pxi_agent_device *device)
+{
+    static const char *const names[] = {"off",    "starting",    "ready",
+                                        "ending", "quarantined", "absent"};
+    return names[pxi_device_client_state (device->client)];
+}
+
+static json_t *make_device (const pxi_agent_device *device)
+{
+    static const char *const classes[] = {"cpu", "gpu", "accelerator"};
+    const pxi_device_info *info = &device->info;
+    json_t *object = json_object ();
+    json_object_set_new (object, "device", number (device->number));
+    json_object_set_new (object, "index", number (info->index));
+    json_object_set_new (object, "name", json_string (info->name));
+    json_object_set_new (object, "platform", json_string (info->platform));
+    json_object_set_new (
+        object, "class",
+        json_string (info->class <= PXI_DEVICE_ACCELERATOR ? classes[info->class] : "?"));
+    json_object_set_new (object, "memory_bytes", number (info->memory_size));
+    json_object_set_new (object, "state", json_string (device_state (device)));
+    json_object_set_new (object, "pid", number ((uint64_t)pxi_device_pid (device->client)));
+    json_object_set_new (object, "running", number (device->n_running));
+    json_object_set_new (object, "waiting", number (device->n_waiting));
+    json_object_set_new (object, "reason", json_string (pxi_device_reason (device->client)));
+    json_object_set_new (object, "tasks", make_device_tasks (device));
+    return object;
+}
+
+static json_t *make_devices (const pxi_agent *agent)
+{
+    json_t *array = json_array ();
+    for (uint32_t i = 0; agent->devices && i < agent->devices->n; i++)
+        json_array_append_new (array, make_device (agent->devices->all[i]));
+    return array;
+}
+
 static json_t *make (pxi_agent *agent)
 {
     char why[PX_WHY_SIZE] = "";
@@ -265,6 +325,9 @@ static json_t *make (pxi_agent *agent)
     json_object_set_new (object, "stats", make_stats (agent));
     json_object_set_new (object, "sizes", make_sizes (agent));
     json_object_set_new (object, "modules", make_modules (agent));
+    json_object_set_new (object, "devices", make_devices (agent));
+    json_object_set_new (object, "devices_why",
+                         json_string (agent->devices ? agent->devices->why : ""));
     json_object_set_new (object, "peers", make_peers (agent));
     json_object_set_new (object, "jobs", make_jobs (agent));
     json_object_set_new (object, "runs", make_runs (agent));
