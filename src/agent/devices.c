@@ -188,13 +188,13 @@ px_err pxi_devices_open (pxi_agent *agent, char *why)
 /* ---- what the core knows ----------------------------------------------------------------------
  */
 
-/* What a chunk may have of it: as many as it takes at once are there together, beside what they share. */
-static uint64_t memory_for_chunk (const pxi_agent_device *device)
+/* What is there at once fits, when no part of it is more than an object may have. */
+static uint64_t memory_of (const pxi_agent_device *device)
 {
     const pxi_device_info *now = pxi_device_client_info (device->client);
     const pxi_device_info *info = now->memory_size ? now : &device->info;
-    uint64_t part = info->memory_size / (PXI_DEVICE_CHUNKS + 2);
-    return info->alloc_size_max && info->alloc_size_max < part ? info->alloc_size_max : part;
+    uint64_t parts = info->alloc_size_max ? 2 * info->alloc_size_max : UINT64_MAX;
+    return info->memory_size < parts ? info->memory_size : parts;
 }
 
 static pxi_device_look look_of (const pxi_agent_device *device)
@@ -204,7 +204,7 @@ static pxi_device_look look_of (const pxi_agent_device *device)
         .slots = PXI_DEVICE_CHUNKS,
         .processor = device->info.class == PXI_DEVICE_CPU ? 0 : device->number,
         .class = device->info.class,
-        .memory_bytes = memory_for_chunk (device),
+        .memory_bytes = memory_of (device),
     };
 }
 
@@ -263,7 +263,7 @@ static uint64_t wake_of (const pxi_agent_device *device)
     if (device->look)
         return 0;
     uint64_t client_ns = device->awake ? pxi_device_wake_ns (device->client) : UINT64_MAX;
-    uint64_t shared_ns = pxi_chunks_wake_ns (device);
+    uint64_t shared_ns = pxi_device_runs_wake_ns (device);
     return client_ns < shared_ns ? client_ns : shared_ns;
 }
 
@@ -289,7 +289,7 @@ static void step (pxi_agent *agent, pxi_agent_device *device, uint64_t now_ns)
     device->look = false;
     if (device->awake)
         pxi_device_step (device->client, now_ns);
-    if (pxi_chunks_pass (agent, device, now_ns))
+    if (pxi_device_runs_pass (agent, device, now_ns))
         agent->activity++;
 }
 
@@ -326,7 +326,7 @@ void pxi_devices_close (pxi_agent *agent)
     if (!devices)
         return;
     for (uint32_t i = 0; i < devices->n; i++)
-        pxi_chunks_end (agent, devices->all[i]);
+        pxi_device_runs_end (agent, devices->all[i]);
 }
 
 void pxi_devices_free (pxi_agent *agent)

@@ -1,5 +1,5 @@
 /* The devices of a peer: a client for each that was chosen, and what runs on it. Shared by devices.c, which
- * keeps them, chunks.c, which runs chunks on them, and report.c. All of it is the loop's, but for the opening. */
+ * keeps them, device_runs.c, which runs chunks on them, and report.c. All of it is the loop's, but for the opening. */
 #ifndef PXI_AGENT_DEVICES_H
 #define PXI_AGENT_DEVICES_H
 
@@ -67,14 +67,14 @@ static inline bool pxi_device_is_usable (const pxi_agent_device *device)
     return state != PXI_DEVICE_QUARANTINED && state != PXI_DEVICE_ABSENT;
 }
 
-/* ---- chunks.c ---------------------------------------------------------------------------------
+/* ---- device_runs.c ---------------------------------------------------------------------------------
  */
 
 /* What has ended is told to the core, what waits is begun where there is room. True: something was done. */
-bool pxi_chunks_pass (pxi_agent *agent, pxi_agent_device *device, uint64_t now_ns);
+bool pxi_device_runs_pass (pxi_agent *agent, pxi_agent_device *device, uint64_t now_ns);
 /* Nothing more runs on it: the core is told so of all that should have. Its client is about to go. */
-void pxi_chunks_end (pxi_agent *agent, pxi_agent_device *device);
+void pxi_device_runs_end (pxi_agent *agent, pxi_agent_device *device);
 /* When a part that nobody uses any more goes; UINT64_MAX = none does. */
-uint64_t pxi_chunks_wake_ns (const pxi_agent_device *device);
+uint64_t pxi_device_runs_wake_ns (const pxi_agent_device *device);
 
 #endif

@@ -362,7 +362,7 @@ static void run_on_device (pxi_agent *agent, const pxi_action *action, const pxi
 {
     if (job)
         learn_spec (agent, job, action, module);
-    if (job && pxi_chunks_run (agent, module, action))
+    if (job && pxi_device_runs_begin (agent, module, action))
         return;
     const pxi_attempt *attempt = &action->attempt;
     pxi_event event = {.kind = PXI_EV_FINISHED,
@@ -416,7 +416,7 @@ void pxi_jobs_stop (pxi_agent *agent, const pxi_action *action)
         return;
     run->stopped = true;
     if (run->device) {
-        pxi_chunks_stop (run);
+        pxi_device_runs_stop (run);
         return;
     }
     if (run->execution->worker)

@@ -365,7 +365,7 @@ void pxi_execution_close (pxi_execution *execution);
 /* Its executor has said its last word. */
 void pxi_execution_free (pxi_execution *execution);
 
-/* ---- devices.c, chunks.c: OpenCL devices of this peer ------------------------------------------
+/* ---- devices.c, device_runs.c: OpenCL devices of this peer ------------------------------------------
  */
 
 /* Before there is a thread. Waits for the answer of a search where particular ones are wanted: PX_EINVAL
@@ -381,9 +381,9 @@ void pxi_devices_quarantine (pxi_agent *agent, const pxi_action *action);
 void pxi_devices_close (pxi_agent *agent);
 void pxi_devices_free (pxi_agent *agent);
 /* A chunk for one of them: from within an action, as pxi_jobs_run (). False: out of memory. */
-bool pxi_chunks_run (pxi_agent *agent, const pxi_module *module, const pxi_action *action);
+bool pxi_device_runs_begin (pxi_agent *agent, const pxi_module *module, const pxi_action *action);
 /* It is no longer wanted; what computes it is not interrupted. */
-void pxi_chunks_stop (pxi_agent_run *run);
+void pxi_device_runs_stop (pxi_agent_run *run);
 
 /* ---- host.c, report.c -------------------------------------------------------------------------
  */

@@ -177,7 +177,7 @@ static void drop_unused (pxi_agent_device *device, uint64_t now_ns)
     }
 }
 
-uint64_t pxi_chunks_wake_ns (const pxi_agent_device *device)
+uint64_t pxi_device_runs_wake_ns (const pxi_agent_device *device)
 {
     uint64_t first_ns = UINT64_MAX;
     for (uint32_t i = 0; i < PXI_DEVICE_BUFFERS_MAX; i++) {
@@ -419,7 +419,7 @@ static void begin_first (pxi_agent *agent, pxi_agent_device *device, uint64_t no
     }
 }
 
-bool pxi_chunks_run (pxi_agent *agent, const pxi_module *module, const pxi_action *action)
+bool pxi_device_runs_begin (pxi_agent *agent, const pxi_module *module, const pxi_action *action)
 {
     pxi_agent_device *device = pxi_devices_find (agent, action->attempt.device);
     pxi_agent_run *run = device ? pxi_jobs_run_new (agent, module, action) : NULL;
@@ -432,7 +432,7 @@ bool pxi_chunks_run (pxi_agent *agent, const pxi_module *module, const pxi_actio
     return true;
 }
 
-void pxi_chunks_stop (pxi_agent_run *run)
+void pxi_device_runs_stop (pxi_agent_run *run)
 {
     run->device->look = true;
 }
@@ -509,7 +509,7 @@ static void complete (pxi_agent *agent, pxi_agent_device *device,
     pxi_device_slot_release (device->client, completion->slot);
 }
 
-bool pxi_chunks_pass (pxi_agent *agent, pxi_agent_device *device, uint64_t now_ns)
+bool pxi_device_runs_pass (pxi_agent *agent, pxi_agent_device *device, uint64_t now_ns)
 {
     pxi_device_completion completion;
     bool done = false;
@@ -533,7 +533,7 @@ static void end_all (pxi_agent *agent, pxi_list *runs)
                  "the peer was closed");
 }
 
-void pxi_chunks_end (pxi_agent *agent, pxi_agent_device *device)
+void pxi_device_runs_end (pxi_agent *agent, pxi_agent_device *device)
 {
     end_all (agent, &device->waiting);
     end_all (agent, &device->running);
