@@ -113,7 +113,7 @@ static bool add_device (pxi_agent *agent, const pxi_device_info *info)
 static px_err add_all (pxi_agent *agent, const char *list, char *why)
 {
     const pxi_device_finder *finder = &agent->devices->finder;
-    bool chosen[PXI_DEVICES_MAX] = {false};
+    bool chosen[PXI_HOST_DEVICES_MAX] = {false};
     px_err err = is_all (list) ? PX_OK : choose (finder, list, chosen, why);
     for (uint32_t i = 0; err == PX_OK && i < finder->n_devices; i++) {
         if ((chosen[i] || is_all (list)) && !add_device (agent, &finder->devices[i]))
@@ -211,7 +211,7 @@ static pxi_device_look look_of (const pxi_agent_device *device)
 static bool tell_core (pxi_agent *agent)
 {
     pxi_devices *devices = agent->devices;
-    pxi_device_look looks[PXI_DEVICES_MAX];
+    pxi_device_look looks[PXI_HOST_DEVICES_MAX];
     bool changed = false;
     for (uint32_t i = 0; i < devices->n; i++) {
         pxi_agent_device *device = devices->all[i];

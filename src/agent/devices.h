@@ -57,7 +57,7 @@ typedef struct pxi_devices {
     pxi_device_finder finder;
     pxi_watch finder_watch;
     uint32_t n;
-    pxi_agent_device *all[PXI_DEVICES_MAX];
+    pxi_agent_device *all[PXI_HOST_DEVICES_MAX];
     char why[PX_WHY_SIZE]; /* there is none; "" = there are some, or nobody knows yet */
 } pxi_devices;
 

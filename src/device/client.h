@@ -128,7 +128,7 @@ typedef struct pxi_device_finder {
     uint64_t deadline_ns;
     bool done;
     uint32_t n_devices;
-    pxi_device_info devices[PXI_DEVICES_MAX];
+    pxi_device_info devices[PXI_HOST_DEVICES_MAX];
     char reason[PX_WHY_SIZE]; /* why there is none */
 } pxi_device_finder;
 

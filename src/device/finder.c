@@ -22,7 +22,7 @@ void pxi_device_finder_end (pxi_device_finder *finder)
 
 static void take (pxi_device_finder *finder, const pxi_device_message *message)
 {
-    if (message->kind == PXI_DEVICE_MSG_DEVICE && finder->n_devices < PXI_DEVICES_MAX) {
+    if (message->kind == PXI_DEVICE_MSG_DEVICE && finder->n_devices < PXI_HOST_DEVICES_MAX) {
         pxi_device_info *info = &finder->devices[finder->n_devices++];
         *info = message->info;
         info->name[PXI_DEVICE_NAME_SIZE - 1] = info->platform[PXI_DEVICE_NAME_SIZE - 1] = '\0';

@@ -31,7 +31,7 @@ enum {
         16, /* of a kernel: OpenCL promises room for 8 constant ones, people use fewer */
     PXI_DEVICE_VALUE_SIZE = 64, /* of a scalar: float16 is the largest */
     PXI_DEVICE_SLOTS = 3, /* of a device: one computes, one is copied, one is filled by the peer */
-    PXI_DEVICES_MAX = 16, /* of a host */
+    PXI_HOST_DEVICES_MAX = 16, /* of a host */
     PXI_DEVICE_PROGRAMS_MAX =
         64, /* built and kept at once: kernels of the jobs that a peer works for */
     PXI_DEVICE_BUFFERS_MAX = 64, /* shared inputs kept at once */

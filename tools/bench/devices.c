@@ -21,7 +21,7 @@ typedef struct devices_run {
     char why[256];
     void *slots[PXI_DEVICE_SLOTS];
     float *x, *y, *z;
-    double values[PXI_DEVICES_MAX][2][N_KINDS][REPEATS_MAX]; /* through the helper; alone */
+    double values[PXI_HOST_DEVICES_MAX][2][N_KINDS][REPEATS_MAX]; /* through the helper; alone */
 } devices_run_t;
 
 /* ---- one chunk --------------------------------------------------------------------------------- */

@@ -65,7 +65,7 @@ static void describe (const pxi_opencl *cl, cl_platform_id platform, cl_device_i
 
 static void find_of (pxi_opencl *cl, cl_platform_id platform)
 {
-    cl_uint room = PXI_DEVICES_MAX - cl->n_devices, n = 0;
+    cl_uint room = PXI_HOST_DEVICES_MAX - cl->n_devices, n = 0;
     cl_device_id *devices = cl->devices + cl->n_devices;
     if (!room || cl->GetDeviceIDs (platform, CL_DEVICE_TYPE_ALL, room, devices, &n) != CL_SUCCESS)
         return;

@@ -47,8 +47,8 @@ typedef struct pxi_opencl {
 #undef PXI_OPENCL_MEMBER
     void *loader;
     uint32_t n_devices;
-    cl_device_id devices[PXI_DEVICES_MAX];
-    pxi_device_info info[PXI_DEVICES_MAX];
+    cl_device_id devices[PXI_HOST_DEVICES_MAX];
+    pxi_device_info info[PXI_HOST_DEVICES_MAX];
 } pxi_opencl;
 
 /* Opens the loader and finds the devices. False where there is none: `why` (PX_WHY_SIZE) says what is
