@@ -120,6 +120,7 @@ typedef struct pxi_returned {
     uint64_t run_ns;
     uint64_t blob;   /* local handle of the payload; not on the wire */
     uint32_t device; /* that it was done on, or that failed it; 0 = a slot */
+    bool first;      /* something was compiled in it: its time says nothing of the next */
 } pxi_returned;
 
 typedef struct pxi_report { /* of one attempt in hand, worker to master */
@@ -163,14 +164,15 @@ typedef enum pxi_message_kind {
  *   REFUSED               err
  *   PROBE                 probe, job, module, n_slots (wanted), reserve, has_inline and then attempts,
  *                         duration_ns (what each of them takes, about; 0 = not known)
- *                         for a device instead: for_device, task, n_items (that wait to be cut)
+ *                         for a device instead: for_device, task, n_items (that wait to be cut), and neither
+ *                         reserve nor attempts
  *   OFFER                 probe (0 = unasked), lease (0 when n_slots = 0), n_slots, duration_ns (lease),
  *                         accepted (the attempts that rode along were taken), job;
  *                         of a device: device, speed (told, where known), device_class, memory_bytes
  *   BUSY                  probe, reserve (a reservation was kept), duration_ns (retry after)
  *   CANNOT                probe, err, duration_ns (do not ask sooner)
  *   DISPATCH              lease, attempts
- *   DECLINE               lease, probe, job
+ *   DECLINE               lease, probe, job; or device: of the receiver, computes what C does not
  *   RESULT                results, n_slots (free there now; a hint)
  *   CANCEL, HANDSHAKE     keys; HANDSHAKE also sequence
  *   HANDSHAKE_ACK         reports, sequence

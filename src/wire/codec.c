@@ -26,11 +26,12 @@
 
 enum {
     /* Largest forms on the wire, tags and lengths included. */
-    PLAIN_SIZE_MAX = 256, /* every single field of an envelope at once */
+    PLAIN_SIZE_MAX = 320, /* every single field of an envelope at once */
     RECORD_SIZE_MAX = 64 + 8 * PXI_PEER_MODULES_MAX + PXI_NAME_SIZE,
-    ATTEMPT_SIZE_MAX = 96,
+    ATTEMPT_SIZE_MAX = 120,
     KEY_SIZE_MAX = 8 + 5, /* fixed64, varint of 32 bits */
     REPORT_SIZE_MAX = KEY_SIZE_MAX + 10 + 10,
+    DEVICE_CLASS_MAX = 2, /* as device/message.h counts them */
     /* Keys and reports unpack to less than their size on the wire and the rest of a valid message
      * is a few KiB, so twice the envelope is ample; what would unpack to more (an empty submessage
      * grows from 2 bytes to over 100) is refused half-way, not after it has taken the memory. */
@@ -66,6 +67,9 @@ enum {
     F_KEYS = 1 << 16,
     F_REPORTS = 1 << 17,
     F_SHARED = 1 << 18,
+    F_ASKS_DEVICE = 1 << 19, /* for_device, task, n_items */
+    F_DEVICE = 1 << 20,
+    F_LOOKS = 1 << 21, /* of a device: class, memory, speed */
 };
 
 typedef struct form {
@@ -80,13 +84,16 @@ static const form forms[] = {
     [PXI_GOSSIP_REPLY] = {F_RECORDS, F_TO | F_RECORDS},
     [PXI_LEAVE] = {0, F_TO},
     [PXI_REFUSED] = {F_ERR, F_TO | F_ERR},
-    [PXI_PROBE] = {F_PROBE | F_JOB | F_MODULE | F_SLOTS | F_DURATION | F_RESERVE | F_INLINE,
+    [PXI_PROBE] = {F_PROBE | F_JOB | F_MODULE | F_SLOTS | F_DURATION | F_RESERVE | F_INLINE |
+                       F_ASKS_DEVICE,
                    F_TO | F_PROBE | F_JOB | F_SLOTS},
-    [PXI_OFFER] = {F_PROBE | F_LEASE | F_SLOTS | F_DURATION | F_ACCEPTED | F_JOB, F_TO},
+    [PXI_OFFER] = {F_PROBE | F_LEASE | F_SLOTS | F_DURATION | F_ACCEPTED | F_JOB | F_DEVICE |
+                       F_LOOKS,
+                   F_TO},
     [PXI_BUSY] = {F_PROBE | F_RESERVE | F_DURATION, F_TO | F_PROBE},
     [PXI_CANNOT] = {F_PROBE | F_ERR | F_DURATION, F_TO | F_PROBE | F_ERR},
     [PXI_DISPATCH] = {F_LEASE | F_ATTEMPTS, F_TO | F_LEASE | F_ATTEMPTS},
-    [PXI_DECLINE] = {F_LEASE | F_PROBE | F_JOB, F_TO},
+    [PXI_DECLINE] = {F_LEASE | F_PROBE | F_JOB | F_DEVICE, F_TO},
     [PXI_RESULT] = {F_RESULTS | F_SLOTS, F_TO | F_RESULTS},
     [PXI_CANCEL] = {F_KEYS, F_TO | F_KEYS},
     [PXI_HANDSHAKE] = {F_KEYS | F_SEQUENCE, F_TO},
@@ -155,6 +162,24 @@ static void set_plain (const pxi_message *message, uint32_t uses, Pxi__Wire__Env
         SET (out, sequence, message->sequence);
     if (uses & F_SHARED)
         SET_SHARED (out, &message->shared);
+    if (uses & F_DEVICE)
+        SET (out, device, message->device);
+}
+
+static void set_device (const pxi_message *message, uint32_t uses, Pxi__Wire__Envelope *out)
+{
+    if ((uses & F_ASKS_DEVICE) && message->for_device) {
+        SET (out, for_device, true);
+        SET (out, task, message->task);
+        SET (out, n_items, message->n_items);
+    }
+    if ((uses & F_LOOKS) && message->device) {
+        SET (out, device_class, message->device_class);
+        SET (out, memory_bytes, message->memory_bytes);
+        SET (out, fixed_ns,
+             message->fixed_ns < DURATION_MAX_NS ? message->fixed_ns : DURATION_MAX_NS);
+        SET (out, item_cost, message->item_cost);
+    }
 }
 
 static void set_record (const pxi_peer_record *record, Pxi__Wire__PeerRecord *out)
@@ -205,6 +230,8 @@ static void set_attempt (const pxi_attempt *attempt, Pxi__Wire__Attempt *out)
     SET (out, size_bytes, attempt->size_bytes);
     if (attempt->shared.size_bytes)
         SET_SHARED (out, &attempt->shared);
+    SET (out, n_items, attempt->n_items);
+    SET (out, device, attempt->device);
 }
 
 static bool set_attempts (pxi_arena *arena, const pxi_message *message, Pxi__Wire__Envelope *out)
@@ -264,6 +291,28 @@ static bool set_reports (pxi_arena *arena, const pxi_message *message, Pxi__Wire
     return true;
 }
 
+/* Most results are of slots, and have nothing to say here. */
+static bool set_result_devices (pxi_arena *arena, const pxi_message *message,
+                                Pxi__Wire__Envelope *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < message->n_results; i++)
+        any |= message->results[i].device != 0;
+    if (!any)
+        return true;
+    size_t n = message->n_results;
+    out->result_devices = pxi_arena_alloc (arena, n * sizeof *out->result_devices);
+    out->result_first = pxi_arena_alloc (arena, n * sizeof *out->result_first);
+    if (!out->result_devices || !out->result_first)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        out->result_devices[i] = message->results[i].device;
+        out->result_first[i] = message->results[i].first;
+    }
+    out->n_result_devices = out->n_result_first = n;
+    return true;
+}
+
 static bool set_results (pxi_arena *arena, const pxi_message *message, Pxi__Wire__Envelope *out)
 {
     PXI_ASSERT (message->n_results <= PXI_RESULTS_MAX);
@@ -280,7 +329,7 @@ static bool set_results (pxi_arena *arena, const pxi_message *message, Pxi__Wire
         out->result_sizes[i] = message->results[i].size_bytes;
     }
     out->n_results = out->n_result_run_ns = out->n_result_sizes = n;
-    return true;
+    return set_result_devices (arena, message, out);
 }
 
 static bool set_arrays (pxi_arena *arena, const pxi_message *message, uint32_t uses,
@@ -318,6 +367,7 @@ pxi_bytes *pxi_codec_encode (const pxi_message *message)
     SET (&out, to, message->to);
     SET (&out, to_incarnation, message->to_incarnation);
     set_plain (message, uses, &out);
+    set_device (message, uses, &out);
     pxi_arena_init (&arena, UNPACK_MAX);
     pxi_bytes *bytes = set_arrays (&arena, message, uses, &out) ? pack (&out) : NULL;
     pxi_arena_fini (&arena);
@@ -426,6 +476,14 @@ static void take_plain (const Pxi__Wire__Envelope *in, uint32_t uses, pxi_messag
     message->sequence = uses & F_SEQUENCE ? in->sequence : 0;
     if (uses & F_SHARED)
         message->shared = (pxi_shared_name){{in->shared_high, in->shared_low}, in->shared_size};
+    message->device = uses & F_DEVICE ? in->device : 0;
+    message->for_device = (uses & F_ASKS_DEVICE) && in->for_device;
+    message->task = uses & F_ASKS_DEVICE ? in->task : 0;
+    message->n_items = uses & F_ASKS_DEVICE ? in->n_items : 0;
+    message->device_class = uses & F_LOOKS ? in->device_class : 0;
+    message->memory_bytes = uses & F_LOOKS ? in->memory_bytes : 0;
+    message->fixed_ns = uses & F_LOOKS ? in->fixed_ns : 0;
+    message->item_cost = uses & F_LOOKS ? in->item_cost : 0;
 }
 
 static px_err check_plain (const pxi_message *message, uint32_t needs, char *why)
@@ -443,23 +501,62 @@ static px_err check_plain (const pxi_message *message, uint32_t needs, char *why
            PXI_SLOTS_MAX);
     CHECK (message->duration_ns <= DURATION_MAX_NS, "duration_ns is over an hour");
     CHECK (pxi_codec_err_known (message->err), "err %u is not known", message->err);
+    CHECK (message->device <= PXI_DEVICES_MAX, "device is %u, over %d", message->device,
+           PXI_DEVICES_MAX);
+    CHECK (message->device_class <= DEVICE_CLASS_MAX, "device class %u is not known",
+           message->device_class);
+    CHECK (message->fixed_ns <= DURATION_MAX_NS, "fixed_ns is over an hour");
+    return PX_OK;
+}
+
+static px_err check_device_probe (const pxi_message *message, char *why)
+{
+    CHECK (message->for_device || (message->task == 0 && message->n_items == 0),
+           "a probe for slots names a task");
+    CHECK (!message->for_device || message->n_items != 0, "a probe for a device and 0 items");
+    CHECK (!message->for_device || (!message->has_inline && !message->reserve),
+           "a probe for a device carries attempts, or asks for a reservation");
+    return PX_OK;
+}
+
+static px_err check_device_offer (const pxi_message *message, char *why)
+{
+    if (!message->device) {
+        CHECK (message->device_class == 0 && message->memory_bytes == 0 && message->fixed_ns == 0 &&
+                   message->item_cost == 0,
+               "an offer of slots tells of a device");
+        return PX_OK;
+    }
+    CHECK (message->probe != 0 && message->lease != 0 && !message->accepted,
+           "an offer of a device that answers no probe, or without a lease");
+    CHECK (message->n_slots <= PXI_DEVICE_SLOTS_MAX, "an offer of %u slots of a device, over %d",
+           message->n_slots, PXI_DEVICE_SLOTS_MAX);
+    CHECK (message->item_cost != 0 || message->fixed_ns == 0, "half a speed");
     return PX_OK;
 }
 
 /* What the table cannot say. */
 static px_err check_kind (const pxi_message *message, char *why)
 {
+    px_err err = message->kind == PXI_PROBE   ? check_device_probe (message, why)
+                 : message->kind == PXI_OFFER ? check_device_offer (message, why)
+                                              : PX_OK;
+    if (err != PX_OK)
+        return err;
     if (message->kind == PXI_OFFER)
         CHECK ((message->lease != 0) == (message->n_slots != 0),
                "an offer of %u slots with%s lease", message->n_slots,
                message->lease ? " a" : "out");
     if (message->kind == PXI_DECLINE)
-        CHECK (message->lease != 0 || message->probe != 0, "declines nothing");
+        CHECK (message->lease != 0 || message->probe != 0 || message->device != 0,
+               "declines nothing");
     if (message->kind == PXI_PROBE)
         CHECK (message->has_inline == (message->n_attempts > 0) &&
                    message->n_attempts <= PXI_BATCH_MAX,
                "a probe with has_inline %d carries %u attempts, of at most %d", message->has_inline,
                message->n_attempts, PXI_BATCH_MAX);
+    for (uint32_t i = 0; message->kind == PXI_PROBE && i < message->n_attempts; i++)
+        CHECK (message->attempts[i].device == 0, "an attempt for a device rides in a probe");
     return PX_OK;
 }
 
@@ -543,6 +640,11 @@ static px_err take_attempt (const Pxi__Wire__Attempt *in, pxi_attempt *attempt, 
     CHECK (in->shared_size != 0 || (in->shared_high == 0 && in->shared_low == 0),
            "an attempt with a shared input of 0 bytes");
     attempt->shared = (pxi_shared_name){{in->shared_high, in->shared_low}, in->shared_size};
+    CHECK (in->device <= PXI_DEVICES_MAX, "an attempt on device %u, over %d", in->device,
+           PXI_DEVICES_MAX);
+    CHECK (in->device == 0 || in->n_items != 0, "an attempt of 0 items on a device");
+    attempt->n_items = in->n_items;
+    attempt->device = in->device;
     return PX_OK;
 }
 
@@ -612,6 +714,20 @@ static px_err take_reports (const Pxi__Wire__Envelope *in, pxi_decoded *decoded,
     return PX_OK;
 }
 
+static px_err take_result_devices (const Pxi__Wire__Envelope *in, pxi_returned *results, char *why)
+{
+    size_t n = in->n_result_devices;
+    CHECK (n == 0 || n == in->n_results, "%zu results of %zu devices", in->n_results, n);
+    CHECK (n == in->n_result_first, "%zu devices with %zu marks", n, in->n_result_first);
+    for (size_t i = 0; i < n; i++) {
+        CHECK (in->result_devices[i] <= PXI_DEVICES_MAX, "a result of device %u, over %d",
+               in->result_devices[i], PXI_DEVICES_MAX);
+        results[i].device = in->result_devices[i];
+        results[i].first = in->result_first[i];
+    }
+    return PX_OK;
+}
+
 static px_err take_results (const Pxi__Wire__Envelope *in, pxi_decoded *decoded, char *why)
 {
     size_t n = in->n_key_subtasks;
@@ -631,6 +747,7 @@ static px_err take_results (const Pxi__Wire__Envelope *in, pxi_decoded *decoded,
                                     .size_bytes = in->result_sizes[i],
                                     .run_ns = in->result_run_ns[i]};
     }
+    err = err == PX_OK ? take_result_devices (in, results, why) : err;
     decoded->message.n_results = (uint32_t)n;
     decoded->message.results = results;
     return err;

@@ -23,7 +23,7 @@ static void fill_records (void)
              j++)
             record->address.ip[j] = (uint8_t)(200 + j);
         record->slots = i % 2 ? PXI_SLOTS_MAX : 0;
-        record->flags = (uint16_t)(i & 7);
+        record->flags = (uint16_t)(i & 15);
         record->n_modules = i % (PXI_PEER_MODULES_MAX + 1);
         for (uint32_t j = 0; j < record->n_modules; j++)
             record->modules[j] = UINT64_MAX / (j + 1);
@@ -43,6 +43,7 @@ static void fill_arrays (void)
             .size_bytes = i % 2 ? UINT32_MAX : 0,
             .shared = {{i % 2 ? UINT64_MAX : 0, i % 2 ? UINT64_MAX - i : 0},
                        i % 2 ? UINT32_MAX - i : 0},
+            .n_items = i % 3 ? UINT64_MAX - i : 0,
         };
     for (uint32_t i = 0; i < PXI_KEYS_MAX; i++) {
         keys[i] = (pxi_key){UINT64_MAX - i, UINT32_MAX - i};
@@ -52,14 +53,22 @@ static void fill_arrays (void)
         results[i] = (pxi_returned){.key = keys[i],
                                     .result = (pxi_result)(i % (PXI_RESULT_CANNOT + 1)),
                                     .size_bytes = i % 2 ? UINT32_MAX : 0,
-                                    .run_ns = UINT64_MAX - i};
+                                    .run_ns = UINT64_MAX - i,
+                                    .device = i > 1 ? i % (PXI_DEVICES_MAX + 1) : 0,
+                                    .first = i > 1 && i % 2};
 }
+
+enum { OF_DEVICES = 4 };
 
 static const struct {
     pxi_message_kind kind;
     uint32_t n; /* elements of its array; 0 where it has none */
     uint32_t n_payloads;
 } samples[] = {
+    {PXI_PROBE, 0, 0}, /* these, of a device */
+    {PXI_OFFER, 0, 0},
+    {PXI_DISPATCH, PXI_DISPATCH_MAX, 2 * PXI_DISPATCH_MAX},
+    {PXI_DECLINE, 0, 0},
     {PXI_HELLO, 1, 0},
     {PXI_WELCOME, PXI_RECORDS_MAX, 0},
     {PXI_GOSSIP, 2, 0},
@@ -152,6 +161,26 @@ static void add_plain (pxi_message *message)
         message->sequence = UINT64_MAX;
 }
 
+static void make_for_device (pxi_message *message)
+{
+    message->reserve = message->accepted = false;
+    message->device =
+        message->kind == PXI_OFFER || message->kind == PXI_DECLINE ? PXI_DEVICES_MAX : 0;
+    message->for_device = message->kind == PXI_PROBE;
+    message->task = message->for_device ? UINT32_MAX : 0;
+    message->n_items = message->for_device ? UINT64_MAX : 0;
+    if (message->kind == PXI_OFFER) {
+        message->n_slots = PXI_DEVICE_SLOTS_MAX;
+        message->device_class = 2;
+        message->memory_bytes = message->item_cost = UINT64_MAX;
+        message->fixed_ns = 3600 * PXI_SECOND;
+    }
+    for (uint32_t i = 0; i < message->n_attempts; i++) {
+        attempts[i].device = 1 + i % PXI_DEVICES_MAX;
+        attempts[i].n_items = UINT64_MAX - i;
+    }
+}
+
 void wire_sample (uint32_t index, pxi_message *message, uint32_t *n_payloads)
 {
     fill_arrays ();
@@ -162,6 +191,8 @@ void wire_sample (uint32_t index, pxi_message *message, uint32_t *n_payloads)
     message->to_incarnation = message->kind == PXI_HELLO ? 0 : 44;
     add_plain (message);
     add_array (message, samples[index].n);
+    if (index < OF_DEVICES)
+        make_for_device (message);
     *n_payloads = samples[index].n_payloads;
 }
 
@@ -199,7 +230,9 @@ static const char *arrays_fault (const pxi_message *message)
     for (uint32_t i = 0; i < message->n_attempts; i++)
         if (message->attempts[i].key.subtask == 0 || message->attempts[i].key.attempt == 0 ||
             message->attempts[i].job.origin == 0 || message->attempts[i].blob != 0 ||
-            message->attempts[i].shared_blob != 0)
+            message->attempts[i].shared_blob != 0 ||
+            message->attempts[i].device > PXI_DEVICES_MAX ||
+            (message->attempts[i].device && !message->attempts[i].n_items))
             return "an attempt";
     for (uint32_t i = 0; i < message->n_keys; i++)
         if (message->keys[i].subtask == 0 || message->keys[i].attempt == 0)
@@ -209,8 +242,25 @@ static const char *arrays_fault (const pxi_message *message)
             return "a report";
     for (uint32_t i = 0; i < message->n_results; i++)
         if (message->results[i].key.subtask == 0 || message->results[i].key.attempt == 0 ||
-            message->results[i].result > PXI_RESULT_CANNOT || message->results[i].blob != 0)
+            message->results[i].result > PXI_RESULT_CANNOT || message->results[i].blob != 0 ||
+            message->results[i].device > PXI_DEVICES_MAX)
             return "a result";
+    return NULL;
+}
+
+static const char *device_fault (const pxi_message *message)
+{
+    if (message->device > PXI_DEVICES_MAX || message->fixed_ns > 3600 * PXI_SECOND)
+        return "a device";
+    if (message->for_device && (message->kind != PXI_PROBE || message->has_inline ||
+                                message->reserve || !message->n_items))
+        return "a probe for a device";
+    if (message->kind == PXI_OFFER && message->device &&
+        (!message->lease || message->n_slots > PXI_DEVICE_SLOTS_MAX || message->accepted))
+        return "an offer of a device";
+    for (uint32_t i = 0; message->kind == PXI_PROBE && i < message->n_attempts; i++)
+        if (message->attempts[i].device)
+            return "a chunk of a device in a probe";
     return NULL;
 }
 
@@ -239,7 +289,7 @@ const char *wire_message_fault (const pxi_message *message)
         return "no shared input";
     if (message->kind <= PXI_GOSSIP_REPLY && message->n_records == 0)
         return "no records";
-    return arrays_fault (message);
+    return device_fault (message) ? device_fault (message) : arrays_fault (message);
 }
 
 static bool records_same (const pxi_peer_record *a, const pxi_peer_record *b)
@@ -260,7 +310,8 @@ static bool attempts_same (const pxi_attempt *a, const pxi_attempt *b)
 {
     return keys_same (a->key, b->key) && a->job.origin == b->job.origin &&
            a->job.number == b->job.number && a->module == b->module && a->task == b->task &&
-           a->size_bytes == b->size_bytes && pxi_same_shared (&a->shared, &b->shared);
+           a->size_bytes == b->size_bytes && pxi_same_shared (&a->shared, &b->shared) &&
+           a->n_items == b->n_items && a->device == b->device;
 }
 
 static bool arrays_same (const pxi_message *a, const pxi_message *b)
@@ -283,7 +334,9 @@ static bool arrays_same (const pxi_message *a, const pxi_message *b)
         same = same && keys_same (a->results[i].key, b->results[i].key) &&
                a->results[i].result == b->results[i].result &&
                a->results[i].size_bytes == b->results[i].size_bytes &&
-               a->results[i].run_ns == b->results[i].run_ns;
+               a->results[i].run_ns == b->results[i].run_ns &&
+               a->results[i].device == b->results[i].device &&
+               a->results[i].first == b->results[i].first;
     return same;
 }
 
@@ -296,7 +349,11 @@ bool wire_message_same (const pxi_message *a, const pxi_message *b)
            a->duration_ns == b->duration_ns && a->sequence == b->sequence &&
            a->n_slots == b->n_slots && a->err == b->err && a->reserve == b->reserve &&
            a->has_inline == b->has_inline && a->accepted == b->accepted &&
-           pxi_same_shared (&a->shared, &b->shared) && arrays_same (a, b);
+           a->for_device == b->for_device && a->task == b->task && a->device == b->device &&
+           a->device_class == b->device_class && a->n_items == b->n_items &&
+           a->memory_bytes == b->memory_bytes && a->fixed_ns == b->fixed_ns &&
+           a->item_cost == b->item_cost && pxi_same_shared (&a->shared, &b->shared) &&
+           arrays_same (a, b);
 }
 
 /* ---- chains ---------------------------------------------------------------------------------- */

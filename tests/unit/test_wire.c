@@ -128,10 +128,28 @@ SPOIL (keys_uneven, in->n_key_attempts--)
 SPOIL (key_0, in->key_subtasks[0] = 0)
 SPOIL (key_attempt_0, in->key_attempts[0] = 0)
 SPOIL (reports_uneven, in->n_report_progress--)
-SPOIL (nothing_declined, in->lease = 0; in->probe = 0)
+SPOIL (nothing_declined, in->lease = 0; in->probe = 0; in->device = 0)
 SPOIL (shared_0, in->shared_size = 0)
 SPOIL (shared_gone, in->accepted = false)
 SPOIL (attempt_shared, in->attempts[1]->shared_size = 0)
+SPOIL (device_17, in->has_device = true; in->device = PXI_DEVICES_MAX + 1)
+SPOIL (class_3, in->device_class = 3)
+SPOIL (long_fixed, in->fixed_ns = 3600 * PXI_SECOND + 1)
+SPOIL (half_speed, in->item_cost = 0)
+SPOIL (device_slots, in->n_slots = PXI_DEVICE_SLOTS_MAX + 1)
+SPOIL (device_accepted, in->has_accepted = true; in->accepted = true)
+SPOIL (slots_of_class, in->has_device_class = true; in->device_class = 1)
+SPOIL (no_items, in->n_items = 0)
+SPOIL (task_for_slots, in->has_task = true; in->task = 1)
+SPOIL (device_reserve, in->has_reserve = true; in->reserve = true)
+SPOIL (attempt_device, in->attempts[0]->has_device = true; in->attempts[0]->device = 17)
+SPOIL (attempt_no_items, in->attempts[0]->has_device = true; in->attempts[0]->device = 1;
+       in->attempts[0]->has_n_items = false)
+SPOIL (inline_device, in->attempts[0]->has_device = true; in->attempts[0]->device = 1;
+       in->attempts[0]->has_n_items = true; in->attempts[0]->n_items = 1)
+SPOIL (result_device_17, in->result_devices[0] = PXI_DEVICES_MAX + 1)
+SPOIL (result_devices_uneven, in->n_result_devices--)
+SPOIL (result_marks_uneven, in->n_result_first--)
 
 static const wrong wrongs[] = {
     {"sender's id", PXI_LEAVE, no_from},
@@ -186,28 +204,49 @@ static const wrong wrongs[] = {
     {"0 bytes", PXI_SHARED, shared_0},
     {"1 payload frames where 0", PXI_SHARED, shared_gone},
     {"an attempt with a shared input of 0 bytes", PXI_DISPATCH, attempt_shared},
+    {"tells of a device", PXI_OFFER, slots_of_class},
+    {"names a task", PXI_PROBE, task_for_slots},
+    {"device 17", PXI_DISPATCH, attempt_device},
+    {"0 items on a device", PXI_DISPATCH, attempt_no_items},
+    {"rides in a probe", PXI_PROBE, inline_device},
+    {"device 17", PXI_RESULT, result_device_17},
+    {"32 results of 31 devices", PXI_RESULT, result_devices_uneven},
+    {"31 marks", PXI_RESULT, result_marks_uneven},
 };
 
-/* The last sample of the kind: the fullest. */
-static pxi_bytes *encode_last (pxi_message_kind kind, uint32_t *n_payloads)
+static const wrong wrongs_of_devices[] = {
+    {"device is 17", PXI_OFFER, device_17},
+    {"device is 17", PXI_DECLINE, device_17},
+    {"class 3", PXI_OFFER, class_3},
+    {"fixed_ns", PXI_OFFER, long_fixed},
+    {"half a speed", PXI_OFFER, half_speed},
+    {"9 slots of a device", PXI_OFFER, device_slots},
+    {"answers no probe", PXI_OFFER, device_accepted},
+    {"answers no probe", PXI_OFFER, no_probe},
+    {"0 items", PXI_PROBE, no_items},
+    {"reservation", PXI_PROBE, device_reserve},
+};
+
+/* The last sample of the kind is the fullest; the first may be of a device. */
+static pxi_bytes *encode_of (pxi_message_kind kind, bool first, uint32_t *n_payloads)
 {
     pxi_message message;
-    for (uint32_t i = wire_sample_count (); i-- > 0;) {
-        wire_sample (i, &message, n_payloads);
+    for (uint32_t i = 0; i < wire_sample_count (); i++) {
+        wire_sample (first ? i : wire_sample_count () - 1 - i, &message, n_payloads);
         if (message.kind == kind)
             return pxi_codec_encode (&message);
     }
     return NULL;
 }
 
-Test (wire, each_wrong_field_is_refused_by_its_name)
+static void expect_refused (const wrong *all, size_t n, bool of_devices)
 {
-    for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
+    for (size_t i = 0; i < n; i++) {
         static uint8_t again[2 * PXI_ENVELOPE_SIZE_MAX];
         uint32_t n_payloads;
         pxi_decoded decoded;
         char why[PX_WHY_SIZE] = "";
-        pxi_bytes *bytes = encode_last (wrongs[i].kind, &n_payloads);
+        pxi_bytes *bytes = encode_of (all[i].kind, of_devices, &n_payloads);
         Pxi__Wire__Envelope *envelope =
             pxi__wire__envelope__unpack (NULL, pxi_bytes_size (bytes), pxi_bytes_data (bytes));
         cr_assert_not_null (envelope);
@@ -220,16 +259,21 @@ Test (wire, each_wrong_field_is_refused_by_its_name)
             records[0] = &record;
             spoiled.records = records;
         }
-        wrongs[i].spoil (&spoiled);
+        all[i].spoil (&spoiled);
         size_t size = pxi__wire__envelope__pack (&spoiled, again);
         px_err err = pxi_codec_decode (again, size, n_payloads, &decoded, why);
-        cr_expect_eq (err, PX_EMALFORMED, "%zu (%s): accepted", i, wrongs[i].word);
-        cr_expect (strstr (why, wrongs[i].word), "%zu: '%s' does not say '%s'", i, why,
-                   wrongs[i].word);
+        cr_expect_eq (err, PX_EMALFORMED, "%zu (%s): accepted", i, all[i].word);
+        cr_expect (strstr (why, all[i].word), "%zu: '%s' does not say '%s'", i, why, all[i].word);
         cr_expect_null (decoded.memory);
         pxi__wire__envelope__free_unpacked (envelope, NULL);
         pxi_bytes_release (bytes);
     }
+}
+
+Test (wire, each_wrong_field_is_refused_by_its_name)
+{
+    expect_refused (wrongs, sizeof wrongs / sizeof *wrongs, false);
+    expect_refused (wrongs_of_devices, sizeof wrongs_of_devices / sizeof *wrongs_of_devices, true);
     TEST_NO_LEAKS ();
 }
 
@@ -275,7 +319,7 @@ Test (wire, another_version_is_told_from_garbage)
     pxi_decoded decoded;
     char why[PX_WHY_SIZE];
     uint32_t n_payloads;
-    pxi_bytes *bytes = encode_last (PXI_LEAVE, &n_payloads);
+    pxi_bytes *bytes = encode_of (PXI_LEAVE, false, &n_payloads);
     uint8_t *data = pxi_bytes_data (bytes);
     static const uint8_t begin[] = {0x0d, 0x01, 0x00, 0x58, 0x50};
     cr_assert_arr_eq (data, begin, sizeof begin);
@@ -319,7 +363,7 @@ Test (wire, a_version_stated_twice_is_refused)
     uint32_t n_payloads;
     pxi_decoded decoded;
     char why[PX_WHY_SIZE];
-    pxi_bytes *bytes = encode_last (PXI_LEAVE, &n_payloads);
+    pxi_bytes *bytes = encode_of (PXI_LEAVE, false, &n_payloads);
     uint8_t data[256];
     size_t size = pxi_bytes_size (bytes);
     memcpy (data, pxi_bytes_data (bytes), size);
@@ -372,7 +416,7 @@ Test (wire, a_status_question_is_told_from_the_protocol)
     ((uint8_t *)pxi_bytes_data (ask))[1] = 2;
     cr_expect_eq (pxi_codec_peek_status (pxi_bytes_data (ask), pxi_bytes_size (ask), &status),
                   PX_EVERSION);
-    pxi_bytes *leave = encode_last (PXI_LEAVE, &n_payloads);
+    pxi_bytes *leave = encode_of (PXI_LEAVE, false, &n_payloads);
     cr_expect_eq (pxi_codec_peek_status (pxi_bytes_data (leave), pxi_bytes_size (leave), &status),
                   PX_EAGAIN);
     pxi_bytes_release (ask);
