@@ -24,7 +24,8 @@ typedef enum pxi_action_kind {
                      ranges of this task */
     PXI_DO_QUARANTINE, /* device of this peer: it computes what C does not, as `peer` says */
     PXI_DO_GIVE_BACK,  /* subtask (attempts, crashes): back to the takeable ones of its job, oldest
-                         end */
+                          end. blob (the driver's: no FORGET follows), device, peer: why that device of
+                          his did not do it */
     PXI_DO_CAP,        /* branch, flag: on = at its branch number, hand over no more of it */
     PXI_DO_COMPLETE,   /* subtask (or, with `root`, the job itself) has its outcome: result, blob,
                          size,  attempts made. The blob is the driver's: no FORGET follows. blob 0:
@@ -55,6 +56,7 @@ typedef struct pxi_action {
     uint32_t attempts, crashes;
     uint32_t culprit;
     uint32_t task, device; /* COMPLETE: the device that did it, 0 = a slot */
+    bool first;            /* COMPLETE: something was compiled in it, its time says nothing */
     uint64_t fixed_ns, item_cost, memory_bytes;
     uint32_t size_bytes;
     uint32_t err; /* px_err */

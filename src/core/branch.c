@@ -75,7 +75,8 @@ static void branch_free_if_empty (pxi_core *core, pxi_branch *branch)
 }
 
 /* The executor has it again, with what is known of it. */
-static void hand_back (pxi_core *core, pxi_job *job, pxi_key key, uint64_t branch, uint32_t crashes)
+static pxi_action *hand_back (pxi_core *core, pxi_job *job, pxi_key key, uint64_t branch,
+                              uint32_t crashes)
 {
     pxi_action *action = pxi_core_act (core, PXI_DO_GIVE_BACK);
     action->job = job->id;
@@ -85,6 +86,7 @@ static void hand_back (pxi_core *core, pxi_job *job, pxi_key key, uint64_t branc
     action->crashes = crashes;
     job->surplus++;
     core->seek_pending = true;
+    return action;
 }
 
 static pxi_subtask *subtask_new (pxi_core *core, pxi_job *job, const pxi_taken *taken)
@@ -128,6 +130,7 @@ pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *
     subtask->spec.key = key;
     subtask->crashes = taken->crashes;
     subtask->declared = taken->declared;
+    subtask->expect_ns = taken->expect_ns;
     pxi_list_init (&subtask->attempts);
     pxi_list_init (&subtask->in_retry);
     pxi_list_add_last (&subtask->branch->subtasks, &subtask->in_branch);
@@ -202,6 +205,8 @@ void pxi_branch_attempt_free (pxi_core *core, pxi_attempt_state *attempt)
     subtask->job->n_extra -= attempt->speculative;
     core->share_pending |= !pxi_branch_room (core); /* there is some for others again */
     core->n_attempts--;
+    if (attempt->peer && attempt->device)
+        pxi_device_count_there (attempt->peer, -1);
     if (attempt->peer) {
         pxi_list_remove (&attempt->at_peer);
         attempt->peer->n_away--;
@@ -274,15 +279,24 @@ static void cancel_all_attempts (pxi_core *core, pxi_subtask *subtask, bool extr
 /* ---- outcomes ---------------------------------------------------------------------------------
  */
 
-void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
+static pxi_action *give_back (pxi_core *core, pxi_subtask *subtask)
 {
     PXI_ASSERT (pxi_list_is_empty (&subtask->attempts));
-    hand_back (core, subtask->job, subtask->spec.key, subtask->branch->id, subtask->crashes);
+    if (subtask->spec.n_items)
+        subtask->job->range.n_items += subtask->spec.n_items;
+    pxi_action *action =
+        hand_back (core, subtask->job, subtask->spec.key, subtask->branch->id, subtask->crashes);
     subtask_free (core, subtask);
+    return action;
 }
 
-static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, uint64_t run_ns,
-                      uint64_t blob, uint32_t size_bytes, const pxi_peer *peer)
+void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
+{
+    give_back (core, subtask);
+}
+
+static void complete (pxi_core *core, pxi_subtask *subtask, const pxi_returned *returned,
+                      const pxi_peer *peer)
 {
     bool again = PXI_MUTANT (RESULT_TWICE) && subtask->n_attempts > 0;
     if (!again)
@@ -291,15 +305,17 @@ static void complete (pxi_core *core, pxi_subtask *subtask, pxi_result result, u
     action->job = subtask->job->id;
     action->subtask = subtask->id;
     action->branch = subtask->branch->id;
-    action->result = result;
-    action->run_ns = run_ns;
-    action->blob = blob;
-    action->size_bytes = size_bytes;
+    action->result = returned->result;
+    action->run_ns = returned->run_ns;
+    action->blob = returned->blob;
+    action->size_bytes = returned->size_bytes;
+    action->device = returned->device;
+    action->first = returned->first;
     action->attempts = subtask->spec.key.attempt;
     action->peer = peer ? peer->record.id : core->self.id;
-    action->err = result == PXI_RESULT_OK        ? PX_OK
-                  : result == PXI_RESULT_CRASHED ? PX_ECRASH
-                                                 : PX_EFAILED;
+    action->err = returned->result == PXI_RESULT_OK        ? PX_OK
+                  : returned->result == PXI_RESULT_CRASHED ? PX_ECRASH
+                                                           : PX_EFAILED;
     if (!again)
         subtask_free (core, subtask);
 }
@@ -324,7 +340,9 @@ static void crashed (pxi_core *core, pxi_subtask *subtask, const pxi_peer *where
     if (subtask->crashes >= PXI_CRASHES_MAX && !PXI_MUTANT (CRASHES_FOREVER)) {
         SAY (core, "s%llu crashed %u times -> that is its outcome", (unsigned long long)subtask->id,
              subtask->crashes);
-        complete (core, subtask, PXI_RESULT_CRASHED, 0, blob, size_bytes, where);
+        const pxi_returned outcome = {
+            .result = PXI_RESULT_CRASHED, .size_bytes = size_bytes, .blob = blob};
+        complete (core, subtask, &outcome, where);
         return;
     }
     pxi_core_forget (core, subtask->crash_blob);
@@ -362,10 +380,11 @@ void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
         }
         SAY (core, "s%llu crashed and nobody else can try -> that is its outcome",
              (unsigned long long)subtask->id);
-        uint64_t blob = subtask->crash_blob;
+        const pxi_returned outcome = {.result = PXI_RESULT_CRASHED,
+                                      .size_bytes = subtask->crash_size,
+                                      .blob = subtask->crash_blob};
         subtask->crash_blob = 0;
-        complete (core, subtask, PXI_RESULT_CRASHED, 0, blob, subtask->crash_size,
-                  pxi_view_find (core, subtask->crashed_at));
+        complete (core, subtask, &outcome, pxi_view_find (core, subtask->crashed_at));
     }
 }
 
@@ -385,7 +404,9 @@ static void not_started (pxi_core *core, pxi_attempt_state *attempt)
     pxi_subtask *subtask = attempt->subtask;
     SAY (core, "%s did not start s%llu.%u -> takeable again", pxi_core_name (attempt->peer),
          (unsigned long long)subtask->id, attempt->number);
-    if (attempt->peer && !attempt->late)
+    if (attempt->peer && attempt->device)
+        pxi_device_refused_there (core, attempt->peer, &subtask->spec);
+    else if (attempt->peer && !attempt->late)
         pause_for (core, attempt->peer);
     pxi_branch_attempt_free (core, attempt);
     if (pxi_list_is_empty (&subtask->attempts))
@@ -405,40 +426,70 @@ void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt)
     pxi_branch_give_back (core, subtask);
 }
 
-static void won (pxi_core *core, pxi_attempt_state *attempt, pxi_result result, uint64_t run_ns,
-                 uint64_t blob, uint32_t size_bytes)
+void pxi_branch_undone (pxi_core *core, pxi_attempt_state *attempt, uint64_t blob,
+                        uint32_t size_bytes)
+{
+    pxi_subtask *subtask = attempt->subtask;
+    pxi_peer *where = attempt->peer;
+    uint32_t device = attempt->device;
+    SAY (core, "device %u of %s did not do s%llu.%u -> takeable again", device,
+         pxi_core_name (where), (unsigned long long)subtask->id, attempt->number);
+    pxi_device_moved (core, subtask->job);
+    if (where)
+        pxi_device_refused_there (core, where, &subtask->spec);
+    count_extra (core, attempt);
+    pxi_branch_attempt_free (core, attempt);
+    if (!pxi_list_is_empty (&subtask->attempts)) {
+        pxi_core_forget (core, blob);
+        return;
+    }
+    pxi_action *action = give_back (core, subtask);
+    action->blob = blob;
+    action->size_bytes = size_bytes;
+    action->device = device;
+    action->peer = where ? where->record.id : core->self.id;
+}
+
+static void won (pxi_core *core, pxi_attempt_state *attempt, const pxi_returned *returned)
 {
     pxi_subtask *subtask = attempt->subtask;
     pxi_job *job = subtask->job;
     pxi_peer *where = attempt->peer;
+    uint64_t run_ns = returned->run_ns;
+    pxi_returned outcome = *returned;
+    outcome.device = attempt->device;
     if (where)
         where->n_returned = 0;
     core->stats.work_ns += run_ns;
     core->stats.results_received += where != NULL;
     job->work_ns += run_ns;
     job->extra_won += attempt->speculative;
-    pxi_straggler_sample (job, subtask->spec.task, run_ns);
-    pxi_estimate_result (core, attempt, run_ns, size_bytes);
+    if (subtask->spec.n_items) {
+        pxi_straggler_chunk (job, subtask->spec.n_items, run_ns);
+        pxi_device_moved (core, job);
+    } else {
+        pxi_straggler_sample (job, subtask->spec.task, run_ns);
+        pxi_estimate_result (core, attempt, run_ns, returned->size_bytes);
+    }
     SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long)subtask->id, attempt->number,
          pxi_core_name (where));
     pxi_branch_attempt_free (core, attempt);
-    complete (core, subtask, result, run_ns, blob, size_bytes, where);
+    complete (core, subtask, &outcome, where);
 }
 
-void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result,
-                        uint64_t run_ns, uint64_t blob, uint32_t size_bytes)
+void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, const pxi_returned *returned)
 {
     pxi_subtask *subtask = attempt->subtask;
     pxi_peer *where = attempt->peer;
-    switch (result) {
+    switch (returned->result) {
     case PXI_RESULT_OK:
     case PXI_RESULT_FAILED:
-        won (core, attempt, result, run_ns, blob, size_bytes);
+        won (core, attempt, returned);
         return;
     case PXI_RESULT_CRASHED:
         count_extra (core, attempt);
         pxi_branch_attempt_free (core, attempt);
-        crashed (core, subtask, where, blob, size_bytes);
+        crashed (core, subtask, where, returned->blob, returned->size_bytes);
         return;
     case PXI_RESULT_CANNOT:
         if (where) {
@@ -447,13 +498,16 @@ void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result r
         }
         break;
     case PXI_RESULT_LOST:
-        pxi_core_forget (core, blob);
+        pxi_core_forget (core, returned->blob);
         pxi_branch_lost (core, attempt);
         return;
     case PXI_RESULT_RETURNED:
-        break;
+        if (!attempt->device || !returned->device)
+            break;
+        pxi_branch_undone (core, attempt, returned->blob, returned->size_bytes);
+        return;
     }
-    pxi_core_forget (core, blob);
+    pxi_core_forget (core, returned->blob);
     not_started (core, attempt);
 }
 
@@ -474,8 +528,7 @@ static pxi_job *take_result (pxi_core *core, const pxi_peer *from, const pxi_ret
         return NULL;
     }
     pxi_job *job = attempt->subtask->job;
-    pxi_branch_result (core, attempt, returned->result, returned->run_ns, returned->blob,
-                       returned->size_bytes);
+    pxi_branch_result (core, attempt, returned);
     return job;
 }
 

@@ -139,6 +139,10 @@ void pxi_core_free (pxi_core **core_p)
     FREE_ALL (&core->leases, pxi_lease, in_core)
     FREE_ALL (&core->sent, pxi_sent_result, in_core)
     FREE_ALL (&core->all_shared, pxi_shared, in_core)
+    PXI_LIST_EACH (link, &core->all_peers)
+    {
+        free (PXI_LIST_ENTRY (link, pxi_peer, in_core)->devices);
+    }
     FREE_ALL (&core->all_peers, pxi_peer, in_core)
     pxi_map *maps[] = {&core->peers,       &core->jobs,   &core->subtasks,     &core->branches,
                        &core->runs,        &core->probes, &core->leases_by_id, &core->takes,
@@ -152,6 +156,7 @@ void pxi_core_free (pxi_core **core_p)
     free (core->view);
     pxi_estimate_forget (core);
     free (core->crashers);
+    free (core->devices);
     free (core);
 }
 
@@ -353,6 +358,9 @@ static void dispatch_timer (pxi_core *core, pxi_timer *timer)
     case PXI_TIMER_KEPT:
         pxi_shared_timer (core, timer);
         break;
+    case PXI_TIMER_DEVICE:
+        pxi_device_timer (core);
+        break;
     }
 }
 
@@ -410,6 +418,7 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         job->surplus = event->count;
         if (event->count && !job->waits_ns)
             job->waits_ns = core->now_ns;
+        pxi_device_surplus (core, job, event->task, event->n_items);
         if (event->count && !job->root) /* what was sent here has subtasks, and so will its like */
             job->nests = job->heard_of = true;
         core->seek_pending |= event->count > 0;
@@ -434,14 +443,21 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         pxi_worker_cancel_job (core, event->job);
         break;
     case PXI_EV_FLUSH:
+        break;
     case PXI_EV_DEVICES:
+        pxi_device_all (core, event);
+        break;
     case PXI_EV_DEVICE_WRONG:
+        pxi_device_wrong (core, event);
         break;
     case PXI_EV_DURATION: {
         pxi_job *job = pxi_worker_find_job (core, event->job);
-        if (job)
+        if (job && event->n_items)
+            pxi_device_slot_did (core, job, event->task, event->n_items, event->run_ns);
+        else if (job)
             pxi_straggler_sample (job, event->task, event->run_ns);
-        pxi_estimate_ran (core, event);
+        if (!event->n_items) /* chunks are what devices and slots make of them (rank.c) */
+            pxi_estimate_ran (core, event);
         break;
     }
     }
@@ -587,7 +603,8 @@ uint32_t pxi_core_runs (const pxi_core *core, pxi_run_look *looks, uint32_t max)
         if (n < max)
             looks[n] = (pxi_run_look){run->id,         run->master ? run->master->record.id : 0,
                                       run->spec.key,   run->job->id,
-                                      run->started_ns, run->waits};
+                                      run->started_ns, run->waits,
+                                      run->spec.device};
         n++;
     }
     return n;
@@ -627,6 +644,33 @@ uint32_t pxi_core_away (const pxi_core *core, pxi_away_look *looks, uint32_t max
     return n;
 }
 
+static uint32_t count_device_runs (const pxi_core *core)
+{
+    uint32_t n = 0;
+    PXI_LIST_EACH (node, &core->all_runs)
+    {
+        n += PXI_LIST_ENTRY (node, pxi_run, in_core)->spec.device != 0;
+    }
+    return n;
+}
+
+/* By what holds them, and by what is held. */
+static void read_device_slots (const pxi_core *core, pxi_core_sizes *sizes)
+{
+    PXI_LIST_EACH (node, &core->leases)
+    {
+        const pxi_lease *lease = PXI_LIST_ENTRY (node, pxi_lease, in_core);
+        sizes->device_slots_leased += lease->device ? lease->n_slots : 0;
+    }
+    PXI_LIST_EACH (node, &core->all_takes)
+    {
+        const pxi_take *take = PXI_LIST_ENTRY (node, pxi_take, in_core);
+        sizes->device_slots_taking += take->device && !take->peer;
+    }
+    for (uint32_t i = 0; core->devices && i < core->devices->n; i++)
+        sizes->device_slots_held += core->devices->all[i].n_held;
+}
+
 void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes)
 {
     *sizes = (pxi_core_sizes){
@@ -642,10 +686,12 @@ void pxi_core_sizes_read (const pxi_core *core, pxi_core_sizes *sizes)
         .runs_waiting = core->n_waiting,
         .shared = core->n_shared,
         .slots_leased = core->slots_leased,
+        .device_runs = count_device_runs (core),
         .timers = core->timers.n_nodes,
         .memory_bytes = core->memory_bytes,
         .n_speculative = core->stats.attempts_speculative,
     };
+    read_device_slots (core, sizes);
     PXI_LIST_EACH (node, &core->all_jobs)
     {
         const pxi_job *job = PXI_LIST_ENTRY (node, pxi_job, in_core);

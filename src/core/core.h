@@ -85,7 +85,8 @@ typedef struct pxi_run_look {
     pxi_key key;
     pxi_job_id job;
     uint64_t started_ns;
-    bool waits; /* for its shared input: no executor has it */
+    bool waits;      /* for its shared input: no executor has it */
+    uint32_t device; /* 0 = in a slot */
 } pxi_run_look;
 
 uint32_t pxi_core_runs (const pxi_core *core, pxi_run_look *looks, uint32_t max);
@@ -118,6 +119,9 @@ typedef struct pxi_core_sizes {
     uint32_t slots_used, slots_leased, roots, timers;
     uint32_t runs_waiting; /* of runs: for their shared input */
     uint32_t shared;       /* shared inputs that are here or on their way */
+    uint32_t device_runs;  /* of runs: on this peer's devices */
+    uint32_t device_slots_held, device_slots_leased,
+        device_slots_taking; /* held: by leases, takes and device_runs */
     uint64_t memory_bytes;
     uint64_t n_speculative; /* attempts beside a straggler, so far: a count, no size */
 } pxi_core_sizes;

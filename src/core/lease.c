@@ -28,10 +28,9 @@ uint64_t pxi_lease_ttl_ns (const pxi_core *core, const pxi_peer *master)
     return ttl_ns < LEASE_MAX_NS ? ttl_ns : LEASE_MAX_NS;
 }
 
-pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
+static pxi_lease *lease_new (pxi_core *core, pxi_peer *master, uint32_t n_slots)
 {
     PXI_ASSERT (n_slots > 0);
-    PXI_ASSERT (n_slots <= pxi_share_unheld (core));
     pxi_lease *lease =
         core->n_leases < PXI_LEASES_MAX ? pxi_core_alloc (core, sizeof *lease) : NULL;
     if (!lease)
@@ -45,11 +44,30 @@ pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
     }
     pxi_list_add_last (&core->leases, &lease->in_core);
     core->n_leases++;
-    core->slots_leased += n_slots;
     master->n_leases++;
     if (!PXI_MUTANT (LEASE_FOREVER))
         pxi_timer_set (core, &lease->timer, PXI_TIMER_LEASE, lease,
                        core->now_ns + pxi_lease_ttl_ns (core, master));
+    return lease;
+}
+
+pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots)
+{
+    PXI_ASSERT (n_slots <= pxi_share_unheld (core));
+    pxi_lease *lease = lease_new (core, master, n_slots);
+    if (lease)
+        core->slots_leased += n_slots;
+    return lease;
+}
+
+pxi_lease *pxi_lease_give_device (pxi_core *core, pxi_peer *master, uint32_t device, uint64_t key,
+                                  uint32_t n_slots)
+{
+    pxi_lease *lease = lease_new (core, master, n_slots);
+    if (!lease)
+        return NULL;
+    lease->device = device;
+    lease->device_key = key;
     return lease;
 }
 
@@ -79,8 +97,11 @@ pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id)
 
 void pxi_lease_end (pxi_core *core, pxi_lease *lease)
 {
-    PXI_ASSERT (core->slots_leased >= lease->n_slots);
-    core->slots_leased -= lease->n_slots;
+    for (uint32_t i = 0; lease->device && i < lease->n_slots; i++)
+        pxi_device_release (core, lease->device, lease->device_key);
+    uint32_t n_slots = lease->device ? 0 : lease->n_slots;
+    PXI_ASSERT (core->slots_leased >= n_slots);
+    core->slots_leased -= n_slots;
     core->n_leases--;
     pxi_timer_clear (core, &lease->timer);
     pxi_list_remove (&lease->in_core);

@@ -84,8 +84,8 @@ static uint64_t reserved_until_ns (const pxi_job *job)
     return first_ns;
 }
 
-static void decline (pxi_core *core, const pxi_peer *to, pxi_job_id job, uint64_t lease,
-                     uint64_t probe)
+void pxi_place_decline (pxi_core *core, const pxi_peer *to, pxi_job_id job, uint64_t lease,
+                        uint64_t probe)
 {
     pxi_message *message = pxi_core_send (core, to, PXI_DECLINE);
     message->job = job;
@@ -98,7 +98,7 @@ void pxi_place_end (pxi_core *core, pxi_job *job)
     while (job->n_reserved) {
         const pxi_peer *peer = pxi_view_find (core, job->reserved[0].peer);
         if (peer)
-            decline (core, peer, job->id, 0, job->reserved[0].probe);
+            pxi_place_decline (core, peer, job->id, 0, job->reserved[0].probe);
         reserved_remove (job, 0);
     }
 }
@@ -196,8 +196,7 @@ static void question_end (pxi_core *core, pxi_job_id id, pxi_peer *peer)
     peer->n_probes--;
 }
 
-static pxi_take *take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t lease_id,
-                             uint32_t n_slots)
+pxi_take *pxi_place_take (pxi_core *core, pxi_job *job, const pxi_take *what, pxi_action **action)
 {
     pxi_take *take = pxi_core_alloc (core, sizeof *take);
     uint64_t token = pxi_core_new_id (core);
@@ -205,21 +204,33 @@ static pxi_take *take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint6
         pxi_core_release (core, take, sizeof *take);
         return NULL;
     }
-    *take = (pxi_take){.token = token,
-                       .job = job->id,
-                       .lease = lease_id,
-                       .peer = peer,
-                       .incarnation = peer->record.incarnation,
-                       .n_slots = n_slots};
+    *take = *what;
+    take->token = token;
+    take->job = job->id;
+    take->incarnation = what->peer ? what->peer->record.incarnation : 0;
     core->n_takes++;
+    pxi_list_init (&take->in_core);
+    pxi_list_add_last (&core->all_takes, &take->in_core);
+    *action = pxi_core_act (core, PXI_DO_TAKE);
+    (*action)->job = job->id;
+    (*action)->token = token;
+    (*action)->count = take->n_slots;
+    (*action)->peer = what->peer ? what->peer->record.id : core->self.id;
+    (*action)->device = take->device;
+    return take;
+}
+
+static pxi_take *take_begin (pxi_core *core, pxi_job *job, pxi_peer *peer, uint64_t lease_id,
+                             uint32_t n_slots)
+{
+    pxi_action *action;
+    const pxi_take what = {.lease = lease_id, .peer = peer, .n_slots = n_slots};
+    pxi_take *take = pxi_place_take (core, job, &what, &action);
+    if (!take)
+        return NULL;
     job->n_taking++;
     job->n_asked += n_slots;
-    pxi_list_add_last (&core->all_takes, &take->in_core);
     question_begin (job, peer);
-    pxi_action *action = pxi_core_act (core, PXI_DO_TAKE);
-    action->job = job->id;
-    action->token = token;
-    action->count = n_slots;
     return take;
 }
 
@@ -241,28 +252,36 @@ static uint32_t slots_wanted (const pxi_core *core, const pxi_job *job)
     return at_most (job->nests ? waiting : 1 + waiting / (questions + 1), PXI_DISPATCH_MAX);
 }
 
-/* n_inlined 0: only the question. */
-static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
-                        pxi_attempt_state *const *inlined, uint32_t n_inlined, bool ahead)
+pxi_probe *pxi_place_question (pxi_core *core, const pxi_job *job, pxi_peer *peer)
 {
     pxi_probe *probe = pxi_core_alloc (core, sizeof *probe);
     uint64_t id = pxi_core_new_id (core);
     if (!probe || !pxi_map_put_pointer (&core->probes, id, probe)) {
         pxi_core_release (core, probe, sizeof *probe);
-        return; /* an attempt that was to ride in it is found missing by the handshake */
+        return NULL;
     }
     probe->id = id;
     probe->job = job->id;
     probe->peer = peer;
     probe->sent_ns = core->now_ns;
-    question_begin (job, peer);
     core->n_probes++;
     pxi_list_add_last (&core->all_probes, &probe->in_core);
     core->stats.probes_sent++;
     pxi_timer_set (core, &probe->timer, PXI_TIMER_PROBE, probe,
                    core->now_ns + pxi_view_patience_ns (core, peer));
+    return probe;
+}
+
+/* n_inlined 0: only the question. */
+static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
+                        pxi_attempt_state *const *inlined, uint32_t n_inlined, bool ahead)
+{
+    pxi_probe *probe = pxi_place_question (core, job, peer);
+    if (!probe)
+        return; /* an attempt that was to ride in it is found missing by the handshake */
+    question_begin (job, peer);
     pxi_message *message = pxi_core_send (core, peer, PXI_PROBE);
-    message->probe = id;
+    message->probe = probe->id;
     message->job = job->id;
     message->module = job->module;
     message->n_slots = slots_wanted (core, job);
@@ -281,7 +300,8 @@ static void send_probe (pxi_core *core, pxi_job *job, pxi_peer *peer,
         message->n_attempts = n_inlined;
         message->duration_ns = job->nests ? 0 : pxi_straggler_alike_ns (job);
     }
-    SAY (core, "surplus -> probe p%llu to %s%s", (unsigned long long)id, pxi_core_name (peer),
+    SAY (core, "surplus -> probe p%llu to %s%s", (unsigned long long)probe->id,
+         pxi_core_name (peer),
          !specs          ? ""
          : n_inlined > 1 ? " with subtasks"
                          : " with a subtask");
@@ -445,6 +465,8 @@ void pxi_place_seek_all (pxi_core *core)
         pxi_job *job = PXI_LIST_ENTRY (link, pxi_job, in_core);
         if (has_work (job))
             seek (core, job);
+        if (job->range.n_items)
+            pxi_device_seek (core, job);
         if (job->n_seeking)
             hedge (core, job);
         else if (!has_work (job) && !job->nests)
@@ -456,7 +478,7 @@ void pxi_place_seek_all (pxi_core *core)
 /* ---- dispatch under a lease -------------------------------------------------------------------
  */
 
-static bool still_there (const pxi_take *take)
+bool pxi_place_still_there (const pxi_take *take)
 {
     return take->peer->record.incarnation == take->incarnation && !take->peer->unresponsive &&
            !take->peer->leaving;
@@ -482,7 +504,7 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
 {
     pxi_attempt *specs = pxi_core_scratch (core, PXI_DISPATCH_MAX * sizeof *specs);
     pxi_message dispatch = {0};
-    bool there = specs && still_there (take);
+    bool there = specs && pxi_place_still_there (take);
     pxi_subtask *again = there ? retry_for (job, take->peer) : NULL;
     if (again)
         add_to_dispatch (core, &dispatch, specs, again, take, false);
@@ -504,7 +526,7 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
         return;
     if (!dispatch.n_attempts) {
         SAY (core, "%s free, nothing left to take -> declined", pxi_core_name (take->peer));
-        decline (core, take->peer, job->id, take->lease, 0);
+        pxi_place_decline (core, take->peer, job->id, take->lease, 0);
         return;
     }
     pxi_message *message = pxi_core_send (core, take->peer, PXI_DISPATCH);
@@ -517,7 +539,7 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
 static bool may_ride (pxi_core *core, pxi_job *job, const pxi_take *take, pxi_subtask *subtask)
 {
     bool fits = fits_probe (core, subtask);
-    if (still_there (take) && !pxi_branch_full (subtask->branch) && fits)
+    if (pxi_place_still_there (take) && !pxi_branch_full (subtask->branch) && fits)
         return true;
     job->large |= !fits;
     pxi_branch_give_back (core, subtask);
@@ -536,7 +558,7 @@ static void probe_taken (pxi_core *core, pxi_job *job, const pxi_take *take, con
     }
     if (n)
         probe_inline (core, job, take->peer, riding, n, take->ahead);
-    else if (job->large && !was_large && still_there (take))
+    else if (job->large && !was_large && pxi_place_still_there (take))
         send_probe (core, job, take->peer, NULL, 0, false);
 }
 
@@ -558,11 +580,15 @@ void pxi_place_taken (pxi_core *core, const pxi_event *event)
     }
     core->n_takes--;
     pxi_list_remove (&take->in_core);
-    question_end (core, take->job, take->peer);
+    pxi_peer *peer = take->peer;
     pxi_job *job = pxi_worker_find_job (core, take->job);
+    if (take->device)
+        pxi_device_taken (core, job, take, event);
+    else
+        question_end (core, take->job, peer);
     if (!job) {
         drop_taken (core, event);
-    } else {
+    } else if (!take->device) {
         job->n_taking -= job->n_taking > 0;
         job->n_asked -= job->n_asked < take->n_slots ? job->n_asked : take->n_slots;
         if (event->n_taken < take->n_slots)
@@ -577,9 +603,9 @@ void pxi_place_taken (pxi_core *core, const pxi_event *event)
             probe_taken (core, job, take, event);
         core->seek_pending = true;
     }
-    pxi_peer *peer = take->peer;
     pxi_core_release (core, take, sizeof *take);
-    pxi_view_unref (core, peer);
+    if (peer)
+        pxi_view_unref (core, peer);
 }
 
 /* ---- answers ----------------------------------------------------------------------------------
@@ -622,7 +648,7 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
     if (!job || from->leaving || core->n_takes >= PXI_LEASES_MAX ||
         core->now_ns < from->returned_until_ns) {
         SAY (core, "%s free, nothing to do -> declined", pxi_core_name (from));
-        decline (core, from, offer->job, offer->lease, 0);
+        pxi_place_decline (core, from, offer->job, offer->lease, 0);
         return;
     }
     uint64_t n = (uint64_t)offer->n_slots * batch_for (core, job, from);
@@ -685,17 +711,22 @@ static void inline_lost (pxi_core *core, const pxi_probe *probe)
     cancel->n_keys = n_keys;
 }
 
-static void probe_free (pxi_core *core, pxi_probe *probe)
+void pxi_place_question_free (pxi_core *core, pxi_probe *probe)
 {
     pxi_timer_clear (core, &probe->timer);
     pxi_map_remove (&core->probes, probe->id, NULL);
     core->n_probes--;
     pxi_list_remove (&probe->in_core);
+    pxi_core_release (core, probe, sizeof *probe);
+}
+
+static void probe_free (pxi_core *core, pxi_probe *probe)
+{
     pxi_job *job = pxi_worker_find_job (core, probe->job);
     if (job && probe->n_inlined)
         job->n_riding -= job->n_riding > 0;
     question_end (core, probe->job, probe->peer);
-    pxi_core_release (core, probe, sizeof *probe);
+    pxi_place_question_free (core, probe);
 }
 
 static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const pxi_message *message)
@@ -777,7 +808,9 @@ void pxi_place_message (pxi_core *core, pxi_peer *from, const pxi_message *messa
         probe = NULL;
     if (probe)
         pxi_view_rtt (core, from, core->now_ns - probe->sent_ns);
-    if (message->kind == PXI_OFFER)
+    if (message->device || (probe && probe->device_key))
+        pxi_device_answered (core, from, probe, message);
+    else if (message->kind == PXI_OFFER)
         on_offer (core, from, probe, message);
     else if (message->kind == PXI_BUSY)
         on_busy (core, from, probe, message);
@@ -794,8 +827,12 @@ void pxi_place_probe_lost (pxi_core *core, pxi_probe *probe)
          pxi_core_name (peer));
     if (peer->heard_ns <= probe->sent_ns && core->resumed_ns <= probe->sent_ns)
         pxi_view_unresponsive (core, peer);
-    inline_lost (core, probe);
-    probe_free (core, probe);
+    if (probe->device_key) {
+        pxi_device_answered (core, peer, probe, NULL);
+    } else {
+        inline_lost (core, probe);
+        probe_free (core, probe);
+    }
     core->seek_pending = true;
     pxi_view_unref (core, peer);
 }

@@ -14,6 +14,7 @@
 #include "base/prng.h"
 #include "core/core.h"
 #include "core/cost.h"
+#include "core/rank.h"
 
 /* Protections that tests/mutants takes away one at a time, to see that the worlds notice. */
 #ifndef PXI_MUTANT
@@ -36,6 +37,7 @@ typedef enum pxi_timer_kind {
     PXI_TIMER_LEASE,       /* lease lapses */
     PXI_TIMER_FETCH,       /* shared: it has not come */
     PXI_TIMER_KEPT,        /* core: the oldest shared input that nobody needs lapses */
+    PXI_TIMER_DEVICE,      /* core: a device, here or elsewhere, may be asked again */
 } pxi_timer_kind;
 
 typedef struct pxi_timer {
@@ -46,6 +48,20 @@ typedef struct pxi_timer {
 
 /* ---- objects ----------------------------------------------------------------------------------
  */
+
+/* What is known of another peer's devices, from when it was first asked for one (core/device.c). */
+typedef struct pxi_device_peer {
+    uint32_t n_questions; /* under way: it is kept known by them */
+    uint32_t n_chunks;    /* of ours there now, */
+    uint32_t room;        /* and how many it had when it was busy; 0 = not known */
+    uint64_t wrong;       /* a bit for each: what it computes is not believed */
+    uint32_t n_refused;
+    struct {
+        uint64_t key, until_ns;
+    } refused[8];        /* tasks that it is not asked about before */
+    pxi_job_id vain_job; /* it found nothing to take of this job, */
+    uint64_t vain_moves; /* when so many chunks of it had ended */
+} pxi_device_peer;
 
 typedef struct pxi_peer {
     /* First, what is looked at of many to choose one. */
@@ -78,6 +94,7 @@ typedef struct pxi_peer {
     pxi_list away, runs; /* attempt.at_peer, run.at_master */
     pxi_cost_link link;  /* what is known of the way there, and of its speed */
     pxi_timer timer;
+    pxi_device_peer *devices; /* NULL: never asked for one */
 } pxi_peer;
 
 /* What an estimate is made of. */
@@ -135,6 +152,20 @@ typedef struct pxi_job {
     uint32_t n_attempts, n_extra;      /* under way: all, speculative */
     uint32_t extra_started, extra_won; /* in all */
     uint64_t work_ns, extra_ns;
+    /* the oldest range of it here that devices could do (core/device.c) */
+    struct {
+        uint32_t task;
+        uint64_t n_items; /* not cut yet, as last told; 0 = there is none */
+        bool choose;      /* who is for it is to be chosen anew */
+        bool told;        /* whether slots take part, of `told_task` */
+        uint32_t told_task;
+        pxi_rank_use told_use;
+        uint8_t use[1 + PXI_DEVICES_MAX]; /* pxi_rank_use: slots, devices */
+        uint32_t vain;                    /* a bit for each device that found nothing to take */
+        uint32_t n_asked;                 /* questions for devices elsewhere */
+        uint64_t moves;                   /* chunks that have ended */
+        uint64_t most_cost;               /* of an item, of the slowest so far */
+    } range;
 } pxi_job;
 
 /* A shared input that is here, or on its way. */
@@ -178,6 +209,7 @@ typedef struct pxi_subtask {
     uint64_t crash_blob;
     uint32_t crash_size;
     uint64_t retry_until_ns;
+    uint64_t expect_ns; /* of a chunk: as pxi_taken */
     pxi_shared *shared; /* NULL: none */
     pxi_cost_declared declared;
     pxi_list attempts;
@@ -204,6 +236,7 @@ typedef struct pxi_attempt_state {
     bool late;              /* sent when its lease may have been over on arrival */
     uint64_t progress;      /* subtasks done below it, as last heard */
     uint64_t progressed_ns; /* when that was last more than before; at first when it was sent */
+    uint32_t device;        /* of its worker, or of this peer; 0 = a slot */
 } pxi_attempt_state;
 
 /* A question under way. */
@@ -214,8 +247,9 @@ typedef struct pxi_probe {
     pxi_key inlined[PXI_BATCH_MAX]; /* the attempts that ride in it */
     uint32_t n_inlined;
     uint64_t sent_ns;
-    bool reserve; /* asks for a reservation where all is busy */
-    bool ahead;   /* a batch, to one who has another: busy says nothing new */
+    bool reserve;        /* asks for a reservation where all is busy */
+    bool ahead;          /* a batch, to one who has another: busy says nothing new */
+    uint64_t device_key; /* for a device, for this task; 0 = for slots */
     pxi_timer timer;
     pxi_list in_core;
 } pxi_probe;
@@ -225,11 +259,13 @@ typedef struct pxi_take {
     uint64_t token;
     pxi_job_id job;
     uint64_t lease; /* to dispatch under this lease; 0 = to probe inline */
-    pxi_peer *peer; /* pinned by n_probes */
+    pxi_peer *peer; /* pinned by n_probes; NULL: a device of this peer */
     uint64_t incarnation;
     uint32_t n_slots;
-    bool ahead;        /* for pxi_place_ahead () */
-    uint64_t until_ns; /* a dispatch that is sent before comes while the lease lasts */
+    uint32_t device;     /* 0 = for slots */
+    uint64_t device_key; /* the task that a device of this peer is held for */
+    bool ahead;          /* for pxi_place_ahead () */
+    uint64_t until_ns;   /* a dispatch that is sent before comes while the lease lasts */
     pxi_list in_core;
 } pxi_take;
 
@@ -238,6 +274,8 @@ typedef struct pxi_lease {
     uint64_t id;
     pxi_peer *master;
     uint32_t n_slots;
+    uint32_t device;     /* whose slots these are; 0 = the peer's */
+    uint64_t device_key; /* the task that they are for */
     pxi_timer timer;
     pxi_list in_core;
 } pxi_lease;
@@ -288,6 +326,27 @@ typedef struct pxi_sent_result {
     pxi_returned returned;
     uint64_t sent_ns, until_ns;
 } pxi_sent_result;
+
+/* A device of this peer. */
+typedef struct pxi_device {
+    pxi_device_look look;
+    uint64_t
+        held[PXI_DEVICE_SLOTS_MAX]; /* the task of each lease, take and run that has a slot of it */
+    uint32_t n_held, n_failed;      /* n_failed: in a row */
+    uint64_t busy_until_ns;         /* with what runs on it, as estimated */
+    uint64_t failed_until_ns;       /* not tried before */
+} pxi_device;
+
+/* What there is to know of them: from the first that the driver tells of. */
+typedef struct pxi_devices {
+    uint32_t n, n_bans;
+    pxi_device all[PXI_DEVICES_MAX];
+    struct {
+        uint64_t key;
+        uint32_t device;
+    } bans[64]; /* tasks that will never run on a device; the oldest is forgotten */
+    pxi_rank rank;
+} pxi_devices;
 
 enum {
     PXI_SHARE_ONE = 1024,  /* of shares of something */
@@ -365,6 +424,8 @@ struct pxi_core {
     uint64_t cost_uses;
     pxi_crasher *crashers; /* NULL: nothing has crashed here */
     uint32_t n_crashers;
+    pxi_devices *devices; /* NULL: none yet */
+    pxi_timer device_timer;
 };
 
 /* ---- core.c -----------------------------------------------------------------------------------
@@ -452,6 +513,15 @@ void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer);
 /* It has had something of the job. */
 void pxi_place_ahead (pxi_core *core, pxi_job *job, pxi_peer *peer);
 void pxi_place_forget_peer (pxi_core *core, pxi_peer *peer);
+/* A question that is not answered yet. NULL: out of memory. */
+pxi_probe *pxi_place_question (pxi_core *core, const pxi_job *job, pxi_peer *peer);
+void pxi_place_question_free (pxi_core *core, pxi_probe *probe);
+/* A TAKE, for a peer's slots or a device (peer NULL: of this one). NULL: out of memory. */
+pxi_take *pxi_place_take (pxi_core *core, pxi_job *job, const pxi_take *what, pxi_action **action);
+void pxi_place_decline (pxi_core *core, const pxi_peer *to, pxi_job_id job, uint64_t lease,
+                        uint64_t probe);
+/* Whoever it was for is the one that was asked about, and is there. */
+bool pxi_place_still_there (const pxi_take *take);
 
 /* ---- branch.c: subtasks away and their attempts -----------------------------------------------
  */
@@ -467,8 +537,10 @@ void pxi_branch_put_back (pxi_core *core,
 /* An attempt ended without an outcome. */
 void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt);
 /* An attempt ended with one (its worker's, or a redo's here). */
-void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, pxi_result result,
-                        uint64_t run_ns, uint64_t blob, uint32_t size_bytes);
+void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, const pxi_returned *returned);
+/* Its device did not do it, or had no room: the executor has it again, with `blob`, which tells why (0: nothing). */
+void pxi_branch_undone (pxi_core *core, pxi_attempt_state *attempt, uint64_t blob,
+                        uint32_t size_bytes);
 void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_branch_closed (pxi_core *core, uint64_t branch);
 void pxi_branch_end_job (pxi_core *core, pxi_job *job);
@@ -481,6 +553,8 @@ void pxi_branch_check_retry (pxi_core *core, pxi_job *job);
  */
 
 void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns);
+/* The same of a chunk: chunks differ in size. */
+void pxi_straggler_chunk (pxi_job *job, uint64_t n_items, uint64_t run_ns);
 void pxi_straggler_watch (pxi_core *core, pxi_job *job);
 void pxi_straggler_timer (pxi_core *core, pxi_job *job);
 /* A subtask of the job worth another attempt at `peer` (NULL: here) now; NULL = none. */
@@ -527,6 +601,10 @@ void pxi_worker_hand_back (pxi_core *core);
 void pxi_worker_flush (pxi_core *core);
 bool pxi_worker_resend (pxi_core *core, pxi_peer *master, pxi_key key);
 bool pxi_worker_can (const pxi_core *core, uint64_t module);
+void pxi_worker_busy (pxi_core *core, const pxi_peer *to, const pxi_message *probe, bool reserved,
+                      uint64_t retry_ns);
+void pxi_worker_cannot (pxi_core *core, const pxi_peer *to, const pxi_message *probe, uint32_t err,
+                        uint64_t pause_ns);
 
 /* ---- crashers.c -------------------------------------------------------------------------------
  */
@@ -549,6 +627,37 @@ void pxi_shared_message (pxi_core *core, pxi_peer *from, const pxi_message *mess
 void pxi_shared_timer (pxi_core *core, pxi_timer *timer);
 void pxi_shared_forget_peer (pxi_core *core, const pxi_peer *peer);
 
+/* ---- device.c: devices, here and elsewhere ----------------------------------------------------
+ */
+
+void pxi_device_all (pxi_core *core, const pxi_event *event);
+void pxi_device_wrong (pxi_core *core, const pxi_event *event);
+void pxi_device_declined (pxi_core *core, const pxi_peer *from, uint32_t device);
+void pxi_device_timer (pxi_core *core);
+/* What waits of the job changed, or a chunk of it has ended. */
+void pxi_device_surplus (pxi_core *core, pxi_job *job, uint32_t task, uint64_t n_items);
+void pxi_device_moved (pxi_core *core, pxi_job *job);
+void pxi_device_slot_did (pxi_core *core, pxi_job *job, uint32_t task, uint64_t n_items,
+                          uint64_t run_ns);
+void pxi_device_seek (pxi_core *core, pxi_job *job);
+void pxi_device_taken (pxi_core *core, pxi_job *job, const pxi_take *take, const pxi_event *event);
+void pxi_device_answered (pxi_core *core, pxi_peer *from, pxi_probe *probe,
+                          const pxi_message *message);
+/* A chunk is there, or is not any more. */
+void pxi_device_count_there (pxi_peer *peer, int32_t change);
+/* It had a chunk, and did not do it. */
+void pxi_device_refused_there (pxi_core *core, pxi_peer *peer, const pxi_attempt *spec);
+void pxi_device_asked (pxi_core *core, pxi_peer *from, const pxi_message *probe);
+/* A slot of it for something of this task: false = there is none. */
+bool pxi_device_hold (pxi_core *core, uint32_t device, uint64_t key);
+void pxi_device_release (pxi_core *core, uint32_t device, uint64_t key);
+uint64_t pxi_device_key (uint64_t module, uint32_t task);
+void pxi_device_begins (pxi_core *core, const pxi_run *run);
+void pxi_device_finished (pxi_core *core, const pxi_run *run, const pxi_event *event);
+/* One of the processor that the slots are on has something of this job. */
+bool pxi_device_is_in_the_way (const pxi_core *core, pxi_job_id job);
+void pxi_device_free_peer (pxi_core *core, pxi_peer *peer);
+
 /* ---- share.c: slots among jobs ----------------------------------------------------------------
  */
 
@@ -570,6 +679,9 @@ uint64_t pxi_share_had_before_ns (pxi_core *core, pxi_job_id id);
  */
 
 pxi_lease *pxi_lease_give (pxi_core *core, pxi_peer *master, uint32_t n_slots);
+/* Of slots that are held of a device for a task. */
+pxi_lease *pxi_lease_give_device (pxi_core *core, pxi_peer *master, uint32_t device, uint64_t key,
+                                  uint32_t n_slots);
 void pxi_lease_offer (pxi_core *core, const pxi_lease *lease, uint64_t probe, pxi_job_id job);
 pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id);
 void pxi_lease_end (pxi_core *core, pxi_lease *lease);

@@ -40,6 +40,12 @@ void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns)
     job->samples[at].task = task;
 }
 
+void pxi_straggler_chunk (pxi_job *job, uint64_t n_items, uint64_t run_ns)
+{
+    uint64_t cost = pxi_speed_cost (n_items, run_ns);
+    job->range.most_cost = cost > job->range.most_cost ? cost : job->range.most_cost;
+}
+
 static int by_size (const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -127,6 +133,19 @@ static uint64_t late_ns_of (const pxi_job *job, uint32_t task, verdict *last)
     return last->late_ns;
 }
 
+/* A chunk is judged by what was expected when it was cut; one of a taker of whom nothing was known then, by the
+ * slowest so far. */
+static uint64_t chunk_late_ns (const pxi_job *job, const pxi_subtask *subtask)
+{
+    const pxi_speed slowest = {.item_cost = job->range.most_cost};
+    uint64_t expect_ns =
+        subtask->expect_ns ? subtask->expect_ns : pxi_speed_ns (&slowest, subtask->spec.n_items);
+    if (expect_ns > UINT64_MAX / (2 * MULTIPLE))
+        return UINT64_MAX;
+    uint64_t late_ns = multiple (job) * expect_ns;
+    return late_ns > AGE_MIN_NS ? late_ns : AGE_MIN_NS;
+}
+
 /* The first, of a subtask that has any. */
 static const pxi_attempt_state *first_of (const pxi_subtask *subtask)
 {
@@ -187,26 +206,30 @@ static bool mostly_done (const pxi_job *job)
     return job->n_samples >= (uint64_t)DONE_PART * job->n_attempts;
 }
 
+static bool silent (const pxi_subtask *subtask)
+{
+    const pxi_peer *peer = first_of (subtask)->peer;
+    return peer && pxi_handshake_silent (peer);
+}
+
 static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi_peer *target,
                      verdict *last)
 {
     const pxi_attempt_state *only = only_of (subtask);
-    if (!only || !only->peer || only->peer == target)
+    bool is_chunk = only && subtask->spec.n_items;
+    if (!only || (!only->peer && !only->device) || (only->peer == target && !only->device))
         return false;
     if (target && pxi_branch_full (subtask->branch))
         return false;
-    if (pxi_handshake_silent (only->peer))
+    if (silent (subtask))
         return true;
-    if (core->now_ns - only->sent_ns <= AGE_MIN_NS || !mostly_done (subtask->job))
+    if (core->now_ns - only->sent_ns <= AGE_MIN_NS || !(is_chunk || mostly_done (subtask->job)))
         return false;
-    uint64_t limit_ns = late_ns_of (subtask->job, subtask->spec.task, last);
+    uint64_t limit_ns = is_chunk ? chunk_late_ns (subtask->job, subtask)
+                                 : late_ns_of (subtask->job, subtask->spec.task, last);
+    uint64_t trip_ns = only->peer ? only->peer->rtt_ns : 0;
     return limit_ns != UINT64_MAX && !gets_on (core, only) &&
-           core->now_ns - only->sent_ns > limit_ns + 2 * only->peer->rtt_ns;
-}
-
-static bool silent (const pxi_subtask *subtask)
-{
-    return pxi_handshake_silent (first_of (subtask)->peer);
+           core->now_ns - only->sent_ns > limit_ns + 2 * trip_ns;
 }
 
 /* The oldest first: it is what everybody waits for. */

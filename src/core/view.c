@@ -106,7 +106,7 @@ static void view_remove (pxi_core *core, uint32_t at)
 static bool has_relations (const pxi_peer *peer)
 {
     return peer->pins || peer->n_away || peer->n_runs || peer->n_probes || peer->n_leases ||
-           peer->n_reservations;
+           peer->n_reservations || (peer->devices && peer->devices->n_questions);
 }
 
 static bool is_remembered (const pxi_core *core, const pxi_peer *gone)
@@ -124,6 +124,7 @@ void pxi_view_unref (pxi_core *core, pxi_peer *peer)
     pxi_timer_clear (core, &peer->timer);
     pxi_list_remove (&peer->in_core);
     pxi_map_remove (&core->peers, peer->record.id, NULL);
+    pxi_device_free_peer (core, peer);
     pxi_core_release (core, peer, sizeof *peer);
 }
 
@@ -150,6 +151,8 @@ static void peer_restarted (pxi_core *core, pxi_peer *peer, uint64_t incarnation
     peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = peer->cannot_until_ns = 0;
     peer->returned_until_ns = peer->n_returned = 0;
     pxi_cost_link_forget (&peer->link);
+    if (peer->devices)
+        peer->devices->wrong = peer->devices->n_refused = peer->devices->room = 0;
 }
 
 void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer)

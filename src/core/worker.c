@@ -143,15 +143,21 @@ static pxi_run *run_new (pxi_core *core, pxi_job *job, pxi_peer *master, const p
         pxi_core_release (core, run, sizeof *run);
         return NULL;
     }
-    if (!pxi_shared_need (core, run)) {
+    bool held = !spec->device ||
+                pxi_device_hold (core, spec->device, pxi_device_key (spec->module, spec->task));
+    if (!held || !pxi_shared_need (core, run)) {
+        if (held && spec->device)
+            pxi_device_release (core, spec->device, pxi_device_key (spec->module, spec->task));
         pxi_map_remove (&core->runs, run->id, NULL);
         pxi_core_release (core, run, sizeof *run);
         return NULL;
     }
+    if (spec->device)
+        pxi_device_begins (core, run);
     pxi_list_add_last (&core->all_runs, &run->in_core);
     core->n_runs++;
     job->n_runs++;
-    job->runs_sent++;
+    job->runs_sent += !run->spec.device; /* no thread takes it up */
     job->run_ns = core->now_ns;
     if (master) {
         if (!master->n_runs)
@@ -176,7 +182,8 @@ void pxi_worker_begin (pxi_core *core, pxi_run *run)
     action->attempt.shared_blob = run->shared ? run->shared->blob : 0;
     action->peer = run->master ? run->master->record.id : 0;
     action->root = run->id == job->root;
-    const pxi_crasher *crasher = action->root ? NULL : pxi_crashers_find (core, &run->spec);
+    bool in_slot = !action->root && !run->spec.device;
+    const pxi_crasher *crasher = in_slot ? pxi_crashers_find (core, &run->spec) : NULL;
     if (!crasher)
         return;
     action->flag = true;
@@ -211,6 +218,9 @@ static void run_free (pxi_core *core, pxi_run *run)
     core->share_pending = true;
     if (run->shared)
         pxi_shared_leave (core, run->shared);
+    if (run->spec.device)
+        pxi_device_release (core, run->spec.device,
+                            pxi_device_key (run->spec.module, run->spec.task));
     pxi_core_release (core, run, sizeof *run);
 }
 
@@ -218,7 +228,7 @@ static void run_free (pxi_core *core, pxi_run *run)
 static void run_drop (pxi_core *core, pxi_run *run)
 {
     PXI_ASSERT (run->waits);
-    run->job->runs_sent--;
+    run->job->runs_sent -= !run->spec.device;
     core->n_waiting--;
     run->job->n_waiting--;
     pxi_list_remove (&run->in_shared);
@@ -407,15 +417,24 @@ static void gather (pxi_core *core, pxi_peer *master, const pxi_returned *return
     core->returning[core->n_returning++] = *returned;
 }
 
+/* A chunk that its device did not do has not been started, as far as anybody else is concerned. */
+static pxi_returned returned_of (const pxi_run *run, const pxi_event *event)
+{
+    bool undone = run->spec.device && event->device_failed;
+    return (pxi_returned){.key = run->spec.key,
+                          .result = undone ? PXI_RESULT_RETURNED : event->result,
+                          .size_bytes = event->size_bytes,
+                          .run_ns = event->run_ns,
+                          .blob = event->blob,
+                          .device = run->spec.device,
+                          .first = event->first};
+}
+
 static void finished_for_master (pxi_core *core, pxi_run *run, const pxi_event *event)
 {
     SAY (core, "s%llu.%u ended -> result to %s", (unsigned long long)run->spec.key.subtask,
          run->spec.key.attempt, pxi_core_name (run->master));
-    const pxi_returned returned = {.key = run->spec.key,
-                                   .result = event->result,
-                                   .size_bytes = event->size_bytes,
-                                   .run_ns = event->run_ns,
-                                   .blob = event->blob};
+    const pxi_returned returned = returned_of (run, event);
     gather (core, run->master, &returned);
     core->returning_slots = pxi_share_free_soon (core, run->job);
     if (core->n_returning == PXI_RESULTS_MAX || event->size_bytes > PXI_INLINE_SIZE_MAX)
@@ -486,14 +505,18 @@ void pxi_worker_finished (pxi_core *core, const pxi_event *event)
         run->spec.digest = event->digest;
         pxi_crashers_note (core, &run->spec, event->task);
     }
+    if (run->spec.device)
+        pxi_device_finished (core, run, event);
+    else if (run->spec.n_items && !run->stopped && event->result == PXI_RESULT_OK)
+        pxi_device_slot_did (core, job, run->spec.task, run->spec.n_items, event->run_ns);
     if (run->id == job->root) {
         finished_root (core, run, event);
     } else if (run->stopped) {
         core->stats.extra_ns += event->run_ns;
         pxi_core_forget (core, event->blob);
     } else if (redo) {
-        pxi_branch_result (core, redo, event->result, event->run_ns, event->blob,
-                           event->size_bytes);
+        const pxi_returned returned = returned_of (run, event);
+        pxi_branch_result (core, redo, &returned);
     } else if (run->master) {
         finished_for_master (core, run, event);
     } else {
@@ -530,8 +553,8 @@ void pxi_worker_cancel_job (pxi_core *core, pxi_job_id id)
 /* ---- messages ---------------------------------------------------------------------------------
  */
 
-static void answer_busy (pxi_core *core, const pxi_peer *to, const pxi_message *probe,
-                         bool reserved, uint64_t retry_ns)
+void pxi_worker_busy (pxi_core *core, const pxi_peer *to, const pxi_message *probe, bool reserved,
+                      uint64_t retry_ns)
 {
     pxi_message *message = pxi_core_send (core, to, PXI_BUSY);
     message->probe = probe->probe;
@@ -541,13 +564,13 @@ static void answer_busy (pxi_core *core, const pxi_peer *to, const pxi_message *
          reserved ? ", reserved" : "");
 }
 
-static void answer_cannot (pxi_core *core, const pxi_peer *to, const pxi_message *probe,
-                           uint32_t err)
+void pxi_worker_cannot (pxi_core *core, const pxi_peer *to, const pxi_message *probe, uint32_t err,
+                        uint64_t pause_ns)
 {
     pxi_message *message = pxi_core_send (core, to, PXI_CANNOT);
     message->probe = probe->probe;
     message->err = err;
-    message->duration_ns = CANNOT_NS;
+    message->duration_ns = pause_ns;
     SAY (core, "probe from %s -> cannot: %s", pxi_core_name (to), px_err_text ((px_err)err));
 }
 
@@ -639,16 +662,20 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
     }
     bool accepted = false;
     if (core->draining) {
-        answer_cannot (core, from, message, PX_ESTATE);
+        pxi_worker_cannot (core, from, message, PX_ESTATE, CANNOT_NS);
     } else if (!pxi_worker_can (core, message->module)) {
-        answer_cannot (core, from, message, PX_ENOMODULE);
+        pxi_worker_cannot (core, from, message, PX_ENOMODULE, CANNOT_NS);
     } else if (!pxi_shared_fits (core, message)) {
-        answer_cannot (core, from, message, PX_ETOOBIG);
+        pxi_worker_cannot (core, from, message, PX_ETOOBIG, CANNOT_NS);
+    } else if (message->for_device) {
+        pxi_device_asked (core, from, message);
     } else if (core->host_busy) {
-        answer_busy (core, from, message, false, HOST_BUSY_RETRY_NS);
+        pxi_worker_busy (core, from, message, false, HOST_BUSY_RETRY_NS);
+    } else if (pxi_device_is_in_the_way (core, message->job)) {
+        pxi_worker_busy (core, from, message, false, core->config.quantum_ns);
     } else if (!pxi_share_free (core) && !pxi_share_ahead (core, message)) {
         bool reserved = message->reserve && pxi_lease_reserve (core, from, message);
-        answer_busy (core, from, message, reserved, core->config.quantum_ns);
+        pxi_worker_busy (core, from, message, reserved, core->config.quantum_ns);
     } else {
         accepted = start_all (core, from, message);
         answer_free (core, from, message, accepted);
@@ -663,7 +690,8 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
 static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     pxi_lease *lease = pxi_lease_find (core, from, message->lease);
-    uint32_t n_slots = lease ? lease->n_slots : 0;
+    uint32_t n_slots = lease ? lease->n_slots : 0, device = lease ? lease->device : 0;
+    uint32_t n_most = device ? n_slots : n_slots * PXI_BATCH_MAX;
     if (lease)
         pxi_lease_end (core, lease);
     for (uint32_t i = 0; i < message->n_attempts; i++) {
@@ -673,7 +701,7 @@ static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *mess
         else if (!pxi_worker_can (core, spec->module) ||
                  spec->shared.size_bytes > core->config.shared_size_max)
             hand_back (core, from, spec, PXI_RESULT_CANNOT);
-        else if ((i >= n_slots * PXI_BATCH_MAX && !PXI_MUTANT (LEASE_LAPSED)) ||
+        else if ((i >= n_most && !PXI_MUTANT (LEASE_LAPSED)) || spec->device != device ||
                  !start (core, from, spec))
             hand_back (core, from, spec, PXI_RESULT_RETURNED);
     }
@@ -685,6 +713,8 @@ static void on_decline (pxi_core *core, pxi_peer *from, const pxi_message *messa
     pxi_lease *lease = message->lease ? pxi_lease_find (core, from, message->lease) : NULL;
     if (lease)
         pxi_lease_end (core, lease);
+    if (message->device)
+        pxi_device_declined (core, from, message->device);
     for (uint32_t i = 0; i < core->n_ring && message->probe; i++) {
         if (core->ring[i].peer == from->record.id && core->ring[i].probe == message->probe) {
             pxi_lease_unreserve (core, i);
