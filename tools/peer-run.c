@@ -249,14 +249,21 @@ static int exit_code (px_err code, bool cancelled)
     }
 }
 
-static bool print_result (const px_outcome *outcome)
+/* What it was done in spite of is told as well. */
+static void print_failures (const px_outcome *outcome)
 {
-    if (outcome->code != PX_OK) {
-        char text[65536];
-        px_outcome_print (outcome, text, sizeof text);
-        fprintf (stderr, "peer-run: %s\n%s\n", px_err_text (outcome->code), text);
+    char text[65536];
+    px_outcome_print (outcome, text, sizeof text);
+    fprintf (stderr, "peer-run: %s\n%s\n",
+             outcome->code == PX_OK ? "done in another way" : px_err_text (outcome->code), text);
+}
+
+static bool print_result (const px_outcome *outcome, bool quiet)
+{
+    if (outcome->code != PX_OK || (outcome->n_failures && !quiet))
+        print_failures (outcome);
+    if (outcome->code != PX_OK)
         return true;
-    }
     bool written = fwrite (outcome->bytes, 1, outcome->bytes_size, stdout) == outcome->bytes_size;
     return fflush (stdout) == 0 && written;
 }
@@ -275,7 +282,7 @@ static int report (const struct settings *settings, struct summary *summary, px_
     if (summary->n_points > POINTS_MAX)
         summary->n_points = POINTS_MAX;
     int code = exit_code (summary->outcome.code, cancelled);
-    if (!print_result (&summary->outcome))
+    if (!print_result (&summary->outcome, settings->quiet))
         code = complain ("standard output", strerror (errno));
     if (!settings->quiet)
         print_summary (summary);

@@ -77,7 +77,8 @@ typedef struct px_failure {
     const char *message;  /* never NULL */
 } px_failure;
 
-/* Outcome of a task: bytes when code is PX_OK, otherwise failures. */
+/* Outcome of a task: bytes when code is PX_OK, otherwise failures. A job that succeeds may have failures too: what
+ * had to be done in another way, such as a kernel that did not compile. */
 typedef struct px_outcome {
     px_err code;
     const void *bytes;

@@ -86,16 +86,15 @@ void pxi_root_release (pxi_root *root)
 /* ---- outcome ----------------------------------------------------------------------------------
  */
 
-/* Every failed outcome has at least one failure to show. */
+/* Every failed outcome has at least one failure to show; those of one that did not fail are notes. */
 static void fill_failures (pxi_root *root, const char *peer_name, const char *message)
 {
     px_outcome *outcome = &root->outcome;
-    if (root->chain.n_failures) {
-        outcome->failures = root->chain.failures;
-        outcome->n_failures = root->chain.n_failures;
-        outcome->n_failures_dropped = root->chain.n_failures_dropped;
+    outcome->failures = root->chain.failures;
+    outcome->n_failures = root->chain.n_failures;
+    outcome->n_failures_dropped = root->chain.n_failures_dropped;
+    if (outcome->code == PX_OK || root->chain.n_failures)
         return;
-    }
     snprintf (root->message, sizeof root->message, "%s",
               message ? message : px_err_text (outcome->code));
     if (!root->peer_name[0])
@@ -137,9 +136,8 @@ void pxi_root_finish (pxi_root *root, pxi_outcome *outcome, const char *peer_nam
             root->value = pxi_bytes_acquire (outcome->value);
             root->outcome.bytes = pxi_bytes_data (root->value);
             root->outcome.bytes_size = pxi_bytes_size (root->value);
-        } else {
-            fill_failures (root, peer_name, message);
         }
+        fill_failures (root, peer_name, message);
         count_last (root);
         root->done = true;
         pthread_cond_broadcast (&root->changed);

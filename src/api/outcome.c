@@ -29,7 +29,7 @@ size_t px_outcome_print (const px_outcome *outcome, char *text, size_t text_size
     pxi_printer to = {text, text_size, 0};
     if (text_size)
         text[0] = '\0';
-    if (outcome->code == PX_OK)
+    if (outcome->code == PX_OK && !outcome->n_failures)
         pxi_print (&to, "no error\n");
     for (size_t i = 0; i < outcome->n_failures; i++)
         print_failure (&to, &outcome->failures[i]);

@@ -216,7 +216,8 @@ static pxi_who_look look_here (const pxi_pool *pool, const pxi_range *range)
     pxi_who_look look = {.who = {pool->config.peer_id, 0}, .speed = {.fixed_ns = HERE_FIXED_NS}};
     pxi_speed speed = speed_here (pool, range);
     if (speed.item_cost)
-        look.most = at_least (items_in (&speed, HERE_NS), range->most_here);
+        look.most = at_least (at_least (items_in (&speed, HERE_NS), range->most_here),
+                              range->cut.plan.granule);
     return look;
 }
 

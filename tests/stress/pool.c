@@ -1,6 +1,7 @@
-/* A storm over one pool: trees of tasks that spawn, open branches, sleep, cancel and leave things behind,
- * while an agent takes subtasks, completes some, twice, gives others back, late or at once, caps
- * branches, stops runs and moves the number of slots up and down. Every run that was not stopped must give
+/* A storm over one pool: trees of tasks that spawn, open branches and ranges, sleep, cancel and leave things
+ * behind, while an agent takes subtasks and chunks, for slots and devices, completes some, twice or wrong, gives
+ * others back, late or at once, caps branches, stops runs, says who may have chunks and moves the number of slots
+ * up and down. Every run that was not stopped must give
  * the serial answer. How much is done is counted, not timed. Under ThreadSanitizer this is the test of
  * everything in exec. */
 #include <pthread.h>
@@ -10,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <peerexec/branch.h>
+#include <peerexec/device.h>
 #include <peerexec/spawn.h>
 
 #include "base/prng.h"
+#include "core/rank.h"
+#include "device/range.h"
 #include "exec/port.h"
 
 enum { RUNS = 300, AT_ONCE = 3, SLOTS = 4, DEPTH = 9, HELD_MAX = 24, TAKE_MAX = 8 };
@@ -58,7 +61,7 @@ PX_TYPED_TASK (grow, uint64_t, uint64_t)
 PX_TYPED_TASK (waste, uint64_t, uint64_t)
 
 /* What a node does besides spawning, by chance. */
-enum { BRANCHES = 4, REACTS, SQUANDERS, SLEEPS };
+enum { RANGES = 3, BRANCHES, REACTS, SQUANDERS, SLEEPS };
 
 /* Not wanted by anybody: ends when it hears of that, or soon. */
 static px_err waste (px_task *task, const uint64_t *node, uint64_t *sum)
@@ -129,6 +132,79 @@ static px_err by_branch (px_task *task, uint64_t node, bool reacts, uint64_t *su
     return err;
 }
 
+/* ---- ranges: of a row of numbers the mixtures, and their sum ------------------------------------ */
+
+enum { CELLS_MAX = 120, CELLS_ITEM = 3 };
+
+static void add_up (void *total, const void *part, size_t size)
+{
+    uint64_t sum, more;
+    CHECK (size == sizeof sum);
+    memcpy (&sum, total, size);
+    memcpy (&more, part, size);
+    sum += more;
+    memcpy (total, &sum, size);
+}
+
+static px_err cells_c (px_task *task, const px_chunk *chunk)
+{
+    const uint64_t *x = chunk->args[0];
+    uint64_t *y = chunk->args[1], *sum = chunk->args[2];
+    *sum = 0;
+    for (uint64_t i = 0; i < chunk->n; i++)
+        *sum += y[i] = mix (x[i]);
+    if (x[0] % 16 == 0)
+        sched_yield ();
+    return PX_OK;
+}
+static const px_arg cells_args[] = {
+    PX_IN (uint64_t),
+    PX_OUT (uint64_t),
+    {PX_ARG_REDUCED, sizeof (uint64_t), 1, PX_NUMBER_BYTES, 0, 0, add_up},
+};
+PX_RANGE_TASK (cells, cells_c, cells_args, "kernel void cells (...) {}", "cells", CELLS_ITEM)
+
+static px_err by_range (px_task *task, uint64_t node)
+{
+    uint64_t x[CELLS_MAX], y[CELLS_MAX], n = mix (node ^ 2) % CELLS_MAX, sum = 7, right = 7;
+    for (uint64_t i = 0; i < n; i++)
+        x[i] = node + i;
+    px_bind binds[] = {PX_BIND_IN (x, n * sizeof *x), PX_BIND_OUT (y, n * sizeof *y),
+                       PX_BIND_OUT (&sum, sizeof sum)};
+    px_err err =
+        px_range_branch (task, "storm.cells", PX_RANGE (cells), node, node + n, binds, 3, NULL);
+    if (err != PX_OK)
+        return err;
+    for (uint64_t i = 0; i < n; i++) {
+        CHECK (y[i] == mix (x[i]));
+        right += y[i];
+    }
+    CHECK (sum == right);
+    return PX_OK;
+}
+
+/* As another peer's slot, or a device, which has a sum for each work item; or as one that is out of order. */
+static pxi_bytes *do_cells (const pxi_bytes *input, bool is_device, uint64_t wrong)
+{
+    const px_range_def *def = PX_RANGE (cells);
+    pxi_range_view in, out;
+    CHECK (pxi_range_input_parse (def, pxi_bytes_data (input), pxi_bytes_size (input), &in, NULL));
+    uint64_t n = in.end - in.begin, each = is_device ? CELLS_ITEM : n;
+    CHECK (pxi_range_result_layout (def, in.begin, in.end, is_device ? pxi_range_items (def, n) : 1,
+                                    &out));
+    pxi_bytes *result = pxi_bytes_new (out.size);
+    char *bytes = pxi_bytes_data (result);
+    const char *x_bytes = (const char *)pxi_bytes_data (input) + in.offsets[0];
+    const uint64_t *x = (const uint64_t *)(const void *)x_bytes;
+    uint64_t *y = (uint64_t *)(void *)(bytes + out.offsets[1]);
+    uint64_t *sums = (uint64_t *)(void *)(bytes + out.offsets[2]);
+    pxi_range_result_head (&out, bytes);
+    memset (sums, 0, out.n_partials * sizeof *sums);
+    for (uint64_t i = 0; i < n; i++)
+        sums[i / each] += y[i] = mix (x[i]) + wrong;
+    return result;
+}
+
 /* A branch that is given up, open or closed, and a subtask that is not synced. */
 static void squander (px_task *task, uint64_t node)
 {
@@ -153,6 +229,8 @@ static px_err grow (px_task *task, const uint64_t *node, uint64_t *sum)
         return PX_ECANCELLED;
     if (kind == SQUANDERS)
         squander (task, *node);
+    if (kind == RANGES && by_range (task, *node) != PX_OK)
+        return PX_ECANCELLED;
     if (kind == BRANCHES || kind == REACTS)
         return by_branch (task, *node, kind == REACTS, sum);
     return by_spawning (task, *node, sum);
@@ -160,11 +238,22 @@ static px_err grow (px_task *task, const uint64_t *node, uint64_t *sum)
 
 /* ---- the agent -------------------------------------------------------------------------------- */
 
-enum { GROW, WASTE };
+enum { GROW, WASTE, CELLS, HERE = 9 };
+
+typedef struct taker {
+    uint64_t peer;
+    uint32_t device;
+} taker;
+
+/* A slot of nobody in particular, three devices of two peers, and one that computes nonsense. */
+enum { TAKERS = 5, NONSENSE = 4 };
+static const taker takers[TAKERS] = {{0, 0}, {HERE, 1}, {HERE, 2}, {20, 1}, {HERE, NONSENSE}};
 
 typedef struct held {
     uint64_t subtask, branch, node;
     uint32_t task;
+    taker by;
+    pxi_bytes *input; /* of a chunk */
 } held;
 
 typedef struct noted {
@@ -181,6 +270,9 @@ static struct {
     pxi_prng chance;
     held held[HELD_MAX];
     uint32_t n_held;
+    taker taker; /* of the TAKE that is under way */
+    uint32_t use;
+    uint64_t n_chunks, n_wrong;
     uint64_t capped, token, n_runs, n_running, n_stopped, n_right, n_completed, n_given_back;
     uint64_t nodes[RUNS + 1];
     bool stopped[RUNS + 1], taking;
@@ -215,8 +307,15 @@ static void complete (const held *one)
 {
     uint64_t sum = one->task == GROW ? serial (one->node) : 0;
     pxi_command command = {.kind = PXI_CMD_COMPLETE, .subtask = one->subtask, .attempts = 1};
-    command.outcome.value = pxi_bytes_copy (&sum, sizeof sum);
+    command.peer = one->by.peer;
+    command.device = one->by.device;
+    if (one->input)
+        command.outcome.value =
+            do_cells (one->input, one->by.device != 0, one->by.device == NONSENSE);
+    else
+        command.outcome.value = pxi_bytes_copy (&sum, sizeof sum);
     submit (command);
+    agent.n_chunks += one->input != NULL;
     agent.n_completed++;
     if (one_in (4)) /* again: to be dropped */
         submit ((pxi_command){
@@ -228,10 +327,12 @@ static void let_go_one (void)
     uint64_t i = pxi_prng_between (&agent.chance, 0, agent.n_held - 1);
     held one = agent.held[i];
     agent.held[i] = agent.held[--agent.n_held];
-    if (one_in (2)) {
+    bool completes = one_in (2);
+    if (completes)
         complete (&one);
+    pxi_bytes_release (one.input);
+    if (completes)
         return;
-    }
     submit ((pxi_command){.kind = PXI_CMD_GIVE_BACK, .subtask = one.subtask, .attempts = 1});
     agent.n_given_back++;
 }
@@ -239,9 +340,19 @@ static void let_go_one (void)
 static void take_some (void)
 {
     agent.taking = true;
+    agent.taker = takers[one_in (2) ? 0 : pxi_prng_between (&agent.chance, 1, TAKERS - 1)];
     submit ((pxi_command){.kind = PXI_CMD_TAKE,
                           .token = ++agent.token,
+                          .peer = agent.taker.peer,
+                          .device = agent.taker.device,
+                          .task = CELLS,
                           .count = (uint32_t)pxi_prng_between (&agent.chance, 1, TAKE_MAX)});
+}
+
+static void say_who (uint32_t use)
+{
+    agent.use = use;
+    submit ((pxi_command){.kind = PXI_CMD_RANGE, .task = CELLS, .count = use});
 }
 
 static void taken (const pxi_notice *notice)
@@ -251,9 +362,16 @@ static void taken (const pxi_notice *notice)
     for (uint32_t i = 0; i < notice->n_taken; i++) {
         const pxi_taken *one = &notice->taken[i];
         held now = {.subtask = one->subtask, .branch = one->branch, .task = one->attempt.task};
-        CHECK (pxi_bytes_size (notice->inputs[i]) == sizeof now.node);
-        memcpy (&now.node, pxi_bytes_data (notice->inputs[i]), sizeof now.node);
+        now.by = agent.taker;
+        if (one->attempt.n_items) {
+            now.input = pxi_bytes_acquire (notice->inputs[i]);
+        } else {
+            CHECK (pxi_bytes_size (notice->inputs[i]) == sizeof now.node);
+            memcpy (&now.node, pxi_bytes_data (notice->inputs[i]), sizeof now.node);
+        }
+        CHECK ((now.task == CELLS) == (now.input != NULL) && (now.input || !now.by.device));
         pxi_bytes_release (notice->inputs[i]);
+        pxi_bytes_release (notice->shared[i]);
         while (agent.n_held == HELD_MAX)
             let_go_one ();
         agent.held[agent.n_held++] = now;
@@ -315,9 +433,12 @@ static pxi_notice next_notice (void)
 {
     pthread_mutex_lock (&agent.lock);
     while (!agent.first) {
-        if (agent.n_held) {
+        if (agent.n_held || agent.use != PXI_RANK_YES) {
             pthread_mutex_unlock (&agent.lock);
-            let_go_one ();
+            if (agent.n_held)
+                let_go_one ();
+            else
+                say_who (PXI_RANK_YES);
             pthread_mutex_lock (&agent.lock);
         } else {
             pthread_cond_wait (&agent.came, &agent.lock);
@@ -340,6 +461,8 @@ static void meddle (void)
                               .count = (uint32_t)pxi_prng_between (&agent.chance, 1, SLOTS)});
     if (one_in (5))
         cap_some ();
+    if (one_in (4))
+        say_who ((uint32_t)pxi_prng_between (&agent.chance, PXI_RANK_NO, PXI_RANK_YES));
     if (one_in (20))
         stop_one ();
     if (agent.n_held && one_in (2))
@@ -366,6 +489,10 @@ static void be_agent (void)
             taken (&notice);
         if (notice.kind == PXI_NOTE_FINISHED)
             finished (&notice);
+        if (notice.kind == PXI_NOTE_DEVICE_WRONG) {
+            CHECK (notice.peer == HERE && notice.device == NONSENSE && notice.task == CELLS);
+            agent.n_wrong++;
+        }
         if (notice.kind == PXI_NOTE_SURPLUS && !agent.taking && !closing)
             take_some ();
         free (notice.taken);
@@ -378,32 +505,36 @@ static void be_agent (void)
 
 int main (void)
 {
-    static const char *const names[] = {"grow", "waste"};
+    static const char *const names[] = {"grow", "waste", "cells"};
     const void *functions[] = {(const void *)(uintptr_t)px_whole_grow,
-                               (const void *)(uintptr_t)px_whole_waste};
+                               (const void *)(uintptr_t)px_whole_waste,
+                               (const void *)(uintptr_t)cells};
     const pxi_executor_config config = {.peer_name = "here",
-                                        .peer_id = 9,
+                                        .peer_id = HERE,
                                         .module_name = "storm",
                                         .task_names = names,
                                         .task_functions = functions,
-                                        .n_tasks = 2,
+                                        .n_tasks = 3,
                                         .slots = SLOTS,
                                         .stack_size = 65536,
                                         .input_size_max = 1 << 16,
                                         .result_size_max = 1 << 16,
                                         .branch_number = 16,
+                                        .devices = true,
                                         .notify = notified};
     pxi_prng_init (&agent.chance, 7);
     CHECK (pxi_pool_new (&config, &agent.pool) == (int)PX_OK);
     submit ((pxi_command){.kind = PXI_CMD_SLOTS, .count = SLOTS});
     be_agent ();
     agent.pool->ops->destroy (&agent.pool);
-    printf (
-        "%llu runs right, %llu stopped; %llu subtasks completed from outside, %llu given back\n",
-        (unsigned long long)agent.n_right, (unsigned long long)agent.n_stopped,
-        (unsigned long long)agent.n_completed, (unsigned long long)agent.n_given_back);
+    printf ("%llu runs right, %llu stopped; %llu subtasks completed from outside, %llu of them "
+            "chunks, %llu given back; "
+            "%llu times a device was wrong\n",
+            (unsigned long long)agent.n_right, (unsigned long long)agent.n_stopped,
+            (unsigned long long)agent.n_completed, (unsigned long long)agent.n_chunks,
+            (unsigned long long)agent.n_given_back, (unsigned long long)agent.n_wrong);
     return agent.n_right + agent.n_stopped == RUNS && agent.n_right >= RUNS / 2 &&
-                   agent.n_completed && agent.n_given_back
+                   agent.n_completed && agent.n_given_back && agent.n_chunks && agent.n_wrong
                ? 0
                : 1;
 }

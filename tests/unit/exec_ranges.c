@@ -144,6 +144,24 @@ static px_err in_place (px_task *task, const void *input, size_t input_size)
     return err != PX_OK ? err : px_task_return (task, &n_wrong, sizeof n_wrong);
 }
 
+/* ---- work items that take long ------------------------------------------------------------------- */
+
+static px_err lasts_c (px_task *task, const px_chunk *chunk)
+{
+    px_err err = px_task_sleep (task, chunk->n * UINT64_C (25000000));
+    memset (chunk->args[0], 1, chunk->n);
+    return err;
+}
+static const px_arg lasts_args[] = {PX_OUT (char)};
+PX_RANGE_TASK (lasts, lasts_c, lasts_args, NULL, NULL, 3)
+
+static px_err all_last (px_task *task, const void *input, size_t input_size)
+{
+    char out[12] = {0};
+    px_bind binds[] = {PX_BIND_OUT (out, sizeof out)};
+    return px_range_branch (task, "test.lasts", PX_RANGE (lasts), 0, sizeof out, binds, 1, NULL);
+}
+
 /* ---- one that fails, and a branch that ends early ------------------------------------------------ */
 
 static px_err fails_c (px_task *task, const px_chunk *chunk)
@@ -177,11 +195,23 @@ static px_err cancels (px_task *task, const void *input, size_t input_size)
     return err == PX_ECANCELLED ? px_task_return (task, NULL, 0) : PX_EFAILED;
 }
 
-enum { SQUARES, ALL_SQUARES, ASKEW, TWICE, IN_PLACE, FAILS, SOME_FAIL, CANCELS, N_TASKS };
-static const char *const names[] = {"squares",  "all_squares", "askew",     "twice",
-                                    "in_place", "fails",       "some_fail", "cancels"};
-static px_task_fn *const functions[] = {squares,  all_squares, askew,     twice,
-                                        in_place, fails,       some_fail, cancels};
+enum {
+    SQUARES,
+    ALL_SQUARES,
+    ASKEW,
+    TWICE,
+    IN_PLACE,
+    FAILS,
+    SOME_FAIL,
+    CANCELS,
+    LASTS,
+    ALL_LAST,
+    N_TASKS
+};
+static const char *const names[] = {"squares", "all_squares", "askew",   "twice", "in_place",
+                                    "fails",   "some_fail",   "cancels", "lasts", "all_last"};
+static px_task_fn *const functions[] = {squares, all_squares, askew,   twice, in_place,
+                                        fails,   some_fail,   cancels, lasts, all_last};
 
 static struct rig_tasks rig_tasks (void)
 {
@@ -309,6 +339,13 @@ Test (exec_ranges, of_all_sizes_are_done_in_slots)
         }
         rig_free (rig);
     }
+}
+
+Test (exec_ranges, whose_work_items_take_long_are_done_one_at_a_time)
+{
+    struct rig *rig = rig_new (2, 65536);
+    cr_assert_eq (run (rig, ALL_LAST, 0), 0);
+    rig_free (rig);
 }
 
 Test (exec_ranges, that_fail_tell_why)

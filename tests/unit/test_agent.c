@@ -638,3 +638,30 @@ Test (trace, has_a_bound_and_counts_what_is_over_it, .timeout = 20)
     unlink (path);
     TEST_NO_LEAKS ();
 }
+
+/* ---- roots ------------------------------------------------------------------------------------ */
+
+Test (root, that_succeeds_tells_what_was_done_in_another_way)
+{
+    const char *names[] = {"one"};
+    const pxi_module module = {.name = "module", .n_tasks = 1, .task_names = names};
+    px_failure note = {.code = PX_EFAILED,
+                       .attempt = 1,
+                       .task = "module.one",
+                       .peer = "a",
+                       .file = "one.cl",
+                       .line = 3,
+                       .message = "no such type"};
+    pxi_outcome done = {PX_OK, pxi_bytes_copy ("yes", 3), NULL};
+    done.chain = pxi_chain_encode (&(pxi_chain){.failures = &note, .n_failures = 1});
+    pxi_root *root = pxi_root_new (&module, 0, false);
+    pxi_root_finish (root, &done, "a", NULL);
+    px_outcome outcome;
+    cr_assert_eq (pxi_root_wait (root, 0, &outcome), PX_OK);
+    cr_assert_eq (outcome.code, PX_OK);
+    cr_assert_eq (outcome.bytes_size, 3);
+    cr_assert_eq (outcome.n_failures, 1);
+    cr_assert_str_eq (outcome.failures[0].message, "no such type");
+    pxi_root_release (root);
+    TEST_NO_LEAKS ();
+}

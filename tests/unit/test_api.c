@@ -44,6 +44,9 @@ Test (outcome, is_printed_as_indented_lines)
     const px_outcome fine = {.code = PX_OK};
     cr_assert_eq (px_outcome_print (&fine, text, sizeof text), strlen ("no error\n"));
     cr_assert_str_eq (text, "no error\n");
+    const px_outcome otherwise = {.code = PX_OK, .failures = failures, .n_failures = 1};
+    px_outcome_print (&otherwise, text, sizeof text);
+    cr_assert_str_eq (text, "pricing.portfolio on a: 1 of 1000 failed [pricing.c:88]\n");
 }
 
 Test (outcome, is_cut_where_there_is_no_room)
