@@ -40,7 +40,7 @@ struct settings {
     uint64_t local, slots;
     double timeout_s;
     const char *json, *trace, *name, *key, *profile, *devices;
-    bool quiet, no_profile;
+    bool quiet, no_profile, fixed_numbers;
 };
 
 #define AT(member) offsetof (struct settings, member)
@@ -58,6 +58,8 @@ static const option_entry ENTRIES[] = {
      "$XDG_DATA_HOME/peerexec/profiles",
      0, 0},
     {"no-profile", OPTION_FLAG, AT (no_profile), NULL, "the default branch numbers", 0, 0},
+    {"fixed-numbers", OPTION_FLAG, AT (fixed_numbers), NULL,
+     "branch numbers do not adapt while it runs", 0, 0},
     {"slots", OPTION_NUMBER, AT (slots), "N", "of this process's own peer; default: the processors",
      1, 1024},
     DEVICES_ENTRY (AT (devices), "none\n(of this process's own peer)"),
@@ -154,6 +156,19 @@ static double extra_percent (const px_stats *stats)
     return stats->work_ns ? 100.0 * (double)stats->extra_ns / (double)stats->work_ns : 0;
 }
 
+static void print_point (const px_job_point *point)
+{
+    fprintf (stderr,
+             "  %-20s branch number %" PRId32 ": %" PRIu64 " branches offered %" PRIu64
+             " subtasks, %" PRIu64 " were done elsewhere\n",
+             point->point, point->number, point->branches, point->offered, point->elsewhere);
+    if (point->least != point->number || point->most != point->number)
+        fprintf (stderr,
+                 "  %-20s number in force: start %" PRId32 ", least %" PRId32 ", most %" PRId32
+                 ", last %" PRId32 "\n",
+                 "", point->number, point->least, point->most, point->last);
+}
+
 static void print_summary (const struct summary *summary)
 {
     const px_stats *stats = &summary->stats;
@@ -164,11 +179,7 @@ static void print_summary (const struct summary *summary)
                  summary->shares[i].peer_name, summary->shares[i].subtasks,
                  (double)summary->shares[i].work_ns / (double)SECOND);
     for (size_t i = 0; i < summary->n_points; i++)
-        fprintf (stderr,
-                 "  %-20s branch number %" PRId32 ": %" PRIu64 " branches offered %" PRIu64
-                 " subtasks, %" PRIu64 " were done elsewhere\n",
-                 summary->points[i].point, summary->points[i].number, summary->points[i].branches,
-                 summary->points[i].offered, summary->points[i].elsewhere);
+        print_point (&summary->points[i]);
     fprintf (
         stderr,
         "  probes %" PRIu64 " (free %" PRIu64 ", busy %" PRIu64 ", cannot %" PRIu64
@@ -203,11 +214,12 @@ static json_t *json_points (const struct summary *summary)
     json_t *array = json_array ();
     for (size_t i = 0; i < summary->n_points; i++) {
         const px_job_point *point = &summary->points[i];
-        json_array_append_new (array, json_pack ("{s:s, s:i, s:I, s:I, s:I}", "name", point->point,
-                                                 "number", (int)point->number, "branches",
-                                                 (json_int_t)point->branches, "offered",
-                                                 (json_int_t)point->offered, "elsewhere",
-                                                 (json_int_t)point->elsewhere));
+        json_array_append_new (
+            array,
+            json_pack ("{s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "name", point->point, "number",
+                       (int)point->number, "least", (int)point->least, "most", (int)point->most,
+                       "last", (int)point->last, "branches", (json_int_t)point->branches, "offered",
+                       (json_int_t)point->offered, "elsewhere", (json_int_t)point->elsewhere));
     }
     return array;
 }
@@ -330,6 +342,7 @@ static int run_job (const struct settings *settings, px_peer *peer, const char *
     px_job *job = NULL;
     if (!read_numbers (&settings->numbers, numbers))
         return EXIT_USAGE;
+    options.fixed_numbers = settings->fixed_numbers;
     options.numbers = numbers;
     options.n_numbers = settings->numbers.n;
     options.timeout_ns = (uint64_t)(settings->timeout_s * (double)SECOND);

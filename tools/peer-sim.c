@@ -42,7 +42,7 @@ typedef struct options {
     pxi_wrong wrong;
     bool shrink;
     bool swarm, json, verbose, unchecked, messages;
-    bool no_speculation, no_inlining, no_reservations, no_volunteers, no_backoff;
+    bool no_speculation, no_inlining, no_reservations, no_volunteers, no_backoff, no_adaptation;
 } options_t;
 
 static void usage (FILE *to)
@@ -76,7 +76,8 @@ static void usage (FILE *to)
         fprintf (to, "%s%s", kind ? " " : "", pxi_fault_name ((pxi_fault_kind)kind));
     fputs (
         "\n"
-        "  --without LIST      of speculation, inlining, reservations, volunteers, backoff\n"
+        "  --without LIST      of speculation, inlining, reservations, volunteers, backoff,\n"
+        "                      adaptation\n"
         "  --seed S            what everything is drawn from (1)\n"
         "  --seeds A..B        one world after the other\n"
         "  --swarm             the seed draws the world too: size, tree, limits, faults\n"
@@ -169,11 +170,10 @@ static void parse_without (options_t *options, const char *text)
     const struct {
         const char *name;
         bool *off;
-    } features[] = {{"speculation", &options->no_speculation},
-                    {"inlining", &options->no_inlining},
-                    {"reservations", &options->no_reservations},
-                    {"volunteers", &options->no_volunteers},
-                    {"backoff", &options->no_backoff}};
+    } features[] = {
+        {"speculation", &options->no_speculation},   {"inlining", &options->no_inlining},
+        {"reservations", &options->no_reservations}, {"volunteers", &options->no_volunteers},
+        {"backoff", &options->no_backoff},           {"adaptation", &options->no_adaptation}};
     char copy[256];
     if (strlen (text) >= sizeof copy)
         wrong ("--without", text, "short enough");
@@ -467,6 +467,7 @@ static void describe (described_t *world, const options_t *options, uint64_t see
     config->core.reservations = !options->no_reservations;
     config->core.volunteers = !options->no_volunteers;
     config->core.backoff = !options->no_backoff;
+    config->core.adaptation = !options->no_adaptation;
     uint32_t known = config->core.view_max < KNOWN_MAX ? config->core.view_max : KNOWN_MAX;
     config->known = options->peers - 1 < known ? options->peers - 1 : known;
     pxi_fault_rates rates = {.until_ns = faults_until_ns (options, world->jobs),

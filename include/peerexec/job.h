@@ -24,9 +24,12 @@ typedef struct px_job_options {
     const char *profile;            /* of peer-tune: a file, or a directory of which the one that fits
                                        program and cluster is taken; says in the log what it ignores,
                                        and what has changed since. NULL = none; `numbers` come first */
+    int fixed_numbers;              /* 1 = branch numbers stay as they are set. 0 = the number in force
+                                       falls while workers are lost and rises again; where nobody has
+                                       set one it may also rise over the default */
 } px_job_options;
 
-#define PX_JOB_OPTIONS_INIT {sizeof (px_job_options), NULL, 0, 0, 0, NULL}
+#define PX_JOB_OPTIONS_INIT {sizeof (px_job_options), NULL, 0, 0, 0, NULL, 0}
 
 /** Submit a root task, by its full name "module.task". Does not block, but to read a profile.
  *  Ownership: input and options are copied; *job is the caller's until px_job_free ()
@@ -85,11 +88,12 @@ PX_API size_t px_job_shares (px_job *job, px_job_share *shares, size_t n_max);
 /* A branch point that offered subtasks to other peers, at whichever peer: those whose number matters. */
 typedef struct px_job_point {
     char point[PX_POINT_SIZE_MAX + 1];
-    int32_t number;     /* branch number in force; where it differs, the largest */
+    int32_t number;     /* branch number at the start; where it differs, the largest */
     int fixed;          /* 1 = the program gives it at the call: no setting changes it */
     uint64_t branches;  /* that offered something */
     uint64_t offered;   /* subtasks, counted each time */
     uint64_t elsewhere; /* subtasks whose outcome came from another peer */
+    int32_t least, most, last; /* that the number in force was, at any peer; last: as told last */
 } px_job_point;
 
 /** Which branch points a finished job used beyond a peer: fills up to `n_max`, most offered first.

@@ -50,7 +50,8 @@ typedef struct px_peer_options {
                                  0 = not looked at */
     const char *busy_file;    /* while this file exists the peer says busy; NULL = none */
     uint64_t seed;            /* of the random choices; 0 = from the system */
-    int32_t branch_number;    /* default for every branch point; PX_NUMBER_DEFAULT = 64 */
+    int32_t branch_number;    /* default for every branch point; PX_NUMBER_DEFAULT = 64, and more
+                                 while a job finds more (px_job_options.fixed_numbers) */
     int speculation;          /* 1 = redo stragglers (default), 0 = only what is lost */
     const char *key;          /* file of the cluster's key, see px_key_make (); NULL = none: nothing is
                                  encrypted, and who has a key is not talked to */

@@ -30,6 +30,7 @@ typedef struct pxi_agent_config {
     double load_max;
     uint64_t seed;
     int32_t branch_number;
+    bool branch_number_rises; /* nobody has set it */
     bool speculation, tcp_only;
 } pxi_agent_config;
 
@@ -46,6 +47,7 @@ const char *pxi_agent_name (const pxi_agent *agent);
 const char *pxi_agent_address (const pxi_agent *agent);
 const pxi_registry *pxi_agent_registry (const pxi_agent *agent);
 int32_t pxi_agent_branch_number (const pxi_agent *agent);
+bool pxi_agent_branch_number_rises (const pxi_agent *agent);
 size_t pxi_agent_input_size_max (const pxi_agent *agent);
 
 /* Ask the peer at this address; it is asked again until it answers. */

@@ -516,7 +516,10 @@ void pxi_jobs_cap (pxi_agent *agent, const pxi_action *action)
     pxi_execution *execution = execution_of (agent, action->branch);
     if (!execution)
         return;
-    pxi_command command = {.kind = PXI_CMD_CAP, .branch = action->branch, .flag = action->flag};
+    pxi_command command = {.kind = PXI_CMD_CAP,
+                           .branch = action->branch,
+                           .flag = action->flag,
+                           .count = action->count};
     pxi_execution_submit (execution, &command);
 }
 

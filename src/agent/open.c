@@ -344,6 +344,11 @@ int32_t pxi_agent_branch_number (const pxi_agent *agent)
     return agent->config.branch_number;
 }
 
+bool pxi_agent_branch_number_rises (const pxi_agent *agent)
+{
+    return agent->config.branch_number_rises;
+}
+
 size_t pxi_agent_input_size_max (const pxi_agent *agent)
 {
     return agent->config.input_size_max;

@@ -208,12 +208,25 @@ static int most_offered_first (const void *a, const void *b)
     return strcmp (left->point, right->point);
 }
 
+/* What is told of the number in force is told of where it has changed. */
+static void complete_in_force (px_job_point *point)
+{
+    if (!point->last)
+        point->least = point->last = point->number;
+    if (point->most < point->number)
+        point->most = point->number;
+    if (point->least > point->number)
+        point->least = point->number;
+}
+
 size_t pxi_root_points (pxi_root *root, px_job_point *points, size_t n_max)
 {
     pthread_mutex_lock (&root->lock);
     size_t n = root->done ? root->chain.n_points : 0;
     copy_sorted (points, n_max, root->chain.points, n, sizeof *points, most_offered_first);
     pthread_mutex_unlock (&root->lock);
+    for (size_t i = 0; i < n && i < n_max; i++)
+        complete_in_force (&points[i]);
     return n;
 }
 

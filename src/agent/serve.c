@@ -158,6 +158,8 @@ static bool open_pool (exec_server *server, const pxi_frame *frame)
         .points = spec.points,
         .numbers = spec.numbers,
         .n_points = spec.n_points,
+        .fixed_numbers = spec.fixed_numbers,
+        .default_rises = spec.default_rises,
         .trace = spec.trace,
         .devices = open->devices != 0,
         .notify = notify,

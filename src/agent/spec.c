@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "core/limits.h"
 
-enum { VERSION = 1, FLAG_TRACE = 1, HEADER_SIZE = 8 };
+enum { VERSION = 1, FLAG_TRACE = 1, FLAG_FIXED = 2, FLAG_RISES = 4, FLAGS = 7, HEADER_SIZE = 8 };
 
 static bool number_is_valid (int32_t number)
 {
@@ -50,8 +50,8 @@ static uint8_t *put_point (uint8_t *at, const px_point_number *number)
     return at + size;
 }
 
-px_err pxi_spec_encode (const px_job_options *options, int32_t branch_number, pxi_bytes **bytes,
-                        char *why)
+px_err pxi_spec_encode (const px_job_options *options, int32_t branch_number, bool default_rises,
+                        pxi_bytes **bytes, char *why)
 {
     px_err err = check (options, why);
     if (err != PX_OK)
@@ -64,7 +64,8 @@ px_err pxi_spec_encode (const px_job_options *options, int32_t branch_number, px
         return pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
     uint8_t *at = pxi_bytes_data (made);
     *at++ = VERSION;
-    *at++ = options->trace ? FLAG_TRACE : 0;
+    *at++ = (uint8_t)((options->trace ? FLAG_TRACE : 0) |
+                      (options->fixed_numbers ? FLAG_FIXED : 0) | (default_rises ? FLAG_RISES : 0));
     *at++ = (uint8_t)options->n_numbers;
     *at++ = (uint8_t)(options->n_numbers >> 8);
     at = put_i32 (at, branch_number);
@@ -114,9 +115,11 @@ bool pxi_spec_decode (const void *data, size_t size, pxi_spec *spec)
 {
     spec_reader reader = {data, size};
     uint8_t header[4];
-    if (!get (&reader, header, sizeof header) || header[0] != VERSION || header[1] > FLAG_TRACE)
+    if (!get (&reader, header, sizeof header) || header[0] != VERSION || header[1] > FLAGS)
         return false;
-    spec->trace = header[1] == FLAG_TRACE;
+    spec->trace = (header[1] & FLAG_TRACE) != 0;
+    spec->fixed_numbers = (header[1] & FLAG_FIXED) != 0;
+    spec->default_rises = (header[1] & FLAG_RISES) != 0;
     spec->n_points = (uint32_t)header[2] | (uint32_t)header[3] << 8;
     if (spec->n_points > PXI_SPEC_POINTS_MAX || !get_number (&reader, &spec->branch_number))
         return false;
@@ -132,5 +135,5 @@ bool pxi_spec_decode (const void *data, size_t size, pxi_spec *spec)
 bool pxi_spec_is_traced (const pxi_bytes *bytes)
 {
     const uint8_t *header = pxi_bytes_data (bytes);
-    return pxi_bytes_size (bytes) >= HEADER_SIZE && header[1] == FLAG_TRACE;
+    return pxi_bytes_size (bytes) >= HEADER_SIZE && (header[1] & FLAG_TRACE) != 0;
 }

@@ -105,7 +105,8 @@ static px_err fill_root (pxi_root *root, pxi_agent *agent, const void *input, si
     root->input = pxi_bytes_copy (input, input_size);
     if (!root->input)
         return PX_ENOMEM;
-    return pxi_spec_encode (options, pxi_agent_branch_number (agent), &root->spec, NULL);
+    return pxi_spec_encode (options, pxi_agent_branch_number (agent),
+                            pxi_agent_branch_number_rises (agent), &root->spec, NULL);
 }
 
 static px_err submit (pxi_agent *agent, pxi_root *root, const void *input, size_t input_size,

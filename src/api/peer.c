@@ -176,6 +176,7 @@ static pxi_agent_config make_config (const px_peer_options *options, const char 
         .seed = or_default (options->seed, pxi_system_seed ()),
         .branch_number =
             options->branch_number == PX_NUMBER_DEFAULT ? BRANCH_NUMBER : options->branch_number,
+        .branch_number_rises = options->branch_number == PX_NUMBER_DEFAULT,
         .speculation = options->speculation != 0,
         .tcp_only = options->tcp_only != 0,
     };

@@ -26,11 +26,12 @@ typedef enum pxi_action_kind {
     PXI_DO_GIVE_BACK,  /* subtask (attempts, crashes): back to the takeable ones of its job, oldest
                           end. blob (the driver's: no FORGET follows), device, peer: why that device of
                           his did not do it */
-    PXI_DO_CAP,        /* branch, flag: on = at its branch number, hand over no more of it */
-    PXI_DO_COMPLETE,   /* subtask (or, with `root`, the job itself) has its outcome: result, blob,
+    PXI_DO_CAP,      /* branch, flag: on = at its branch number, hand over no more of it; count: the
+                          number in force */
+    PXI_DO_COMPLETE, /* subtask (or, with `root`, the job itself) has its outcome: result, blob,
                          size,  attempts made. The blob is the driver's: no FORGET follows. blob 0:
                          err says  what happened, peer where */
-    PXI_DO_SLOTS, /* job may execute up to count threads at once; over it, yield at the next task
+    PXI_DO_SLOTS,    /* job may execute up to count threads at once; over it, yield at the next task
                      boundary */
     PXI_DO_CLOSE_JOB, /* job has nothing left here: its executor may go */
     PXI_DO_FORGET,    /* blob: no longer needed (an input whose subtask is done, a late result) */

@@ -6,8 +6,9 @@
  * thread, any peer may take it. One that crashed its process is not run where it could take others
  * with it: it waits for another peer, and after PXI_CRASHES_MAX crashes that is its outcome.
  *
- * Invariants: branch->held is the number of attempts at other peers of its subtasks, and never over
- * branch->number; an attempt is at one peer (in peer->away) or here (a redo run). */
+ * Invariants: branch->held is the number of attempts at other peers of its subtasks, and never made more
+ * than branch->number, the one in force (core/adapt.h); an attempt is at one peer (in peer->away) or
+ * here (a redo run). */
 #include "core/state.h"
 
 enum { RETURNED_DOUBLINGS = 8 }; /* to a quarter of a second */
@@ -24,17 +25,19 @@ bool pxi_branch_full (const pxi_branch *branch)
     return branch->held >= branch->number && !PXI_MUTANT (NUMBER_IGNORED);
 }
 
-static void set_cap (pxi_core *core, pxi_branch *branch)
+void pxi_branch_cap (pxi_core *core, pxi_branch *branch)
 {
-    bool full = pxi_branch_full (branch);
-    if (full == branch->capped)
+    bool full = pxi_branch_full (branch), was_full = branch->capped;
+    if (full == was_full && branch->told == branch->number)
         return;
     branch->capped = full;
+    branch->told = branch->number;
     pxi_action *cap = pxi_core_act (core, PXI_DO_CAP);
     cap->job = branch->job->id;
     cap->branch = branch->id;
     cap->flag = full;
-    if (full)
+    cap->count = branch->number;
+    if (full || !was_full)
         return;
     branch->job->surplus += branch->job->surplus == 0; /* what was held back may be taken now */
     core->seek_pending = true;
@@ -50,7 +53,10 @@ static pxi_branch *branch_ensure (pxi_core *core, pxi_job *job, const pxi_taken 
         return NULL;
     branch->id = taken->branch;
     branch->job = job;
-    branch->number = taken->number < PXI_NUMBER_MAX ? taken->number : PXI_NUMBER_MAX;
+    branch->given = taken->number < PXI_NUMBER_MAX ? taken->number : PXI_NUMBER_MAX;
+    branch->number = branch->told = branch->given;
+    branch->most = taken->most > branch->given ? taken->most : branch->given;
+    branch->point = taken->point;
     pxi_list_init (&branch->subtasks);
     if (!pxi_map_put_pointer (&core->branches, branch->id, branch)) {
         pxi_core_release (core, branch, sizeof *branch);
@@ -58,6 +64,7 @@ static pxi_branch *branch_ensure (pxi_core *core, pxi_job *job, const pxi_taken 
     }
     pxi_list_add_last (&job->branches, &branch->in_job);
     core->n_branches++;
+    pxi_adapt_begin (core, branch);
     return branch;
 }
 
@@ -67,7 +74,7 @@ static void branch_free_if_empty (pxi_core *core, pxi_branch *branch)
     if (!pxi_list_is_empty (&branch->subtasks))
         return;
     PXI_ASSERT (branch->held == 0);
-    set_cap (core, branch);
+    pxi_branch_cap (core, branch);
     pxi_list_remove (&branch->in_job);
     pxi_map_remove (&core->branches, branch->id, NULL);
     core->n_branches--;
@@ -184,15 +191,18 @@ pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi
     core->stats.attempts_redone += speculative;
     core->stats.attempts_speculative += speculative;
     pxi_straggler_watch (core, subtask->job);
-    if (!peer)
-        return attempt;
-    core->stats.subtasks_sent++;
-    pxi_estimate_sent (core, attempt);
-    subtask->branch->held++;
-    set_cap (core, subtask->branch);
-    pxi_list_add_last (&peer->away, &attempt->at_peer);
-    peer->n_away++;
-    pxi_handshake_begin (core, peer);
+    if (peer) {
+        core->stats.subtasks_sent++;
+        pxi_estimate_sent (core, attempt);
+        subtask->branch->held++;
+        pxi_adapt_held (subtask->branch);
+        pxi_branch_cap (core, subtask->branch);
+        pxi_list_add_last (&peer->away, &attempt->at_peer);
+        peer->n_away++;
+        pxi_handshake_begin (core, peer);
+    }
+    if (speculative)
+        pxi_adapt_broken (core, subtask->branch);
     return attempt;
 }
 
@@ -211,7 +221,7 @@ void pxi_branch_attempt_free (pxi_core *core, pxi_attempt_state *attempt)
         pxi_list_remove (&attempt->at_peer);
         attempt->peer->n_away--;
         subtask->branch->held--;
-        set_cap (core, subtask->branch);
+        pxi_branch_cap (core, subtask->branch);
     }
     pxi_core_release (core, attempt, sizeof *attempt);
 }
@@ -404,11 +414,14 @@ static void not_started (pxi_core *core, pxi_attempt_state *attempt)
     pxi_subtask *subtask = attempt->subtask;
     SAY (core, "%s did not start s%llu.%u -> takeable again", pxi_core_name (attempt->peer),
          (unsigned long long)subtask->id, attempt->number);
+    bool broken = attempt->peer && !attempt->device && !attempt->late;
     if (attempt->peer && attempt->device)
         pxi_device_refused_there (core, attempt->peer, &subtask->spec);
-    else if (attempt->peer && !attempt->late)
+    else if (broken)
         pause_for (core, attempt->peer);
     pxi_branch_attempt_free (core, attempt);
+    if (broken)
+        pxi_adapt_broken (core, subtask->branch);
     if (pxi_list_is_empty (&subtask->attempts))
         pxi_branch_give_back (core, subtask);
 }
@@ -419,6 +432,7 @@ void pxi_branch_lost (pxi_core *core, pxi_attempt_state *attempt)
     core->stats.attempts_lost++;
     count_extra (core, attempt);
     pxi_branch_attempt_free (core, attempt);
+    pxi_adapt_broken (core, subtask->branch);
     if (!pxi_list_is_empty (&subtask->attempts))
         return;
     SAY (core, "s%llu has no attempt left -> takeable again", (unsigned long long)subtask->id);
@@ -473,7 +487,10 @@ static void won (pxi_core *core, pxi_attempt_state *attempt, const pxi_returned 
     }
     SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long)subtask->id, attempt->number,
          pxi_core_name (where));
+    bool pays = where && subtask->n_attempts == 1 && pxi_adapt_pays (core, attempt, run_ns);
     pxi_branch_attempt_free (core, attempt);
+    if (pays)
+        pxi_adapt_paid (core, subtask->branch);
     complete (core, subtask, &outcome, where);
 }
 

@@ -40,6 +40,7 @@ pxi_core_config pxi_core_config_default (void)
         .shared_size_max = PXI_SHARED_SIZE_MAX,
         .redo_percent = 10,
         .speculation = true,
+        .adaptation = true,
         .inlining = true,
         .reservations = true,
         .volunteers = true,
@@ -110,8 +111,9 @@ static void scratch_clear (pxi_core *core)
         free (PXI_LIST_ENTRY (freed, type, member));                                               \
     }
 
-static void subtasks_free (pxi_job *job)
+static void job_clear (pxi_job *job)
 {
+    free (job->adapts);
     PXI_LIST_EACH (link, &job->subtasks)
     {
         pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
@@ -130,7 +132,7 @@ void pxi_core_free (pxi_core **core_p)
     *core_p = NULL;
     PXI_LIST_EACH (link, &core->all_jobs)
     {
-        subtasks_free (PXI_LIST_ENTRY (link, pxi_job, in_core));
+        job_clear (PXI_LIST_ENTRY (link, pxi_job, in_core));
     }
     FREE_ALL (&core->all_jobs, pxi_job, in_core)
     FREE_ALL (&core->all_runs, pxi_run, in_core)

@@ -33,8 +33,8 @@ typedef struct pxi_core_config {
     uint64_t shared_size_max; /* of a shared input that this peer fetches, in bytes */
     bool isolated;            /* task code runs in processes of its own here: a subtask that crashed
                               elsewhere may be tried here */
-    bool speculation, inlining, reservations, volunteers,
-        backoff; /* default true; off for comparison */
+    bool speculation, inlining, reservations, volunteers, backoff,
+        adaptation; /* default true; off for comparison */
 } pxi_core_config;
 
 /* All defaults; the caller fills self, seed, now_ns. */

@@ -53,7 +53,9 @@ typedef struct pxi_device_look {
 typedef struct pxi_taken {
     uint64_t subtask; /* chosen by the driver, unique for this incarnation; kept over GIVE_BACK */
     uint64_t branch;  /* unique for this incarnation; lives until PXI_EV_BRANCH_CLOSED */
-    uint32_t number;  /* branch number in force; 0 is never handed over */
+    uint64_t point;  /* of the branch: its number adapts with those of the same one; 0 = it stays */
+    uint32_t number; /* branch number that was set; 0 is never handed over */
+    uint32_t most;   /* that it may become; less than number = number */
     uint32_t n_subtasks; /* added to the branch so far */
     uint32_t n_done;     /* of these with an outcome */
     uint32_t attempts;   /* as in the PXI_DO_GIVE_BACK that returned it; 0 at first */

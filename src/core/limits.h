@@ -32,8 +32,10 @@ enum {
     PXI_COSTS_MAX = 64,     /* tasks whose cost is remembered: the one not met for longest goes */
     PXI_CRASHERS_MAX = 64,  /* remembered by one peer: more at once are as good as unknown */
     PXI_NUMBER_MAX = 65535, /* branch number */
-    PXI_FETCHES_MAX = 4,    /* of one peer for a shared input: three may be lost */
-    PXI_DEVICES_MAX = 16,   /* of one peer: hosts with more are rare, and may run two peers */
+    PXI_NUMBER_RISEN_MAX =
+        1024,                 /* that one which nobody has set may rise to: as many as are known */
+    PXI_FETCHES_MAX = 4,      /* of one peer for a shared input: three may be lost */
+    PXI_DEVICES_MAX = 16,     /* of one peer: hosts with more are rare, and may run two peers */
     PXI_DEVICE_SLOTS_MAX = 8, /* of one: computed, copied, filled; more would only wait */
     PXI_SHARED_KEPT_MAX = 64, /* shared inputs that nobody needs now, however small they are */
 };

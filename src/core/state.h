@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/prng.h"
+#include "core/adapt.h"
 #include "core/core.h"
 #include "core/cost.h"
 #include "core/rank.h"
@@ -146,9 +147,10 @@ typedef struct pxi_job {
         uint64_t run_ns;
         uint32_t task;
     } samples[32];
-    bool heard_of;  /* an attempt of it away has been reported on */
-    bool nests;     /* attempts of it have reported subtasks of their own */
-    uint64_t moved; /* progress heard of attempts away: what waits for them moves with them */
+    bool heard_of;     /* an attempt of it away has been reported on */
+    bool nests;        /* attempts of it have reported subtasks of their own */
+    uint64_t moved;    /* progress heard of attempts away: what waits for them moves with them */
+    pxi_adapt *adapts; /* of its branch points; NULL: none has changed */
     uint32_t n_attempts, n_extra;      /* under way: all, speculative */
     uint32_t extra_started, extra_won; /* in all */
     uint64_t work_ns, extra_ns;
@@ -187,7 +189,12 @@ typedef struct pxi_branch {
     pxi_job *job;
     pxi_list in_job;
     pxi_list subtasks;
-    uint32_t number, held; /* attempts at other peers now */
+    uint64_t point;  /* 0 = its number stays */
+    uint32_t given;  /* branch number that was set, */
+    uint32_t most;   /* the most that it may come to, */
+    uint32_t number; /* the one in force, */
+    uint32_t told;   /* and the one that the driver knows */
+    uint32_t held;   /* attempts at other peers now */
     bool capped;
 } pxi_branch;
 
@@ -548,6 +555,20 @@ bool pxi_branch_room (const pxi_core *core); /* for one attempt more, given or t
 bool pxi_branch_full (const pxi_branch *branch);
 /* Give up what crashed elsewhere and that nobody else can try. */
 void pxi_branch_check_retry (pxi_core *core, pxi_job *job);
+
+/* Tells the driver whether it may hand over more of it. */
+void pxi_branch_cap (pxi_core *core, pxi_branch *branch);
+
+/* ---- adapt.c: the number in force -------------------------------------------------------------
+ */
+
+void pxi_adapt_begin (pxi_core *core, pxi_branch *branch);
+void pxi_adapt_held (const pxi_branch *branch); /* more than before is away */
+/* An attempt of it was lost, handed back, or is so late that there is another. */
+void pxi_adapt_broken (pxi_core *core, const pxi_branch *branch);
+/* Does the result of this attempt, all that may be away being so, say that more would pay? */
+bool pxi_adapt_pays (const pxi_core *core, const pxi_attempt_state *attempt, uint64_t run_ns);
+void pxi_adapt_paid (pxi_core *core, const pxi_branch *branch);
 
 /* ---- straggler.c ------------------------------------------------------------------------------
  */

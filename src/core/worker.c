@@ -98,6 +98,7 @@ static void job_close (pxi_core *core, pxi_job *job)
     core->n_jobs--;
     core->share_pending = true;
     pxi_core_act (core, PXI_DO_CLOSE_JOB)->job = job->id;
+    pxi_core_release (core, job->adapts, PXI_ADAPTS_MAX * sizeof *job->adapts);
     pxi_core_release (core, job, sizeof *job);
 }
 

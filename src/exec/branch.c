@@ -89,8 +89,8 @@ px_err px_branch_open (px_task *task, const char *point, const px_branch_options
     open->task = task;
     open->shared = shared;
     open->point = point;
-    open->number = options->number >= 0 ? options->number : pxi_pool_number (pool, point);
     open->fixed = options->number >= 0;
+    open->number = open->fixed ? options->number : pxi_pool_number (pool, point, &open->rises);
     open->react = options->react;
     open->react_context = options->react_context;
     open->subtasks_max = options->subtasks_max;

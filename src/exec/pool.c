@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/prng.h"
 #include "exec/state.h"
 
 enum {
@@ -174,12 +175,17 @@ uint32_t pxi_pool_task_of (const pxi_pool *pool, const pxi_item *item)
     return index >= 0 ? (uint32_t)index : 0;
 }
 
-int32_t pxi_pool_number (const pxi_pool *pool, const char *point)
+int32_t pxi_pool_number (const pxi_pool *pool, const char *point, bool *rises)
 {
     for (uint32_t i = 0; i < pool->config.n_points; i++) {
-        if (!strcmp (pool->config.points[i], point))
+        bool set = !strcmp (pool->config.points[i], point) && pool->config.numbers[i] >= 0;
+        if (set && rises)
+            *rises = false;
+        if (set)
             return pool->config.numbers[i];
     }
+    if (rises)
+        *rises = pool->config.default_rises;
     return pool->config.branch_number;
 }
 
@@ -1107,24 +1113,44 @@ static void name_of_spawned (const pxi_pool *pool, const pxi_item *item,
     snprintf (name, PX_POINT_SIZE_MAX + 1, "%s.%s", pool->config.module_name, item->typed->name);
 }
 
-static int32_t number_of_spawned (const pxi_pool *pool, const pxi_item *item)
+static int32_t number_of_spawned (const pxi_pool *pool, const pxi_item *item, bool *rises)
 {
     char point[PX_POINT_SIZE_MAX + 1];
     if (pxi_pool_task_index (pool, item->typed->function) < 0)
         return 0; /* not registered: nobody else would know it */
     name_of_spawned (pool, item, point);
-    return pxi_pool_number (pool, point);
+    return pxi_pool_number (pool, point, rises);
 }
 
-/* Into the run's account of branch points. Of a name that is too long to be given a number nothing is told. */
+/* Empty: a name that is too long to be given a number. */
+static void name_of_point (const pxi_pool *pool, const pxi_item *item,
+                           const pxi_open_branch *branch, char name[PX_POINT_SIZE_MAX + 1])
+{
+    name[0] = 0;
+    if (!branch->point)
+        name_of_spawned (pool, item, name);
+    else if (strlen (branch->point) <= PX_POINT_SIZE_MAX)
+        strcpy (name, branch->point);
+}
+
+/* By which the core knows branches of one point: their numbers adapt together. */
+static uint64_t id_of_point (const pxi_pool *pool, const pxi_item *item,
+                             const pxi_open_branch *branch)
+{
+    char name[PX_POINT_SIZE_MAX + 1];
+    uint64_t id = 0;
+    name_of_point (pool, item, branch, name);
+    for (const char *at = name; *at && !pool->config.fixed_numbers; at++)
+        id = pxi_mix64 (id ^ (unsigned char)*at);
+    return id;
+}
+
+/* Into the run's account of branch points. Of one without a name nothing is told. */
 static void count_point (const pxi_pool *pool, const pxi_item *item, const pxi_open_branch *branch,
                          px_job_point counts)
 {
     pxi_pool_run *run = pxi_item_run (item);
-    if (!branch->point)
-        name_of_spawned (pool, item, counts.point);
-    else if (strlen (branch->point) <= PX_POINT_SIZE_MAX)
-        strcpy (counts.point, branch->point);
+    name_of_point (pool, item, branch, counts.point);
     counts.number = branch->number;
     counts.fixed = branch->fixed;
     if (counts.point[0])
@@ -1144,7 +1170,7 @@ static bool may_leave (const pxi_pool *pool, const pxi_item *item)
     if (!item->typed)
         return branch_allows (item->branch);
     const pxi_open_branch *away = atomic_load (&item->owner->item->away);
-    return away ? branch_allows (away) : number_of_spawned (pool, item) > 0;
+    return away ? branch_allows (away) : number_of_spawned (pool, item, NULL) > 0;
 }
 
 /* What a task spawned has a branch only from here on. */
@@ -1163,7 +1189,7 @@ static pxi_open_branch *branch_of (pxi_pool *pool, const pxi_item *item)
         return NULL;
     reset_branch (branch);
     branch->task = owner;
-    branch->number = number_of_spawned (pool, item);
+    branch->number = number_of_spawned (pool, item, &branch->rises);
     atomic_store (&owner->item->away, branch);
     return branch;
 }
@@ -1218,7 +1244,9 @@ static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
     pxi_taken *taken = &notice->taken[notice->n_taken];
     *taken = (pxi_taken){.subtask = item->subtask,
                          .branch = atomic_load (&branch->id),
+                         .point = id_of_point (pool, item, branch),
                          .number = (uint32_t)branch->number,
+                         .most = branch->rises ? PXI_NUMBER_RISEN_MAX : 0,
                          .attempts = item->attempts,
                          .crashes = item->crashes};
     taken->attempt.key.subtask = item->subtask;
@@ -1637,13 +1665,20 @@ static void run (pxi_pool *pool, pxi_command *command)
     pxi_pool_wake (pool);
 }
 
-static void set_cap (pxi_pool *pool, uint64_t id, bool capped)
+/* `number`: the one in force. It is told with what came of the run, if it has moved. */
+static void set_cap (pxi_pool *pool, uint64_t id, bool capped, int32_t number)
 {
     pxi_open_branch *branch = pxi_map_pointer (&pool->away, id);
     if (!branch)
         return;
-    atomic_store (&branch->capped, capped);
-    if (!capped)
+    pxi_list *first = pxi_list_first (&branch->exported);
+    bool moved = number && number != (branch->in_force ? branch->in_force : branch->number);
+    if (moved && first)
+        count_point (pool, PXI_LIST_ENTRY (first, pxi_item, in_exported), branch,
+                     (px_job_point){.least = number, .most = number, .last = number});
+    branch->in_force = number;
+    bool was_capped = atomic_exchange (&branch->capped, capped);
+    if (!capped && was_capped)
         pxi_pool_tell_surplus (pool);
 }
 
@@ -1686,7 +1721,7 @@ static void submit (pxi_executor *executor, pxi_command *command)
         pxi_range_use (pool, command->task, command->count);
         break;
     case PXI_CMD_CAP:
-        set_cap (pool, command->branch, command->flag);
+        set_cap (pool, command->branch, command->flag, (int32_t)command->count);
         break;
     case PXI_CMD_COMPLETE:
         ended_items = complete (pool, command);

@@ -32,7 +32,7 @@ typedef enum pxi_command_kind {
     PXI_CMD_RANGE, /* task, count: as PXI_DO_RANGE. Where config.devices, slots take no chunks of a
                           range that devices could do before it has come. After a trial: NO, until the
                           next one */
-    PXI_CMD_CAP,   /* branch, flag: TAKE skips it while on */
+    PXI_CMD_CAP, /* branch, flag: TAKE skips it while on. count: its number in force; 0 = not told */
     PXI_CMD_COMPLETE, /* subtask, outcome: for its branch. Unknown subtasks (branch closed) are
                           dropped */
     PXI_CMD_SLOTS,    /* count: threads that may execute tasks at once; 0 = none */
@@ -130,6 +130,8 @@ typedef struct pxi_executor_config {
     const char *const *points; /* branch points with a number of their own */
     const int32_t *numbers;
     uint32_t n_points;
+    bool fixed_numbers; /* they do not adapt */
+    bool default_rises; /* nobody has set branch_number: where it is too small it may rise */
     bool trace;
     bool devices; /* this peer has some, or looks for them */
     pxi_notify_fn *notify;

@@ -162,6 +162,7 @@ struct pxi_open_branch {
     const char *point; /* NULL: of what is spawned, its task's full name */
     int32_t number;
     bool fixed; /* the number, by the call */
+    bool rises; /* nobody has set it */
     px_reaction_fn *react;
     void *react_context;
     uint32_t subtasks_max;
@@ -178,6 +179,7 @@ struct pxi_open_branch {
     pxi_range *range;                   /* NULL: what it has was added */
     _Atomic uintptr_t done;
     _Atomic bool cancelled, capped;
+    int32_t in_force;    /* of `number`, as last told; 0 = as it is; under pool->lock */
     _Atomic uint64_t id; /* once something was handed over; written under pool->lock */
     pxi_list exported, in_away;
 };
@@ -300,7 +302,8 @@ void pxi_pool_tell_duration (pxi_pool *pool, const pxi_item *item, uint64_t bega
                              uint64_t ended_ns, bool nests);
 int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function);
 uint32_t pxi_pool_task_of (const pxi_pool *pool, const pxi_item *item);
-int32_t pxi_pool_number (const pxi_pool *pool, const char *point);
+/* *rises (may be NULL): nobody has set it. */
+int32_t pxi_pool_number (const pxi_pool *pool, const char *point, bool *rises);
 void pxi_pool_complete (pxi_item *item);                          /* away from its owner */
 void pxi_pool_withdraw (pxi_pool *pool, pxi_open_branch *branch); /* what was handed over */
 void pxi_pool_close_away (px_task *task);                         /* of what was spawned */

@@ -668,7 +668,9 @@ static void hand_over (pxi_virtual *executor, vsubtask *subtask, pxi_taken *take
     *taken = (pxi_taken){
         .subtask = subtask->id,
         .branch = branch->id,
+        .point = 1 + owner->node.depth,
         .number = branch->number,
+        .most = executor->config.tree->number_most,
         .n_subtasks = branch->n_subtasks,
         .n_done = branch->n_done,
         .attempts = subtask->attempts,
@@ -882,8 +884,9 @@ bool pxi_virtual_runs (const pxi_virtual *executor, uint64_t id)
 bool pxi_virtual_number (const pxi_virtual *executor, uint64_t id, uint32_t *number)
 {
     const vbranch *branch = pxi_map_pointer (&executor->branches, id);
+    uint32_t most = executor->config.tree->number_most;
     if (branch)
-        *number = branch->number;
+        *number = branch->number > most ? branch->number : most;
     return branch != NULL;
 }
 

@@ -101,7 +101,7 @@ typedef struct pxi_virtual_look {
 void pxi_virtual_read (const pxi_virtual *executor, pxi_virtual_look *look);
 /* False: no such run, or it was told to stop. */
 bool pxi_virtual_runs (const pxi_virtual *executor, uint64_t run);
-/* Branch number of a branch of which something is away; false: no such branch. */
+/* The most that the number may be of a branch of which something is away; false: no such branch. */
 bool pxi_virtual_number (const pxi_virtual *executor, uint64_t branch, uint32_t *number);
 /* A subtask that is away and undelivered: its id. Calls `each` for at most `max` of them. */
 void pxi_virtual_each_away (const pxi_virtual *executor, uint32_t max,

@@ -49,6 +49,7 @@ typedef struct pxi_tree {
     uint64_t work_ns, leaf_ns; /* SPLIT */
     const uint64_t *times_ns;  /* LIST: fan_max of them, the caller's */
     uint32_t numbers[PXI_TREE_NUMBERS_MAX], n_numbers; /* branch numbers, drawn per task */
+    uint32_t number_most;  /* that a number in force may rise to; 0 = as it is */
     bool numbers_by_level; /* instead: the root's is the first, its children's the next, ... */
     uint32_t size_min, size_max; /* of an input */
     uint32_t result_size;        /* of a result, when not 16 */

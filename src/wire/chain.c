@@ -136,6 +136,10 @@ static bool set_point (pxi_arena *arena, const px_job_point *point, Pxi__Wire__P
     out->offered = point->offered;
     out->has_elsewhere = true;
     out->elsewhere = point->elsewhere;
+    out->has_least = out->has_most = out->has_last = point->last != 0;
+    out->least = (uint32_t)point->least;
+    out->most = (uint32_t)point->most;
+    out->last = (uint32_t)point->last;
     return set_text (arena, point->point, PX_POINT_SIZE_MAX, &out->has_name, &out->name);
 }
 
@@ -182,6 +186,12 @@ static bool is_failure_sound (const Pxi__Wire__Failure *in)
            in->file.len <= FILE_MAX && in->message.len <= PXI_TEXT_MAX;
 }
 
+static bool is_point_sound (const Pxi__Wire__Point *in)
+{
+    return in->name.len <= PX_POINT_SIZE_MAX && in->number <= INT32_MAX && in->least <= INT32_MAX &&
+           in->most <= INT32_MAX && in->last <= INT32_MAX;
+}
+
 static bool is_sound (const Pxi__Wire__Chain *in)
 {
     if (in->n_failures > PXI_FAILURES_MAX || in->n_shares > PXI_SHARES_MAX ||
@@ -194,7 +204,7 @@ static bool is_sound (const Pxi__Wire__Chain *in)
         if (in->shares[i]->peer_name.len > PX_NAME_SIZE_MAX)
             return false;
     for (size_t i = 0; i < in->n_points; i++)
-        if (in->points[i]->name.len > PX_POINT_SIZE_MAX || in->points[i]->number > INT32_MAX)
+        if (!is_point_sound (in->points[i]))
             return false;
     return true;
 }
@@ -248,6 +258,9 @@ static void take_point (const Pxi__Wire__Point *in, px_job_point *point)
     point->branches = in->branches;
     point->offered = in->offered;
     point->elsewhere = in->elsewhere;
+    point->least = (int32_t)in->least;
+    point->most = (int32_t)in->most;
+    point->last = (int32_t)in->last;
     pxi_text_clean (point->point, PX_POINT_SIZE_MAX, in->name.data, in->name.len);
 }
 
@@ -338,6 +351,16 @@ static px_job_point *find_point (px_job_point *points, size_t n_points, const ch
     return NULL;
 }
 
+/* 0: it was the branch number all the time. */
+static void add_in_force (px_job_point *point, const px_job_point *more)
+{
+    if (!more->last)
+        return;
+    point->least = point->last && point->least < more->least ? point->least : more->least;
+    point->most = point->most > more->most ? point->most : more->most;
+    point->last = more->last;
+}
+
 void pxi_points_add (px_job_point *points, size_t *n_points, const px_job_point *more,
                      size_t n_more)
 {
@@ -353,5 +376,6 @@ void pxi_points_add (px_job_point *points, size_t *n_points, const px_job_point 
         point->branches += more[i].branches;
         point->offered += more[i].offered;
         point->elsewhere += more[i].elsewhere;
+        add_in_force (point, &more[i]);
     }
 }

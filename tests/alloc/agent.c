@@ -60,7 +60,7 @@ static void make_job_parts (void)
     pxi_blobs blobs;
     options.numbers = &number;
     options.n_numbers = 1;
-    if (pxi_spec_encode (&options, 1, &spec, NULL) != PX_OK)
+    if (pxi_spec_encode (&options, 1, false, &spec, NULL) != PX_OK)
         return;
     pxi_blobs_init (&blobs);
     uint64_t handle = pxi_blobs_put (&blobs, (pxi_blob){spec, NULL, PX_OK});

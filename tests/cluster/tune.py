@@ -134,6 +134,19 @@ def interrupted(scratch):
     yield ((scratch / 'kept.zpl').exists() == better, str(told)), 'and kept where it is better'
 
 
+def adapting(scratch):
+    """By events alone: how many results came while all was away, not how long that took."""
+    path = scratch / 'run.json'
+    with Peerd(BUILD, scratch, 'wide', slots=100, modules=('examples/bogosity.so',)) as wide:
+        for more, rises in (((), True), (('--fixed-numbers',), False), (('--branch-number', f'{POINT}=20'), False)):
+            done = run('peer-run', '--join', wide.address, '--slots', 1, '--no-profile', '--json', path, *more, MODULE,
+                       'tree', '--width 500 --depth 1 --sleep 150')
+            point = json.loads(path.read_text())['points'][0]
+            yield (done.returncode == 0 and (point['most'] > point['number']) == rises and
+                   point['last'] >= point['least'], f'{done.stderr} {point}'), \
+                f'the number in force {"rises" if rises else "stays"} {" ".join(more)}'
+
+
 def disturbed(scratch):
     with Peerd(BUILD, scratch, 'a', modules=('examples/bogosity.so',)) as first:
         with Peerd(BUILD, scratch, 'b', '--join', first.address, modules=('examples/bogosity.so',)), \
@@ -154,7 +167,7 @@ def main():
     tap = Tap()
     with tempfile.TemporaryDirectory() as directory:
         scratch = pathlib.Path(directory)
-        for part in (wrong_inputs(scratch), profiles(scratch), interrupted(scratch), disturbed(scratch)):
+        for part in (wrong_inputs(scratch), profiles(scratch), interrupted(scratch), adapting(scratch), disturbed(scratch)):
             tap.run((good, what, detail) for (good, detail), what in part)
         left = [name for name in os.listdir(scratch) if name.startswith('peerexec-') or name.endswith('.new')]
     tap.check(not left and not marked(), 'no file is left behind', left)

@@ -529,8 +529,14 @@ Test (spawn, a_branch_point_of_number_0_and_a_cap_keep_it_here)
     pxi_notice none = take (rig, 99, 5);
     cr_assert_eq (none.n_taken, 0);
     cap.flag = false;
+    cap.count = 16; /* as it was */
     submit (rig, cap);
     pxi_notice more = take_all (rig, 5);
+    const uint32_t in_force[] = {9, 40, 30};
+    for (size_t i = 0; i < 3; i++) {
+        cap.count = in_force[i];
+        submit (rig, cap);
+    }
     for (uint32_t i = 0; i < 5; i++)
         submit (rig, (pxi_command){.kind = PXI_CMD_GIVE_BACK, .subtask = more.taken[i].subtask});
     submit (rig, (pxi_command){.kind = PXI_CMD_GIVE_BACK, .subtask = first.taken[0].subtask});
@@ -538,6 +544,12 @@ Test (spawn, a_branch_point_of_number_0_and_a_cap_keep_it_here)
     finished = wait_notice (rig, PXI_NOTE_FINISHED);
     cr_assert_eq (finished.outcome.code, PX_OK);
     cr_assert_eq (number_in (pxi_bytes_data (finished.outcome.value)), 9900);
+    pxi_chain chain;
+    cr_assert_eq (pxi_chain_decode (finished.outcome.chain, &chain), PX_OK);
+    cr_assert_eq (chain.n_points, 1);
+    cr_expect (chain.points[0].number == 16 && chain.points[0].least == 9);
+    cr_expect (chain.points[0].most == 40 && chain.points[0].last == 30);
+    pxi_chain_fini (&chain);
     release (&first);
     release (&none);
     release (&more);

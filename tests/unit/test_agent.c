@@ -327,7 +327,8 @@ static pxi_bytes *encoded (const px_point_number *numbers, size_t n, int trace, 
     options.numbers = numbers;
     options.n_numbers = n;
     options.trace = trace;
-    cr_assert_eq (pxi_spec_encode (&options, otherwise, &bytes, NULL), PX_OK);
+    options.fixed_numbers = !trace;
+    cr_assert_eq (pxi_spec_encode (&options, otherwise, otherwise == 16, &bytes, NULL), PX_OK);
     return bytes;
 }
 
@@ -337,7 +338,7 @@ Test (spec, comes_back_as_it_was)
     pxi_spec spec;
     pxi_bytes *bytes = encoded (numbers, 3, 1, 16);
     cr_assert (pxi_spec_decode (pxi_bytes_data (bytes), pxi_bytes_size (bytes), &spec));
-    cr_assert (spec.trace);
+    cr_assert (spec.trace && spec.default_rises && !spec.fixed_numbers);
     cr_assert_eq (spec.branch_number, 16);
     cr_assert_eq (spec.n_points, 3);
     for (uint32_t i = 0; i < 3; i++) {
@@ -374,7 +375,8 @@ Test (spec, refuses_what_an_application_got_wrong)
         options.n_numbers = cases[i].n;
         pxi_bytes *bytes = NULL;
         char why[PX_WHY_SIZE] = "";
-        cr_assert_eq (pxi_spec_encode (&options, 1, &bytes, why), cases[i].err, "case %zu", i);
+        cr_assert_eq (pxi_spec_encode (&options, 1, false, &bytes, why), cases[i].err, "case %zu",
+                      i);
         cr_assert_eq (bytes != NULL, cases[i].err == PX_OK, "case %zu", i);
         cr_assert (cases[i].err == PX_OK || why[0], "case %zu says nothing", i);
         pxi_bytes_release (bytes);

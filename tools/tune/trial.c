@@ -150,6 +150,7 @@ void bed_run (bed_t *bed, const px_point_number *numbers, size_t n_numbers, doub
     *trial = (trial_t){0};
     options.numbers = numbers;
     options.n_numbers = n_numbers;
+    options.fixed_numbers = 1; /* what is measured is the number */
     px_peer_stats (bed->peer, &was);
     uint64_t began_ns = px_now_ns ();
     trial->code =
