@@ -121,13 +121,14 @@ def run(*command, host=None, timeout_s=TIMEOUT_S, **more):
 class Peerd:
     """One peerd; its address is known when the constructor returns. What it says is kept in a file."""
 
-    def __init__(self, build, directory, name, *arguments, host=None, slots=1, modules=('examples/uts.so',)):
+    def __init__(self, build, directory, name, *arguments, host=None, slots=1, modules=('examples/uts.so',),
+                 **more):
         self.name, self.host = name, host
         modules = [word for module in modules for word in ('--module', build / module)]
         self.ready, self.log = pathlib.Path(directory) / name, pathlib.Path(directory) / f'{name}.log'
         with self.log.open('a') as log:
             self.process = start(build / 'tools/peerd', '--name', name, '--slots', slots, '--ready-file',
-                                 self.ready, *modules, *arguments, host=host, stderr=log)
+                                 self.ready, *modules, *arguments, host=host, stderr=log, **more)
         wait_for(lambda: self.ready.exists() or self.process.poll() is not None)
         self.address = self.ready.read_text().strip() if self.ready.exists() else None
 
