@@ -51,7 +51,8 @@ static const option_entry ENTRIES[] = {
     {"local", OPTION_NUMBER, AT (local), "N", "start N peers on loopback for this run", 1,
      LOCAL_MAX},
     {"branch-number", OPTION_LIST, AT (numbers), "POINT=N",
-     "at most N remote workers at once for one branch of POINT;\nmay be given for several points",
+     "at most N remote workers at once for one branch of POINT; or N\nfor a tunable of this name; "
+     "may be given for several",
      0, 0},
     {"profile", OPTION_TEXT, AT (profile), "PATH",
      "take branch numbers from what peer-tune found: a file, or a\ndirectory; default: "
@@ -103,8 +104,8 @@ static bool read_numbers (const list_option *from, px_point_number *numbers)
         char *end = NULL;
         long number = equals ? strtol (equals + 1, &end, 10) : -1;
         if (!equals || equals == point || end == equals + 1 || *end || number < 0 ||
-            number > 65535) {
-            complain (from->items[i], "want --branch-number POINT=N, N from 0 to 65535");
+            number > PX_TUNABLE_MAX) {
+            complain (from->items[i], "want --branch-number POINT=N, N not below 0");
             free (point);
             return false;
         }
@@ -158,6 +159,10 @@ static double extra_percent (const px_stats *stats)
 
 static void print_point (const px_job_point *point)
 {
+    if (point->tunable) {
+        fprintf (stderr, "  %-20s tunable, %" PRId32 "\n", point->point, point->number);
+        return;
+    }
     fprintf (stderr,
              "  %-20s branch number %" PRId32 ": %" PRIu64 " branches offered %" PRIu64
              " subtasks, %" PRIu64 " were done elsewhere\n",
@@ -216,9 +221,10 @@ static json_t *json_points (const struct summary *summary)
         const px_job_point *point = &summary->points[i];
         json_array_append_new (
             array,
-            json_pack ("{s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "name", point->point, "number",
-                       (int)point->number, "least", (int)point->least, "most", (int)point->most,
-                       "last", (int)point->last, "branches", (json_int_t)point->branches, "offered",
+            json_pack ("{s:s, s:b, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "name", point->point,
+                       "tunable", point->tunable, "number", (int)point->number, "least",
+                       (int)point->least, "most", (int)point->most, "last", (int)point->last,
+                       "branches", (json_int_t)point->branches, "offered",
                        (json_int_t)point->offered, "elsewhere", (json_int_t)point->elsewhere));
     }
     return array;

@@ -113,7 +113,7 @@ PX_API const void *px_task_shared (px_task *task, size_t *size);
 /** Run `function` over [begin, end) in chunks of at most `grain` indices.
  *  Each subtask's input is a px_range; px_task_shared () gives it the shared bytes. `react` sees each
  *  chunk's outcome (index = number of the chunk, in order of begin). NULL react = outcomes are only checked.
- *  Units:     grain in indices; 0 = about 64 chunks
+ *  Units:     grain in indices; 0 = about 64 chunks, or what peer-tune found for "POINT.grain"
  *  Ownership: shared bytes are copied once
  *  Errors:    as px_branch_open () and px_branch_join (), PX_EINVAL
  *  Threads:   the task's own

@@ -17,7 +17,8 @@ typedef struct px_point_number {
 
 typedef struct px_job_options {
     size_t size;                    /* of this struct: PX_JOB_OPTIONS_INIT sets it */
-    const px_point_number *numbers; /* branch numbers by branch point; NULL = none */
+    const px_point_number *numbers; /* branch numbers by branch point, and tunables by name
+                                       (px_tunable ()); NULL = none */
     size_t n_numbers;
     uint64_t timeout_ns;            /* the job is cancelled after this, with PX_ETIMEOUT; 0 = none */
     int trace;                      /* 1 = collect attempts for px_job_trace () */
@@ -94,6 +95,7 @@ typedef struct px_job_point {
     uint64_t offered;   /* subtasks, counted each time */
     uint64_t elsewhere; /* subtasks whose outcome came from another peer */
     int32_t least, most, last; /* that the number in force was, at any peer; last: as told last */
+    int tunable;        /* 1 = no branch point: a number that the program asks for, px_tunable () */
 } px_job_point;
 
 /** Which branch points a finished job used beyond a peer: fills up to `n_max`, most offered first.

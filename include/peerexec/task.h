@@ -67,6 +67,17 @@ PX_API const char *px_task_peer_name (const px_task *task);
  *  Since:     0.1 */
 PX_API uint64_t px_task_peer_id (const px_task *task);
 
+#define PX_TUNABLE_MAX (1 << 30)
+
+/** A number of the program's own that `peer-tune --grain` may vary, e.g. how much one subtask does: what the
+ *  job or its profile says for `name`, else `standard`. The result of the job must not depend on it.
+ *  Ask where a loop opens, not inside of it. px_for () asks for "POINT.grain" where it is given no grain.
+ *  Units:     standard from 1 to PX_TUNABLE_MAX, as are the answers; others are not varied.
+ *             name: 1 to PX_POINT_SIZE_MAX bytes, not that of a branch point
+ *  Threads:   the task's own
+ *  Since:     0.1 */
+PX_API uint64_t px_tunable (px_task *task, const char *name, uint64_t standard);
+
 /** Sleep, giving the slot to other tasks meanwhile (simulations of work, examples, tests).
  *  Units:     nanoseconds
  *  Errors:    PX_ECANCELLED

@@ -11,7 +11,7 @@ enum { VERSION = 1, FLAG_TRACE = 1, FLAG_FIXED = 2, FLAG_RISES = 4, FLAGS = 7, H
 
 static bool number_is_valid (int32_t number)
 {
-    return number >= PX_NUMBER_DEFAULT && number <= PXI_NUMBER_MAX;
+    return number >= PX_NUMBER_DEFAULT && number <= PX_TUNABLE_MAX;
 }
 
 static px_err check (const px_job_options *options, char *why)
@@ -27,8 +27,8 @@ static px_err check (const px_job_options *options, char *why)
                              "the name of a branch point has 1 to %d bytes, not %zu",
                              PXI_POINT_SIZE_MAX, size);
         if (!number_is_valid (number->number))
-            return pxi_fail (PX_EINVAL, why, "branch number %d of '%s' is not in 0..%d",
-                             number->number, number->point, PXI_NUMBER_MAX);
+            return pxi_fail (PX_EINVAL, why, "number %d of '%s' is not in 0..%d", number->number,
+                             number->point, PX_TUNABLE_MAX);
     }
     return PX_OK;
 }

@@ -1,5 +1,6 @@
 /* Parallel for, map, map-reduce: all of them a branch with a reaction. */
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,16 @@ static px_err add_chunks (px_branch branch, uint64_t begin, uint64_t end, uint64
     return err;
 }
 
+/* A name that is too long for "POINT.grain" is not varied. */
+static uint64_t grain_of (px_task *task, const char *point, uint64_t n)
+{
+    char name[64 + sizeof ".grain"];
+    uint64_t standard = n / CHUNKS + (n % CHUNKS != 0);
+    int size = point ? snprintf (name, sizeof name, "%s.grain", point) : 0;
+    bool fits = size > 0 && size < (int)sizeof name;
+    return n && fits ? px_tunable (task, name, standard) : standard;
+}
+
 px_err px_for (px_task *task, const char *point, uint64_t begin, uint64_t end, uint64_t grain,
                px_task_fn *function, const void *shared, size_t shared_size,
                px_reaction_fn *reaction, void *reaction_context)
@@ -35,7 +46,7 @@ px_err px_for (px_task *task, const char *point, uint64_t begin, uint64_t end, u
     if (begin > end)
         return PX_EINVAL;
     if (!grain)
-        grain = (end - begin + CHUNKS - 1) / CHUNKS;
+        grain = grain_of (task, point, end - begin);
     grain = grain ? grain : 1;
     px_branch branch;
     px_branch_options options = PX_BRANCH_OPTIONS_INIT;

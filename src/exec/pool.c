@@ -175,18 +175,22 @@ uint32_t pxi_pool_task_of (const pxi_pool *pool, const pxi_item *item)
     return index >= 0 ? (uint32_t)index : 0;
 }
 
-int32_t pxi_pool_number (const pxi_pool *pool, const char *point, bool *rises)
+/* What the job says for a branch point or a tunable; PX_NUMBER_DEFAULT: nothing. */
+static int32_t set_number (const pxi_pool *pool, const char *name)
 {
     for (uint32_t i = 0; i < pool->config.n_points; i++) {
-        bool set = !strcmp (pool->config.points[i], point) && pool->config.numbers[i] >= 0;
-        if (set && rises)
-            *rises = false;
-        if (set)
+        if (!strcmp (pool->config.points[i], name))
             return pool->config.numbers[i];
     }
+    return PX_NUMBER_DEFAULT;
+}
+
+int32_t pxi_pool_number (const pxi_pool *pool, const char *point, bool *rises)
+{
+    int32_t set = set_number (pool, point);
     if (rises)
-        *rises = pool->config.default_rises;
-    return pool->config.branch_number;
+        *rises = set < 0 && pool->config.default_rises;
+    return set < 0 ? pool->config.branch_number : set;
 }
 
 static void reset_branch (pxi_open_branch *branch)
@@ -1155,6 +1159,39 @@ static void count_point (const pxi_pool *pool, const pxi_item *item, const pxi_o
     counts.fixed = branch->fixed;
     if (counts.point[0])
         merge_points (run, &counts, 1);
+}
+
+/* Once for each name, with the run that asks first. */
+static void tell_tunable (pxi_pool *pool, pxi_pool_run *run, const char *name, uint64_t value)
+{
+    uint64_t id = pxi_mix64 (1);
+    for (const char *at = name; *at; at++)
+        id = pxi_mix64 (id ^ (unsigned char)*at);
+    for (int i = 0; i < PXI_TUNABLES_MAX; i++) {
+        uint64_t told = 0;
+        if (atomic_compare_exchange_strong (&pool->tunables[i], &told, id)) {
+            px_job_point point = {.number = (int32_t)value, .tunable = 1};
+            snprintf (point.point, sizeof point.point, "%s", name);
+            pthread_mutex_lock (&pool->lock);
+            merge_points (run, &point, 1);
+            pthread_mutex_unlock (&pool->lock);
+            return;
+        }
+        if (told == id)
+            return;
+    }
+}
+
+uint64_t px_tunable (px_task *task, const char *name, uint64_t standard)
+{
+    pxi_pool *pool = task->fiber->pool;
+    size_t size = name ? strlen (name) : 0;
+    if (!size || size > PX_POINT_SIZE_MAX || !standard || standard > PX_TUNABLE_MAX)
+        return standard;
+    int32_t set = set_number (pool, name);
+    uint64_t value = set > 0 ? (uint64_t)set : standard;
+    tell_tunable (pool, pxi_item_run (task->item), name, value);
+    return value;
 }
 
 static bool branch_allows (const pxi_open_branch *branch)

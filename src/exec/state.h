@@ -49,6 +49,7 @@
 #include "wire/chain.h"
 
 enum {
+    PXI_TUNABLES_MAX = 16,   /* names that are told of; others are not varied */
     ITEM_INPUT_INLINE = 128, /* bytes of input and of result that need no allocation of their own */
     ITEM_RESULT_INLINE = 64,
     ITEMS_CACHED = 4096,      /* per thread */
@@ -253,7 +254,8 @@ struct pxi_thread {
 struct pxi_pool {
     pxi_executor base;
     pxi_executor_config config;
-    char *strings; /* copies that config points into */
+    _Atomic uint64_t tunables[PXI_TUNABLES_MAX]; /* those that were told already, by their names */
+    char *strings;                               /* copies that config points into */
     pxi_thread *threads;
     _Atomic uint32_t n_threads;
     _Atomic uint32_t n_ready, n_side, n_queued;

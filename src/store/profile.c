@@ -21,6 +21,7 @@ typedef enum section_kind {
     SECTION_CLUSTER,
     SECTION_CLASS,
     SECTION_POINT,
+    SECTION_GRAIN,
     SECTION_GAIN,
     N_SECTIONS
 } section_kind;
@@ -69,6 +70,11 @@ static const key_entry KEYS[] = {
      "most remote workers of one branch; 0 = never leave the peer"},
     {SECTION_POINT, "default", VALUE_NUMBER, offsetof (pxi_profile_point, standard), 0, 0, 65535,
      "without this profile"},
+    {SECTION_GRAIN, "name", TEXT_OF (pxi_profile_point, name), NULL},
+    {SECTION_GRAIN, "number", VALUE_NUMBER, offsetof (pxi_profile_point, number), 0, 1,
+     PX_TUNABLE_MAX, "what the program is told when it asks for it"},
+    {SECTION_GRAIN, "default", VALUE_NUMBER, offsetof (pxi_profile_point, standard), 0, 1,
+     PX_TUNABLE_MAX, "without this profile"},
     {SECTION_GAIN, "makespan-s", VALUE_REAL, PROFILE (makespan_s), 0, 0, 1e9, "with these numbers"},
     {SECTION_GAIN, "percent", VALUE_REAL, PROFILE (gain), 0, -1e6, 100,
      "of the default's makespan saved"},
@@ -78,8 +84,14 @@ static const key_entry KEYS[] = {
 enum { N_KEYS = sizeof KEYS / sizeof *KEYS };
 _Static_assert((int)N_KEYS <= (int)N_KEYS_MAX, "a bit each");
 
-static const char *const section_names[N_SECTIONS] = {"", "cluster", "class", "point", "gain"};
+static const char *const section_names[N_SECTIONS] = {"",      "cluster", "class",
+                                                      "point", "grain",   "gain"};
 static const char *const link_names[PXI_LINKS] = {"none", "host", "lan", "metro", "wan"};
+
+static bool is_many (section_kind section)
+{
+    return section == SECTION_CLASS || section == SECTION_POINT || section == SECTION_GRAIN;
+}
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
@@ -219,8 +231,11 @@ static void *room_for (profile_reader *reader, section_kind section)
                    ? &profile->cluster.classes[profile->cluster.n_classes++]
                    : NULL;
     case SECTION_POINT:
-        return profile->n_points < PXI_PROFILE_POINTS_MAX ? &profile->points[profile->n_points++]
-                                                          : NULL;
+    case SECTION_GRAIN:
+        if (profile->n_points == PXI_PROFILE_POINTS_MAX)
+            return NULL;
+        profile->points[profile->n_points].grain = section == SECTION_GRAIN;
+        return &profile->points[profile->n_points++];
     case SECTION_TOP:
     case SECTION_GAIN:
     case N_SECTIONS:
@@ -239,9 +254,8 @@ static px_err begin_section (profile_reader *reader, const char *name)
         return err;
     if (section == N_SECTIONS)
         return fail_at (reader, reader->line, name,
-                        "want key = value, or cluster, class, point or gain");
-    bool once = section == SECTION_CLUSTER || section == SECTION_GAIN;
-    if (once && reader->seen_sections[section])
+                        "want key = value, or cluster, class, point, grain or gain");
+    if (!is_many ((section_kind)section) && reader->seen_sections[section])
         return fail_at (reader, reader->line, name, "given twice");
     reader->seen_sections[section] = true;
     reader->section = (section_kind)section;
@@ -279,7 +293,7 @@ static px_err check_whole (profile_reader *reader)
     const pxi_profile *profile = reader->profile;
     px_err err = end_section (reader);
     for (int i = SECTION_CLUSTER; err == PX_OK && i < N_SECTIONS; i++) {
-        if (!reader->seen_sections[i] && i != SECTION_CLASS && i != SECTION_POINT)
+        if (!reader->seen_sections[i] && !is_many ((section_kind)i))
             err = fail_at (reader, reader->line, section_names[i], "is missing");
     }
     for (uint32_t i = 0; err == PX_OK && i < profile->n_points; i++) {
@@ -374,7 +388,8 @@ size_t pxi_profile_print (const pxi_profile *profile, char *text, size_t size)
     for (uint32_t i = 0; i < profile->cluster.n_classes; i++)
         put_section (&to, SECTION_CLASS, &profile->cluster.classes[i]);
     for (uint32_t i = 0; i < profile->n_points; i++)
-        put_section (&to, SECTION_POINT, &profile->points[i]);
+        put_section (&to, profile->points[i].grain ? SECTION_GRAIN : SECTION_POINT,
+                     &profile->points[i]);
     put_section (&to, SECTION_GAIN, profile);
     return to.needed;
 }

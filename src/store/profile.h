@@ -49,6 +49,7 @@ typedef struct pxi_fingerprint {
 typedef struct pxi_profile_point {
     char name[PX_POINT_SIZE_MAX + 1];
     uint32_t number, standard; /* standard: in force without the profile */
+    bool grain;                /* no branch point, but a number that the program asks for */
 } pxi_profile_point;
 
 typedef struct pxi_profile {

@@ -140,6 +140,7 @@ static bool set_point (pxi_arena *arena, const px_job_point *point, Pxi__Wire__P
     out->least = (uint32_t)point->least;
     out->most = (uint32_t)point->most;
     out->last = (uint32_t)point->last;
+    out->has_tunable = out->tunable = point->tunable != 0;
     return set_text (arena, point->point, PX_POINT_SIZE_MAX, &out->has_name, &out->name);
 }
 
@@ -261,6 +262,7 @@ static void take_point (const Pxi__Wire__Point *in, px_job_point *point)
     point->least = (int32_t)in->least;
     point->most = (int32_t)in->most;
     point->last = (int32_t)in->last;
+    point->tunable = in->tunable != 0;
     pxi_text_clean (point->point, PX_POINT_SIZE_MAX, in->name.data, in->name.len);
 }
 

@@ -134,6 +134,32 @@ def interrupted(scratch):
     yield ((scratch / 'kept.zpl').exists() == better, str(told)), 'and kept where it is better'
 
 
+def grained(scratch):
+    module, argument, name = BUILD / 'examples/pi.so', '--samples 300000', 'pi.points.grain'
+    own, path = scratch / 'grain.zpl', scratch / 'grain.json'
+
+    def tune(*more):
+        done = run('peer-tune', '--local', 2, '--slots', 1, '--profile', own, '--budget', 8, '--json', path, *more, module,
+                   'estimate', argument)
+        return done, {point['name']: point for point in json.loads(path.read_text())['points']} if path.exists() else {}
+
+    done, points = tune()
+    yield (done.returncode == 0 and name not in points, f'{done.stderr} {points}'), 'grain is left alone'
+    done, points = tune('--grain')
+    standard = -(-300000 // 64)
+    point = points.get(name, {})
+    yield (done.returncode == 0 and point.get('grain') and point['default'] == standard and
+           point['high'] == 16 * standard, f'{done.stderr} {points}'), '--grain varies it'
+    own.write_text(re.sub(rf'(name = "{name}"\n    number = )\d+', r'\g<1>100000', own.read_text()))
+    done = run('peer-run', '--local', 2, '--profile', own, '--json', path, module, 'estimate', argument)
+    told = {point['name']: point['number'] for point in json.loads(path.read_text())['points']}
+    yield (done.returncode == 0 and told.get(name) == 100000, f'{done.stderr} {told}'), 'a profile sets it'
+    done = run('peer-run', '--local', 2, '--no-profile', '--json', path, '--branch-number', f'{name}=7000', module,
+               'estimate', argument)
+    told = {point['name']: point['number'] for point in json.loads(path.read_text())['points']}
+    yield (done.returncode == 0 and told.get(name) == 7000, f'{done.stderr} {told}'), 'and so does the call'
+
+
 def adapting(scratch):
     """By events alone: how many results came while all was away, not how long that took."""
     path = scratch / 'run.json'
@@ -167,7 +193,8 @@ def main():
     tap = Tap()
     with tempfile.TemporaryDirectory() as directory:
         scratch = pathlib.Path(directory)
-        for part in (wrong_inputs(scratch), profiles(scratch), interrupted(scratch), adapting(scratch), disturbed(scratch)):
+        for part in (wrong_inputs(scratch), profiles(scratch), interrupted(scratch), grained(scratch),
+                     adapting(scratch), disturbed(scratch)):
             tap.run((good, what, detail) for (good, detail), what in part)
         left = [name for name in os.listdir(scratch) if name.startswith('peerexec-') or name.endswith('.new')]
     tap.check(not left and not marked(), 'no file is left behind', left)

@@ -368,8 +368,8 @@ void wire_chain_sample (pxi_chain *chain)
         {PX_ECRASH, 1, 0, 0, UINT64_MAX, "price.one", "", "", ""},
     };
     static px_job_share shares[] = {{1, "w1", 10, 1000}, {2, "", UINT64_MAX, 0}};
-    static px_job_point points[] = {{"m.loop", 64, 0, 1, 9, 8, 0, 0, 0},
-                                    {"m.inner", 65535, 1, UINT64_MAX, 0, 1, 2, 65536, 3}};
+    static px_job_point points[] = {{"m.loop", 64, 0, 1, 9, 8, 0, 0, 0, 0},
+                                    {"m.inner", 65535, 1, UINT64_MAX, 0, 1, 2, 65536, 3, 1}};
     *chain = (pxi_chain){.failures = failures,
                          .n_failures = 3,
                          .n_failures_dropped = 5,
@@ -419,7 +419,8 @@ static bool points_same (const px_job_point *a, const px_job_point *b)
 {
     return strcmp (a->point, b->point) == 0 && a->number == b->number && a->fixed == b->fixed &&
            a->branches == b->branches && a->offered == b->offered && a->elsewhere == b->elsewhere &&
-           a->least == b->least && a->most == b->most && a->last == b->last;
+           a->least == b->least && a->most == b->most && a->last == b->last &&
+           a->tunable == b->tunable;
 }
 
 bool wire_chain_same (const pxi_chain *a, const pxi_chain *b)

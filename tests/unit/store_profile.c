@@ -19,8 +19,10 @@ static const pxi_profile sample = {
     .argument = "-t 1 -a 3",
     .digest = DIGEST,
     .cluster = {2, PXI_LINK_LAN, 2, {{3, 4, "cpu"}, {1, 2, "cpu"}}},
-    .n_points = 2,
-    .points = {{"uts.children", 12, 64}, {"uts.roots", 0, 64}},
+    .n_points = 3,
+    .points = {{"uts.children", 12, 64, false},
+               {"uts.roots", 0, 64, false},
+               {"uts.leaves.grain", 70000, 4096, true}},
     .makespan_s = 1.25,
     .gain = 12.5,
     .gain_low = 8,
@@ -53,6 +55,7 @@ Test (profile, comes_back_as_it_was_written)
     cr_assert (pxi_fingerprint_same (&back.cluster, &sample.cluster));
     cr_assert_eq (back.points[0].number, 12);
     cr_assert_str_eq (back.points[1].name, "uts.roots");
+    cr_assert (back.points[2].grain && !back.points[1].grain && back.points[2].number == 70000);
     cr_assert_eq (back.gain_low, 8);
     free (text);
     free (again);
@@ -96,6 +99,10 @@ static const struct {
      "line 21: number: want a whole number from 0 to 65535"},
     {"    number = 12  #", "    #", "line 19: point: 'number' is missing"},
     {"uts.roots", "uts.children", "uts.children: this branch point is given twice"},
+    {"number = 70000", "number = 0", "number: want a whole number from 1"},
+    {"uts.leaves.grain", "uts.roots", "uts.roots: this branch point is given twice"},
+    {"grain\n    name", "grian\n    name",
+     "grian: want key = value, or cluster, class, point, grain"},
     {"percent = 12.5", "percent = nan", "percent: want a number"},
     {"gain\n", "gain\n    what\n", "what: want key = value"},
 };

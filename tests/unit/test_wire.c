@@ -565,18 +565,18 @@ Test (chain, shares_of_one_peer_are_summed)
 Test (chain, branch_points_of_one_name_are_summed_and_others_left_out)
 {
     px_job_point points[PXI_POINTS_MAX];
-    px_job_point more[] = {{"m.a", 4, 0, 1, 2, 3, 0, 0, 0},
-                           {"m.b", 8, 1, 1, 1, 1, 0, 0, 0},
-                           {"m.a", 64, 0, 1, 2, 3, 0, 0, 0}};
+    px_job_point more[] = {{"m.a", 4, 0, 1, 2, 3, 0, 0, 0, 0},
+                           {"m.b", 8, 1, 1, 1, 1, 0, 0, 0, 0},
+                           {"m.a", 64, 0, 1, 2, 3, 0, 0, 0, 0}};
     size_t n = 0;
     pxi_points_add (points, &n, more, 3);
     cr_assert_eq (n, 2);
     cr_expect (points[0].number == 64 && !points[0].fixed && points[0].offered == 4);
     cr_expect (points[1].number == 8 && points[1].fixed && points[1].elsewhere == 1);
     cr_expect_eq (points[0].last, 0);
-    const px_job_point moved[] = {{"m.a", 64, 0, 0, 0, 0, 8, 30, 30},
-                                  {"m.a", 64, 0, 0, 0, 0, 20, 70, 20},
-                                  {"m.a", 64, 0, 1, 2, 3, 0, 0, 0}};
+    const px_job_point moved[] = {{"m.a", 64, 0, 0, 0, 0, 8, 30, 30, 0},
+                                  {"m.a", 64, 0, 0, 0, 0, 20, 70, 20, 0},
+                                  {"m.a", 64, 0, 1, 2, 3, 0, 0, 0, 0}};
     pxi_points_add (points, &n, moved, 3);
     cr_expect (points[0].least == 8 && points[0].most == 70 && points[0].last == 20);
     for (int i = 0; i < PXI_POINTS_MAX; i++) {

@@ -20,7 +20,7 @@
 #include "tune.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOBODY = 5, EXIT_CANCELLED = 130 };
-enum { SCOUTS_MAX = 4 };
+enum { SCOUTS_MAX = 4, GRAIN_FACTOR = 16, GUESS_FACTOR = 4 };
 
 #define AT(member) offsetof (settings_t, member)
 static const option_entry ENTRIES[] = {
@@ -47,6 +47,10 @@ static const option_entry ENTRIES[] = {
      "draw makespan against branch number, an SVG for each point", 0, 0},
     {"json", OPTION_TEXT, AT (json), "FILE",
      "write all runs and the result as JSON; - = standard output", 0, 0},
+    {"grain", OPTION_FLAG, AT (grain), NULL,
+     "vary how much one subtask does, too: what the program asks for\nwith px_tunable (), or "
+     "px_for () for it",
+     0, 0},
     {"quiet", OPTION_FLAG, AT (quiet), NULL, "no progress, no table", 0, 0},
 };
 
@@ -209,6 +213,16 @@ static const pxi_profile_point *number_of (const pxi_profile *profile, const cha
     return NULL;
 }
 
+/* Within a factor of 16 of what the program does by itself: tasks of a chunk more than that are too few, or so many
+ * that what is between them counts. */
+static pxi_tune_point range_of_grain (uint32_t standard, const pxi_profile_point *known)
+{
+    uint32_t low = standard > GRAIN_FACTOR ? standard / GRAIN_FACTOR : 1;
+    uint32_t high =
+        standard < PX_TUNABLE_MAX / GRAIN_FACTOR ? standard * GRAIN_FACTOR : PX_TUNABLE_MAX;
+    return (pxi_tune_point){low, high, standard, known ? known->number : standard / GUESS_FACTOR};
+}
+
 /* Those that the program does not fix by itself. `before`: the profile to start from, or NULL. */
 static void take_points (story_t *story, const bed_t *bed, const trial_t *trial,
                          const pxi_profile *before)
@@ -218,23 +232,31 @@ static void take_points (story_t *story, const bed_t *bed, const trial_t *trial,
         const px_job_point *point = &trial->points[i];
         const pxi_profile_point *known = number_of (before, point->point);
         uint32_t number = (uint32_t)point->number;
-        if (point->fixed)
+        if (point->fixed || (point->tunable && !story->settings->grain))
             continue;
         story->points[story->n_points] = *point;
         story->config.points[story->n_points++] =
-            (pxi_tune_point){.high = high,
-                             .standard = number < high ? number : high,
-                             .guess = known ? known->number : guess_of (bed, trial, high)};
+            point->tunable
+                ? range_of_grain (number, known)
+                : (pxi_tune_point){.high = high,
+                                   .standard = number < high ? number : high,
+                                   .guess = known ? known->number : guess_of (bed, trial, high)};
     }
     story->config.n_points = story->n_points;
 }
 
 static int nothing_to_tune (const bed_t *bed, const trial_t *trial)
 {
-    fprintf (stderr, "peer-tune: %s: %s\n", bed->task,
-             trial->n_points
+    bool has_branches = false, has_grain = false;
+    for (size_t i = 0; i < trial->n_points; i++) {
+        has_grain |= trial->points[i].tunable != 0;
+        has_branches |= !trial->points[i].tunable;
+    }
+    fprintf (stderr, "peer-tune: %s: %s%s\n", bed->task,
+             has_branches
                  ? "the program itself fixes the number of every branch point that it uses"
-                 : "no branch point offers anything to other peers: this peer alone is enough");
+                 : "no branch point offers anything to other peers: this peer alone is enough",
+             has_grain ? "; its grain can be varied with --grain" : "");
     return EXIT_DONE;
 }
 
@@ -308,6 +330,7 @@ static void fill_profile (story_t *story, const bed_t *bed)
         uint32_t standard = (uint32_t)story->points[i].number;
         bool kept = result.setting.values[i] == story->config.points[i].standard;
         snprintf (point->name, sizeof point->name, "%s", story->points[i].point);
+        point->grain = story->points[i].tunable != 0;
         point->standard = standard;
         point->number = kept ? standard : result.setting.values[i];
     }

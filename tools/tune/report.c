@@ -57,8 +57,9 @@ static void print_point (const story_t *story, uint32_t point)
     uint32_t n = line_of (story, point, line);
     pxi_tune_read (story->tune, &result);
     fprintf (stderr, "\n%s%s\n  %8s %5s  %10s  %23s  %10s  %9s\n", story->points[point].point,
-             result.matters[point] ? "" : " (no effect beyond the noise)", "number", "runs",
-             "time s", "95 % interval", "extra work", "messages");
+             result.matters[point] ? "" : " (no effect beyond the noise)",
+             story->points[point].tunable ? "grain" : "number", "runs", "time s", "95 % interval",
+             "extra work", "messages");
     for (uint32_t i = 0; i < n; i++) {
         pxi_tune_belief belief;
         measured_t measured = story_measured (story, &line[i]);
@@ -179,8 +180,9 @@ static json_t *json_points (const story_t *story, const pxi_tune_result *result)
     json_t *array = json_array ();
     for (uint32_t i = 0; i < story->n_points; i++)
         json_array_append_new (
-            array, json_pack ("{s:s, s:I, s:I, s:I, s:b, s:o}", "name", story->points[i].point,
-                              "number", (json_int_t)result->setting.values[i], "default",
+            array, json_pack ("{s:s, s:b, s:I, s:I, s:I, s:b, s:o}", "name", story->points[i].point,
+                              "grain", story->points[i].tunable, "number",
+                              (json_int_t)result->setting.values[i], "default",
                               (json_int_t)story->config.points[i].standard, "high",
                               (json_int_t)story->config.points[i].high, "matters",
                               result->matters[i], "values", json_values (story, i)));
@@ -227,9 +229,10 @@ static bool plot_point (const story_t *story, uint32_t point, const char *direct
     }
     const mark_t marks[] = {{1.0 + result.setting.values[point], "chosen"},
                             {1.0 + story->config.points[point].standard, "default"}};
-    snprintf (title, sizeof title, "Makespan by branch number: %s", story->points[point].point);
+    snprintf (title, sizeof title, "Makespan by %s: %s",
+              story->points[point].tunable ? "grain" : "branch number", story->points[point].point);
     const chart_t chart = {.title = title,
-                           .x = "1 + branch number",
+                           .x = story->points[point].tunable ? "1 + grain" : "1 + branch number",
                            .y = "seconds",
                            .log_x = true,
                            .n_lines = 3,

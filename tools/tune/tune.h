@@ -22,7 +22,7 @@ typedef struct settings {
     uint64_t local, slots, seed;
     double extra_percent;
     const char *name, *profile, *budget, *objective, *json, *plot, *key;
-    bool quiet;
+    bool quiet, grain;
 } settings_t;
 
 /* The program to be run, and the peer that submits it. */
