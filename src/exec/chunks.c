@@ -22,8 +22,12 @@ enum {
     GROWTH = 16,      /* as far as a plan lets chunks grow at once */
     INPUT_ROUNDING = 16,
 };
-#define HERE_NS                                                                                    \
-    (20 * PXI_MS)            /* so often the owner looks at what came, and a slot can be given up */
+/* Of a chunk in a slot: so often the owner looks at what came, and a slot can be given up. */
+#define HERE_NS (20 * PXI_MS)
+/* Some indices may take a thousand times longer than others: so a chunk is a part of the range at most, but not
+ * less than what takes so long. */
+#define HERE_LEAST_NS 100000
+#define AWAY_LEAST_NS (5 * PXI_MS)
 #define HERE_FIXED_NS 2000   /* of a chunk in a slot: cutting it and telling its end */
 #define AWAY_FIXED_NS 200000 /* of one elsewhere, before it is measured: its way there and back */
 #define DURATIONS_NS (10 * PXI_MS)
@@ -211,13 +215,20 @@ static uint64_t at_least (uint64_t n, uint64_t least)
     return n > least ? n : least;
 }
 
+static uint64_t at_most (uint64_t n, uint64_t most)
+{
+    return n < most ? n : most;
+}
+
 static pxi_who_look look_here (const pxi_pool *pool, const pxi_range *range)
 {
     pxi_who_look look = {.who = {pool->config.peer_id, 0}, .speed = {.fixed_ns = HERE_FIXED_NS}};
     pxi_speed speed = speed_here (pool, range);
-    if (speed.item_cost)
-        look.most = at_least (at_least (items_in (&speed, HERE_NS), range->most_here),
-                              range->cut.plan.granule);
+    if (!speed.item_cost)
+        return look;
+    look.most = items_in (&speed, HERE_NS);
+    look.most = at_most (look.most, at_least (range->part, items_in (&speed, HERE_LEAST_NS)));
+    look.most = at_least (at_least (look.most, range->most_here), range->cut.plan.granule);
     return look;
 }
 
@@ -312,6 +323,12 @@ pxi_item *pxi_chunk_here (pxi_thread *thread, pxi_range *only, bool *stuck)
     return item;
 }
 
+static uint64_t most_away (const pxi_range *range, const pxi_speed *speed)
+{
+    uint64_t part = at_least (2 * range->part, items_in (speed, AWAY_LEAST_NS));
+    return at_least (part, range->cut.plan.granule);
+}
+
 static pxi_item *cut_away (pxi_pool *pool, pxi_range *range, const pxi_command *take)
 {
     uint64_t now_ns = pxi_clock_ns ();
@@ -321,6 +338,8 @@ static pxi_item *cut_away (pxi_pool *pool, pxi_range *range, const pxi_command *
                          .most = most_for (pool, range, take)};
     if (!take->device && !take->item_cost)
         look.speed = guess (pool, range);
+    if (!take->device && look.speed.item_cost)
+        look.most = at_most (look.most, most_away (range, &look.speed));
     pxi_item *item = look.most ? pxi_item_make () : NULL;
     if (item && pxi_cut_next (&range->cut, &look, now_ns, &index)) {
         begin_item (range, item, index, range->def->function, now_ns);

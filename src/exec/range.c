@@ -28,6 +28,7 @@ enum {
     LINE = 64,          /* chunks share none, where the range is long enough */
     GRANULES_MIN = 64,  /* for that, and to be cut */
     CHUNKS_HERE = 4096, /* in slots, about: each is remembered */
+    PARTS_HERE = 64,    /* at least, of what takes long enough */
     SAMPLE_EVERY = 64,
     SAMPLED_MAX = 64, /* devices whose chunks are counted; of others each is looked at */
 };
@@ -635,6 +636,7 @@ static px_err prepare (range_run *run, const px_bind *binds, uint64_t least)
     range->here = run_here;
     range->input = make_input;
     range->most_here = n / CHUNKS_HERE;
+    range->part = n / PARTS_HERE;
     pxi_list_init (&range->in_pool);
     memcpy (run->binds, binds, def->n_args * sizeof *binds);
     measure_bytes (run);

@@ -197,6 +197,7 @@ struct pxi_range {
     uint64_t result_bytes;              /* of the results of one index */
     uint64_t reduced_bytes;             /* of one of each that is reduced */
     uint64_t most_here; /* indices that a chunk in a slot may always have, however long it takes */
+    uint64_t part;      /* and of which it has no more, however short they seem */
     /* With the lock. */
     pxi_list in_pool;
     pxi_cut cut;
