@@ -379,6 +379,14 @@ static void notice_pause (pxi_core *core, uint64_t now_ns)
     }
 }
 
+/* Of its executor something changed. */
+static void idle_for (pxi_core *core, pxi_job_id id)
+{
+    pxi_job *job = pxi_worker_find_job (core, id);
+    if (job)
+        pxi_straggler_idle (core, job);
+}
+
 static void dispatch (pxi_core *core, const pxi_event *event)
 {
     switch (event->kind) {
@@ -417,9 +425,9 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         pxi_job *job = pxi_worker_find_job (core, event->job);
         if (!job)
             break;
-        job->surplus = event->count;
-        if (event->count && !job->waits_ns)
+        if (event->count && !job->surplus)
             job->waits_ns = core->now_ns;
+        job->surplus = event->count;
         pxi_device_surplus (core, job, event->task, event->n_items);
         if (event->count && !job->root) /* what was sent here has subtasks, and so will its like */
             job->nests = job->heard_of = true;
@@ -431,6 +439,7 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         break;
     case PXI_EV_ACTIVE:
         pxi_share_active (core, event);
+        idle_for (core, event->job);
         break;
     case PXI_EV_FINISHED:
         pxi_worker_finished (core, event);
@@ -456,7 +465,7 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         pxi_job *job = pxi_worker_find_job (core, event->job);
         if (job && event->n_items)
             pxi_device_slot_did (core, job, event->task, event->n_items, event->run_ns);
-        else if (job)
+        else if (job && event->run_ns)
             pxi_straggler_sample (job, event->task, event->run_ns);
         if (!event->n_items) /* chunks are what devices and slots make of them (rank.c) */
             pxi_estimate_ran (core, event);

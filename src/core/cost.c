@@ -25,6 +25,7 @@ enum {
 #define RATE_MAX UINT64_C (100000000000)
 #define AGE_NS (10 * PXI_SECOND)
 #define AGES_MAX 10
+#define SEEN_NS (20 * PXI_MS)            /* an executor tells of two in that time */
 #define RATE_GUESS UINT64_C (100000000)  /* of a link that nobody has measured, hoped */
 #define RATE_CAREFUL UINT64_C (10000000) /* and feared */
 #define LEAST_NS (PXI_MS / 100) /* a transfer below is not told from a round trip's noise */
@@ -165,12 +166,13 @@ pxi_cost_span pxi_cost_run (const pxi_cost_task *task, uint64_t size_bytes,
 {
     uint64_t work = cut_work (declared.work);
     uint32_t class = class_of (size_bytes), known = nearest_class (task, class);
-    if (work && !task->scale.n && known == PXI_COST_SIZES)
+    if (work && known == PXI_COST_SIZES)
         return (pxi_cost_span){.low = work / WRONG_RATIO, .mean = work, .high = work * WRONG_RATIO};
     if (known == PXI_COST_SIZES)
         return (pxi_cost_span){0};
     const pxi_cost_stat *stat = &task->sizes[known].run;
-    if (work && task->scale.n && (known != class || is_better (&task->scale, stat)))
+    bool is_scaled = work && task->scale.n >= PXI_COST_KNOWN;
+    if (is_scaled && (known != class || is_better (&task->scale, stat)))
         return span_scaled (task, work);
     return known == class ? span_of (stat) : span_beside (stat, known, class);
 }
@@ -179,9 +181,8 @@ uint64_t pxi_cost_result_bytes (const pxi_cost_task *task, uint64_t size_bytes,
                                 pxi_cost_declared declared)
 {
     uint32_t known = nearest_class (task, class_of (size_bytes));
-    bool believed =
-        declared.result_bytes && 4 * (uint64_t)task->results_wrong <= task->results_right;
-    if (believed)
+    bool is_right = task->results_right > 4 * (uint64_t)task->results_wrong;
+    if (declared.result_bytes && (is_right || known == PXI_COST_SIZES))
         return at_most (declared.result_bytes - 1, BYTES_MAX);
     return known == PXI_COST_SIZES ? 0 : task->sizes[known].result.mean;
 }
@@ -311,14 +312,16 @@ static uint64_t bytes_of (const pxi_cost_question *question)
     return at_most (question->in_bytes, BYTES_MAX) + at_most (question->out_bytes, BYTES_MAX);
 }
 
-/* What does not know how long it runs, or how wide its link is, and would move bytes for longer than it is known
- * to run. */
-static bool is_a_try (const pxi_cost_link *link, const pxi_cost_question *question)
+/* Nobody knows how wide its link is, and it may take longer to move than it is known to run. */
+static void set_try (const pxi_cost_link *link, const pxi_cost_question *question,
+                     pxi_cost_answer *answer)
 {
-    uint64_t bytes = bytes_of (question);
-    uint64_t run_ns = question->run.n ? question->run.low : question->waited_ns;
-    return bytes >= BYTES_MIN && !pxi_cost_link_rate (link, question->now_ns) &&
-           move_ns (bytes, RATE_CAREFUL) > run_ns;
+    bool known = question->run.n > 0;
+    uint64_t run_ns = known ? question->run.low : question->waited_ns;
+    uint64_t feared_ns = move_ns (bytes_of (question), RATE_CAREFUL);
+    answer->is_try = bytes_of (question) >= BYTES_MIN &&
+                     !pxi_cost_link_rate (link, question->now_ns) && feared_ns > run_ns;
+    answer->try_ns = !answer->is_try ? 0 : known ? UINT64_MAX : feared_ns - run_ns;
 }
 
 /* Run there, behind what of ours is there already. */
@@ -329,11 +332,20 @@ static uint64_t runs_ns (const pxi_cost_link *link, const pxi_cost_question *que
     return run_ns + times (run_ns, question->n_away / at_least (question->slots_there, 1));
 }
 
+/* The way there behind what was sent before, and back behind the results of that. */
 static uint64_t moves_ns (const pxi_cost_link *link, const pxi_cost_question *question)
 {
     uint64_t waits_ns = link->free_ns > question->now_ns ? link->free_ns - question->now_ns : 0;
-    return at_most (waits_ns, TIME_MAX) + move_ns (bytes_of (question), rate_now (link, question)) +
-           at_most (question->trip_ns, TIME_MAX);
+    uint64_t rate = rate_now (link, question);
+    uint64_t before_bytes = times (at_most (question->out_bytes, BYTES_MAX), question->n_away);
+    return at_most (waits_ns, TIME_MAX) + move_ns (before_bytes, rate) +
+           move_ns (bytes_of (question), rate) + at_most (question->trip_ns, TIME_MAX);
+}
+
+/* Slots here do them in turn, as far as can be seen: none is held by something else. */
+static bool gets_on (const pxi_cost_question *question)
+{
+    return question->seen_ns <= SEEN_NS + 2 * question->run.high;
 }
 
 pxi_cost_answer pxi_cost_ask (const pxi_cost_link *link, const pxi_cost_question *question)
@@ -341,12 +353,13 @@ pxi_cost_answer pxi_cost_ask (const pxi_cost_link *link, const pxi_cost_question
     const pxi_cost_span *run = &question->run;
     uint64_t moving_ns = moves_ns (link, question);
     pxi_cost_answer answer = {
-        .leaves = !question->n_away || !is_a_try (link, question),
         .here_ns = UINT64_MAX,
         .there_ns = moving_ns + runs_ns (link, question, run->mean),
-        .there_high_ns = run->n ? 2 * moving_ns + runs_ns (link, question, run->high) : UINT64_MAX,
+        .moves_ns = moving_ns,
     };
-    if (run->n < PXI_COST_KNOWN || question->nests)
+    set_try (link, question, &answer);
+    answer.leaves = !answer.is_try || !question->n_away;
+    if (run->n < PXI_COST_KNOWN || question->nests || !gets_on (question))
         return answer;
     answer.here_ns =
         times (run->high, question->n_waiting) / at_least (question->n_slots, 1) + run->high;

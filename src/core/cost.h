@@ -94,6 +94,7 @@ typedef struct pxi_cost_question {
     uint64_t
         waited_ns; /* where nothing is known of run: tasks of the job have run here for so long at least */
     bool nests;
+    uint64_t seen_ns; /* since one was seen to end here; UINT64_MAX = none was since they wait */
     uint32_t n_waiting, n_slots;          /* here, with this one */
     uint32_t n_away, slots_there;         /* of ours there already */
     uint64_t out_for_ns, out_bytes_moved; /* the oldest of them: since when, and what it moves */
@@ -101,8 +102,11 @@ typedef struct pxi_cost_question {
 
 typedef struct pxi_cost_answer {
     bool leaves;
-    uint64_t here_ns, there_ns; /* when it is expected back, from now; UINT64_MAX = not known */
-    uint64_t there_high_ns;     /* and at the latest */
+    bool is_try; /* one at a time: it is sent to learn how wide the link is, */
+    uint64_t
+        try_ns; /* unless its like still runs here in so long; UINT64_MAX = it is known not to */
+    uint64_t here_ns, there_ns; /* when its result is expected, from now; UINT64_MAX = not known */
+    uint64_t moves_ns;          /* of there_ns: until it is there, and back */
 } pxi_cost_answer;
 
 pxi_cost_answer pxi_cost_ask (const pxi_cost_link *link, const pxi_cost_question *question);

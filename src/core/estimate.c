@@ -8,7 +8,13 @@
  * it is as large as they are, and the oldest, which leaves first, is the largest. */
 #include "core/state.h"
 
-enum { BULK = 16384 /* bytes from which on a transfer is told from a round trip */ };
+enum {
+    BULK = 16384, /* bytes from which on a transfer is told from a round trip */
+    STAY_PART = 4,
+};
+#define STAY_MIN_NS PXI_MS
+#define STAY_MAX_NS (100 * PXI_MS)
+#define NOISE_NS PXI_MS /* of the times of tasks and messages, in a real host */
 
 static pxi_cost_task *find (const pxi_core *core, uint64_t module, uint32_t task)
 {
@@ -75,16 +81,21 @@ static void learn_here (pxi_core *core, uint64_t module, const pxi_estimate_key 
 void pxi_estimate_ran (pxi_core *core, const pxi_event *event)
 {
     pxi_estimate_key key = {.task = event->task, .size_bytes = event->size_bytes};
+    if (event->n_items)
+        return;
     if (event->flag) {
         pxi_cost_task *cost = find_or_make (core, event->module, event->task);
         if (cost)
             cost->nests = true;
         return;
     }
+    pxi_job *job = pxi_worker_find_job (core, event->job);
+    if (job)
+        job->ran_ns = core->now_ns;
     learn_here (core, event->module, &key, event->run_ns, event->result_bytes);
 }
 
-static pxi_estimate_key key_of (const pxi_subtask *subtask)
+pxi_estimate_key pxi_estimate_key_of (const pxi_subtask *subtask)
 {
     return (pxi_estimate_key){.known = true,
                               .task = subtask->spec.task,
@@ -105,11 +116,19 @@ static void oldest_there (const pxi_core *core, const pxi_peer *peer, pxi_cost_q
 
 static uint32_t slots_here (const pxi_core *core, const pxi_job *job)
 {
-    return job->allowed && job->allowed < core->self.slots ? job->allowed : core->self.slots;
+    uint32_t slots = job->allowed < core->self.slots ? job->allowed : core->self.slots;
+    return slots ? slots : 1;
+}
+
+/* How long it takes here: by the job's own ones, else by all of its task. */
+static pxi_cost_span run_of (pxi_job *job, const pxi_cost_task *cost, const pxi_estimate_key *key)
+{
+    pxi_cost_span own = pxi_straggler_close (job, key->task);
+    return own.n ? own : pxi_cost_run (cost, key->size_bytes, key->declared);
 }
 
 /* `n_waiting` here, with this one. */
-static pxi_cost_answer ask (const pxi_core *core, const pxi_job *job, const pxi_peer *peer,
+static pxi_cost_answer ask (const pxi_core *core, pxi_job *job, const pxi_peer *peer,
                             const pxi_estimate_key *key, uint32_t n_waiting)
 {
     const pxi_cost_task *cost = find (core, job->module, key->task);
@@ -119,36 +138,76 @@ static pxi_cost_answer ask (const pxi_core *core, const pxi_job *job, const pxi_
         .in_bytes = key->size_bytes,
         .nests = job->nests || (cost && cost->nests),
         .waited_ns = job->waits_ns ? core->now_ns - job->waits_ns : 0,
+        .seen_ns = job->ran_ns > job->waits_ns ? core->now_ns - job->ran_ns : UINT64_MAX,
         .n_waiting = n_waiting,
         .n_slots = slots_here (core, job),
         .n_away = peer->n_away,
         .slots_there = peer->record.slots,
     };
     if (cost) {
-        question.run = pxi_cost_run (cost, key->size_bytes, key->declared);
+        question.run = run_of (job, cost, key);
         question.out_bytes = pxi_cost_result_bytes (cost, key->size_bytes, key->declared);
     }
     oldest_there (core, peer, &question);
     return pxi_cost_ask (&peer->link, &question);
 }
 
+uint32_t pxi_estimate_leaves (const pxi_core *core, pxi_job *job, const pxi_peer *peer,
+                              const pxi_subtask *subtask, uint32_t n_waiting)
+{
+    pxi_estimate_key key = subtask ? pxi_estimate_key_of (subtask) : job->usual;
+    if (!key.known || (subtask && subtask->spec.n_items))
+        return UINT32_MAX;
+    pxi_cost_answer answer = ask (core, job, peer, &key, n_waiting ? n_waiting : 1);
+    return !answer.leaves ? 0 : answer.is_try ? 1 : UINT32_MAX;
+}
+
+/* As long as it would have taken, in part: until then little changes. */
+void pxi_estimate_stay (pxi_core *core, pxi_job *job, const pxi_peer *peer)
+{
+    pxi_cost_answer answer = ask (core, job, peer, &job->usual, 1);
+    uint64_t pause_ns = answer.is_try ? answer.try_ns : answer.there_ns / STAY_PART;
+    pause_ns = pause_ns < STAY_MIN_NS ? STAY_MIN_NS : pause_ns;
+    pause_ns = pause_ns < STAY_MAX_NS ? pause_ns : STAY_MAX_NS;
+    if (core->now_ns >= job->home_until_ns)
+        SAY (core, "subtasks are done sooner here -> stay for now");
+    job->home_until_ns = core->now_ns + pause_ns;
+}
+
+/* What is expected back so late that two runs here would come before is done again at once; what should have
+ * been back, with all that is not known of it, as soon as it is late by one. */
+uint64_t pxi_estimate_redo_ns (const pxi_core *core, const pxi_attempt_state *attempt)
+{
+    const pxi_subtask *subtask = attempt->subtask;
+    const pxi_peer *peer = attempt->peer;
+    pxi_estimate_key key = pxi_estimate_key_of (subtask);
+    const pxi_cost_task *cost = find (core, subtask->spec.module, key.task);
+    if (!cost || cost->nests || subtask->job->nests || !peer || subtask->spec.n_items)
+        return UINT64_MAX;
+    pxi_cost_span run = run_of (subtask->job, cost, &key);
+    if (run.n < PXI_COST_KNOWN)
+        return UINT64_MAX;
+    uint64_t turns = 1 + attempt->n_before / (peer->record.slots ? peer->record.slots : 1);
+    uint64_t back_ns = attempt->moves_ns + turns * pxi_cost_there_ns (&peer->link, run.mean);
+    uint64_t due_ns = 2 * attempt->moves_ns + turns * pxi_cost_there_ns (&peer->link, run.high);
+    if (attempt->sent_ns + back_ns > core->now_ns + 2 * run.high)
+        return core->now_ns;
+    return attempt->sent_ns + due_ns + run.mean + NOISE_NS;
+}
+
 void pxi_estimate_sent (pxi_core *core, pxi_attempt_state *attempt)
 {
     pxi_subtask *subtask = attempt->subtask;
     pxi_peer *peer = attempt->peer;
-    pxi_estimate_key key = key_of (subtask);
+    pxi_estimate_key key = pxi_estimate_key_of (subtask);
     const pxi_cost_task *cost = find (core, subtask->spec.module, key.task);
     subtask->job->usual = key;
-    attempt->alone = peer->n_away == 0;
+    attempt->n_before = peer->n_away;
+    attempt->moves_ns = ask (core, subtask->job, peer, &key, 1).moves_ns;
     if (cost && !cost->nests && !subtask->job->nests) {
-        pxi_cost_span run = pxi_cost_run (cost, key.size_bytes, key.declared);
-        pxi_cost_answer answer = ask (core, subtask->job, peer, &key, 1);
+        pxi_cost_span run = run_of (subtask->job, cost, &key);
         attempt->expected_ns = run.n ? pxi_cost_there_ns (&peer->link, run.mean) : 0;
         attempt->expected_bytes = pxi_cost_result_bytes (cost, key.size_bytes, key.declared);
-        if (run.n) {
-            attempt->back_ns = core->now_ns + answer.there_ns;
-            attempt->due_ns = core->now_ns + answer.there_high_ns;
-        }
     }
     pxi_cost_link_send (&peer->link, core->now_ns, key.size_bytes);
 }
@@ -157,12 +216,12 @@ static void learn_there (pxi_core *core, const pxi_attempt_state *attempt, uint6
                          uint64_t result_bytes)
 {
     pxi_peer *peer = attempt->peer;
-    pxi_estimate_key key = key_of (attempt->subtask);
+    pxi_estimate_key key = pxi_estimate_key_of (attempt->subtask);
     uint64_t bytes = key.size_bytes + result_bytes, took_ns = core->now_ns - attempt->sent_ns;
     uint64_t other_ns = run_ns + peer->rtt_ns;
     if (bytes >= BULK)
         pxi_cost_link_moved (&peer->link, core->now_ns, bytes,
-                             took_ns > other_ns ? took_ns - other_ns : 0, attempt->alone);
+                             took_ns > other_ns ? took_ns - other_ns : 0, attempt->n_before == 0);
     pxi_cost_task *cost = find_or_make (core, attempt->subtask->spec.module, key.task);
     if (!cost || cost->nests)
         return;
@@ -180,9 +239,9 @@ void pxi_estimate_result (pxi_core *core, const pxi_attempt_state *attempt, uint
                           uint64_t result_bytes)
 {
     const pxi_subtask *subtask = attempt->subtask;
-    if (subtask->job->nests)
+    if (subtask->job->nests || subtask->spec.n_items)
         return;
-    pxi_estimate_key key = key_of (subtask);
+    pxi_estimate_key key = pxi_estimate_key_of (subtask);
     if (attempt->peer)
         learn_there (core, attempt, run_ns, result_bytes);
     else

@@ -27,6 +27,7 @@ enum {
     FEW_FULL = PXI_SHARE_ONE / 6, /* of the time */
     BUSY_SHARE_HIGH = 256, /* from here on a second question is rather asked without the subtask */
     BACKOFF_STEPS = 10,
+    PICKS = 3,       /* peers drawn for which it would have to pay */
     BATCH_TRIPS = 4, /* what a batch takes: the trip that brings the next is a fifth of the time */
 };
 #define BACKOFF_MIN_NS (1 * PXI_MS)
@@ -158,6 +159,8 @@ static void wake_later (pxi_core *core, pxi_job *job)
     uint64_t at_ns = 0;
     if (job->backoff_until_ns > core->now_ns)
         at_ns = job->backoff_until_ns;
+    else if (job->home_until_ns > core->now_ns)
+        at_ns = job->home_until_ns;
     else if (asked_enough (job))
         at_ns = reserved_until_ns (job);
     else if (!job->n_seeking && core->n_responsive)
@@ -171,7 +174,8 @@ static void wake_later (pxi_core *core, pxi_job *job)
 
 static bool may_ask (pxi_core *core, pxi_job *job)
 {
-    if (!has_work (job) || core->now_ns < job->backoff_until_ns || !pxi_branch_room (core))
+    if (!has_work (job) || core->now_ns < job->backoff_until_ns ||
+        core->now_ns < job->home_until_ns || !pxi_branch_room (core))
         return false;
     if (asked_enough (job))
         return false;
@@ -410,12 +414,25 @@ static void hedge (pxi_core *core, pxi_job *job)
     }
 }
 
+/* Random still: the estimate refuses one, it never names one. NULL: there is none, or it pays for none. */
+static pxi_peer *pick_for (pxi_core *core, pxi_job *job)
+{
+    pxi_peer *peer = NULL;
+    for (uint32_t i = 0; i < PICKS; i++) {
+        peer = pxi_view_pick (core, job, job->surplus ? 0 : crashed_at (job));
+        if (!peer || !job->surplus || pxi_estimate_leaves (core, job, peer, NULL, job->surplus))
+            return peer;
+    }
+    pxi_estimate_stay (core, job, peer);
+    return NULL;
+}
+
 static void seek (pxi_core *core, pxi_job *job)
 {
     pxi_branch_check_retry (core, job);
     reserved_drop_lapsed (core, job);
     while (may_ask (core, job)) {
-        pxi_peer *peer = pxi_view_pick (core, job, job->surplus ? 0 : crashed_at (job));
+        pxi_peer *peer = pick_for (core, job);
         if (!peer || (!job->surplus && !retry_for (job, peer)))
             break;
         ask (core, job, peer);
@@ -423,10 +440,11 @@ static void seek (pxi_core *core, pxi_job *job)
     wake_later (core, job);
 }
 
-static bool may_ask_of (pxi_core *core, const pxi_job *job, const pxi_peer *peer)
+static bool may_ask_of (pxi_core *core, pxi_job *job, const pxi_peer *peer)
 {
     return job->surplus && !peer->n_probes && !peer->unresponsive && !peer->leaving &&
-           pxi_view_fits (core, peer, job->module) && pxi_branch_room (core);
+           pxi_view_fits (core, peer, job->module) && pxi_branch_room (core) &&
+           pxi_estimate_leaves (core, job, peer, NULL, job->surplus);
 }
 
 void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer)
@@ -499,6 +517,17 @@ static void add_to_dispatch (pxi_core *core, pxi_message *dispatch, pxi_attempt 
          attempt->number, speculative ? " beside a straggler" : "");
 }
 
+/* `n_waiting` are here, this one among them. */
+static bool leaves (pxi_core *core, pxi_job *job, const pxi_peer *peer, const pxi_subtask *subtask,
+                    uint32_t n_waiting)
+{
+    if (pxi_estimate_leaves (core, job, peer, subtask, n_waiting))
+        return true;
+    job->usual = pxi_estimate_key_of (subtask);
+    pxi_estimate_stay (core, job, peer);
+    return false;
+}
+
 static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
                             const pxi_event *event)
 {
@@ -513,7 +542,8 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
         if (!subtask)
             continue;
         bool room = there && dispatch.n_attempts < take->n_slots;
-        if (room && !pxi_branch_full (subtask->branch))
+        if (room && !pxi_branch_full (subtask->branch) &&
+            leaves (core, job, take->peer, subtask, event->count + event->n_taken - i))
             add_to_dispatch (core, &dispatch, specs, subtask, take, false);
         if (pxi_list_is_empty (&subtask->attempts))
             pxi_branch_give_back (core, subtask);
@@ -536,10 +566,12 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
 }
 
 /* False: it was too large for a probe, or has gone back. */
-static bool may_ride (pxi_core *core, pxi_job *job, const pxi_take *take, pxi_subtask *subtask)
+static bool may_ride (pxi_core *core, pxi_job *job, const pxi_take *take, pxi_subtask *subtask,
+                      uint32_t n_waiting)
 {
     bool fits = fits_probe (core, subtask);
-    if (pxi_place_still_there (take) && !pxi_branch_full (subtask->branch) && fits)
+    if (pxi_place_still_there (take) && !pxi_branch_full (subtask->branch) && fits &&
+        leaves (core, job, take->peer, subtask, n_waiting))
         return true;
     job->large |= !fits;
     pxi_branch_give_back (core, subtask);
@@ -553,7 +585,7 @@ static void probe_taken (pxi_core *core, pxi_job *job, const pxi_take *take, con
     bool was_large = job->large;
     for (uint32_t i = 0; i < event->n_taken; i++) {
         pxi_subtask *subtask = pxi_branch_subtask (core, job, &event->taken[i]);
-        if (subtask && may_ride (core, job, take, subtask))
+        if (subtask && may_ride (core, job, take, subtask, event->count + event->n_taken - i))
             riding[n++] = subtask;
     }
     if (n)
@@ -652,6 +684,8 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
         return;
     }
     uint64_t n = (uint64_t)offer->n_slots * batch_for (core, job, from);
+    uint32_t pays = job->surplus ? pxi_estimate_leaves (core, job, from, NULL, job->surplus) : 1;
+    n = n < pays ? n : pays ? pays : 1;
     pxi_take *take = take_begin (core, job, from, offer->lease, at_most (n, PXI_DISPATCH_MAX));
     uint64_t trip_ns = pxi_view_trip_ns (from);
     if (take && offer->duration_ns > trip_ns)

@@ -137,12 +137,16 @@ typedef struct pxi_job {
     bool large; /* its inputs do not fit a probe: late binding */
     /* core/estimate.c */
     uint64_t waits_ns;      /* since when subtasks of it wait here; 0 = none did */
+    uint64_t ran_ns;        /* when one was last seen to end here */
+    uint64_t home_until_ns; /* nothing of it leaves before */
     pxi_estimate_key usual; /* the last one that was handed over: what waits is like it */
     pxi_list subtasks, branches;
     pxi_list retry; /* subtasks that crashed: only for others (or isolated executors) */
     /* history of run times, all tasks of the job (core/straggler.c) */
     uint32_t n_samples, alike_at; /* in all; when alike_ns was looked at */
     uint64_t alike_ns;
+    pxi_cost_span close;
+    uint32_t close_at, close_task; /* when it was looked at, and of which */
     struct {
         uint64_t run_ns;
         uint32_t task;
@@ -233,8 +237,8 @@ typedef struct pxi_attempt_state {
     uint64_t sent_ns;
     /* What was expected when it was sent (core/estimate.c); 0 = nothing. */
     uint64_t expected_ns, expected_bytes; /* run time there, size of the result */
-    uint64_t back_ns, due_ns;             /* its result: about then, and at the latest */
-    bool alone;                           /* nothing else was at its peer */
+    uint64_t moves_ns;                    /* on its way there and back */
+    uint32_t n_before;                    /* of ours at its peer */
     uint64_t handshake; /* sequence of the first handshake that listed it; 0 = none yet */
     uint32_t missing;   /* acks that should have had it and did not */
     bool speculative;
@@ -577,16 +581,28 @@ void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns);
 /* The same of a chunk: chunks differ in size. */
 void pxi_straggler_chunk (pxi_job *job, uint64_t n_items, uint64_t run_ns);
 void pxi_straggler_watch (pxi_core *core, pxi_job *job);
+/* A slot here may have nothing to do. */
+void pxi_straggler_idle (pxi_core *core, pxi_job *job);
 void pxi_straggler_timer (pxi_core *core, pxi_job *job);
 /* A subtask of the job worth another attempt at `peer` (NULL: here) now; NULL = none. */
 pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer);
 uint64_t pxi_straggler_median_ns (const pxi_job *job, uint32_t task); /* 0 = not known */
 /* Median run time of the job's last subtasks; 0 = too few are known, or their sizes differ widely. */
 uint64_t pxi_straggler_alike_ns (pxi_job *job);
+/* What the next one of this task takes, by the job's last ones; n 0 = they say nothing. */
+pxi_cost_span pxi_straggler_close (pxi_job *job, uint32_t task);
 
 /* ---- estimate.c: what is expected, and what came of it ----------------------------------------
  */
 
+/* How many like the last one that was handed over, or like this subtask (not NULL), may go to this peer now, of
+ * `n_waiting` here: 0 = they are done sooner here, 1 = to learn, UINT32_MAX = any. */
+uint32_t pxi_estimate_leaves (const pxi_core *core, pxi_job *job, const pxi_peer *peer,
+                              const pxi_subtask *subtask, uint32_t n_waiting);
+/* None does now: they are not asked for before long. */
+void pxi_estimate_stay (pxi_core *core, pxi_job *job, const pxi_peer *peer);
+/* When a slot here that has nothing to do should do again what is away; UINT64_MAX = never. */
+uint64_t pxi_estimate_redo_ns (const pxi_core *core, const pxi_attempt_state *attempt);
 /* A task of ours ended here. */
 void pxi_estimate_ran (pxi_core *core, const pxi_event *event);
 /* An attempt is about to go to its peer. */
@@ -594,6 +610,7 @@ void pxi_estimate_sent (pxi_core *core, pxi_attempt_state *attempt);
 /* The result of one that was at a peer, or was redone here, is the outcome. */
 void pxi_estimate_result (pxi_core *core, const pxi_attempt_state *attempt, uint64_t run_ns,
                           uint64_t result_bytes);
+pxi_estimate_key pxi_estimate_key_of (const pxi_subtask *subtask);
 void pxi_estimate_forget (pxi_core *core);
 
 /* ---- worker.c: serving ------------------------------------------------------------------------

@@ -20,9 +20,11 @@ enum {
     MULTIPLE = 2,
     BUDGET_PART = 20,
     FIRST_PART = 2,
-    DONE_PART = 3,  /* for each attempt under way so many are done */
-    ALIKE = 4,      /* 95th percentile over median, up to which tasks are of one size */
-    JUDGED_MIN = 8, /* extra attempts before their rate of winning counts */
+    DONE_PART = 3,       /* for each attempt under way so many are done */
+    ALIKE = 4,           /* 95th percentile over median, up to which tasks are of one size */
+    CLOSE = 2,           /* the same, of those that say what the next one takes */
+    JUDGED_MIN = 8,      /* extra attempts before their rate of winning counts */
+    OVERDUE_LOOKS = 256, /* attempts looked at each time that a slot here has nothing to do */
     HURRY_MAX = 16, /* attempts of a job that is about to end: more of them keep everybody busy */
 };
 /* Between two looks: the first, or half the shortest time of a task, up to these. */
@@ -95,6 +97,29 @@ uint64_t pxi_straggler_alike_ns (pxi_job *job)
         job->alike_ns = alike_ns_of (job);
     job->alike_at = job->n_samples;
     return job->alike_ns;
+}
+
+/* Of the job's own samples, where they are close to each other: else sizes or peers differ, and what is known of
+ * the task by size says more. */
+static pxi_cost_span close_of (const pxi_job *job, uint32_t task)
+{
+    uint64_t sorted[SAMPLES_KEPT];
+    uint32_t n = samples_of (job, task, sorted);
+    if (n < SAMPLES_MIN)
+        return (pxi_cost_span){0};
+    uint64_t least_ns = sorted[n / 20], most_ns = sorted[(n * 95 + 99) / 100 - 1];
+    if (most_ns > CLOSE * least_ns)
+        return (pxi_cost_span){0};
+    return (pxi_cost_span){n, least_ns, sorted[n / 2], most_ns + most_ns / n};
+}
+
+pxi_cost_span pxi_straggler_close (pxi_job *job, uint32_t task)
+{
+    if (job->close_at != job->n_samples || job->close_task != task)
+        job->close = close_of (job, task);
+    job->close_at = job->n_samples;
+    job->close_task = task;
+    return job->close;
 }
 
 static uint64_t multiple (const pxi_job *job)
@@ -232,6 +257,18 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
            core->now_ns - only->sent_ns > limit_ns + 2 * trip_ns;
 }
 
+/* A slot here that has nothing to do would have its result before the peer, as far as is known of it. */
+static bool is_overdue (const pxi_core *core, const pxi_subtask *subtask, uint64_t *first_ns)
+{
+    bool one = subtask->n_attempts == 1 && subtask->state != SUBTASK_RETRY; /* it may still ride */
+    const pxi_attempt_state *only = one ? first_of (subtask) : NULL;
+    if (!only || !only->peer || multiple (subtask->job) > MULTIPLE)
+        return false;
+    uint64_t redo_ns = pxi_estimate_redo_ns (core, only);
+    *first_ns = redo_ns < *first_ns ? redo_ns : *first_ns;
+    return redo_ns <= core->now_ns;
+}
+
 /* The oldest first: it is what everybody waits for. */
 pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer)
 {
@@ -250,6 +287,26 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
             at_stake_ns = at_stake_now_ns (core, job);
         bool first = !job->extra_started && silent (subtask);
         if (first || work_in_budget (job, at_stake_ns + lost_ns (core, subtask)))
+            return subtask;
+    }
+    return NULL;
+}
+
+/* The one that has been away for longest; NULL = none, and *first_ns is when one may be. */
+static pxi_subtask *overdue (pxi_core *core, pxi_job *job, uint64_t *first_ns)
+{
+    *first_ns = UINT64_MAX;
+    uint32_t looks = OVERDUE_LOOKS;
+    bool in_budget = slots_in_budget (core, job) || job->n_extra < core->self.slots;
+    if (!core->config.speculation || !in_budget)
+        return NULL;
+    PXI_LIST_EACH (link, &job->subtasks)
+    {
+        pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_job);
+        if (!looks--)
+            break;
+        bool may = !subtask->crashes || core->config.isolated;
+        if (may && is_overdue (core, subtask, first_ns))
             return subtask;
     }
     return NULL;
@@ -319,14 +376,34 @@ static bool hurry (pxi_core *core, const pxi_job *job)
     return true;
 }
 
+static bool is_idle (const pxi_core *core, const pxi_job *job)
+{
+    return !job->surplus && !job->wanted && pxi_share_free (core) > 0;
+}
+
+void pxi_straggler_idle (pxi_core *core, pxi_job *job)
+{
+    uint64_t first_ns;
+    if (!job->n_attempts || !is_idle (core, job))
+        return;
+    pxi_subtask *late = overdue (core, job, &first_ns);
+    if (late)
+        redo_here (core, job, late);
+    else if (first_ns != UINT64_MAX &&
+             (!pxi_timer_is_set (&job->straggler) || first_ns < job->straggler.node.deadline))
+        pxi_timer_set (core, &job->straggler, PXI_TIMER_STRAGGLER, job, first_ns);
+}
+
 void pxi_straggler_timer (pxi_core *core, pxi_job *job)
 {
     pxi_branch_check_retry (core, job);
-    bool idle_here = !job->surplus && !job->wanted && pxi_share_free (core) > 0;
+    bool idle_here = is_idle (core, job);
     bool hurried = idle_here && hurry (core, job);
     pxi_subtask *late = idle_here ? pxi_straggler_pick (core, job, NULL) : NULL;
     if (late)
         redo_here (core, job, late);
     if (!pxi_list_is_empty (&job->subtasks))
         watch (core, job, pause_ns (job, hurried));
+    if (!late)
+        pxi_straggler_idle (core, job);
 }

@@ -86,6 +86,8 @@ px_err px_branch_open (px_task *task, const char *point, const px_branch_options
         pxi_bytes_release (shared);
         return PX_ENOMEM;
     }
+    if (task->item->owner)
+        pxi_pool_tell_nests (pool, task->item);
     open->task = task;
     open->shared = shared;
     open->point = point;

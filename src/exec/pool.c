@@ -789,6 +789,18 @@ static void end_item (pxi_pool *pool, pxi_item *item)
     pxi_pool_complete (item);
 }
 
+void pxi_pool_tell_nests (pxi_pool *pool, const pxi_item *item)
+{
+    pxi_notice notice = {
+        .kind = PXI_NOTE_DURATION, .task = pxi_pool_task_of (pool, item), .count = 1};
+    _Atomic bool *told = &pool->nests[notice.task];
+    if (atomic_load_explicit (told, memory_order_relaxed) || atomic_exchange (told, true))
+        return;
+    pthread_mutex_lock (&pool->lock);
+    pxi_pool_notify (pool, &notice);
+    pthread_mutex_unlock (&pool->lock);
+}
+
 static void ended (pxi_thread *thread, pxi_fiber *fiber)
 {
     pxi_item *item = fiber->item;
@@ -1817,6 +1829,7 @@ static void pool_free (pxi_pool *pool)
     pthread_mutex_destroy (&pool->lock);
     free (pool->threads);
     free (pool->range_uses);
+    free (pool->nests);
     free (pool->strings);
     free (pool);
 }
@@ -1909,7 +1922,8 @@ int pxi_pool_new (const pxi_executor_config *config, pxi_executor **executor)
     size_t threads_size = config->slots * sizeof *pool->threads;
     pool->threads = aligned_alloc (64, (threads_size + 63) / 64 * 64);
     pool->range_uses = calloc (config->n_tasks + 1, 1);
-    if (!pool->threads || !pool->range_uses || !copy_config (pool, config)) {
+    pool->nests = calloc (config->n_tasks + 1, sizeof *pool->nests);
+    if (!pool->threads || !pool->range_uses || !pool->nests || !copy_config (pool, config)) {
         pool_free (pool);
         return PX_ENOMEM;
     }

@@ -76,7 +76,8 @@ typedef enum pxi_notice_kind {
                                closed */
     PXI_NOTE_PROGRESS,      /* run, done, known: subtasks below it; at most every 100 ms */
     PXI_NOTE_DURATION, /* task, run_ns: a sample, at most 100 a second, with done and known: bytes of
-                          its input and result; count: 1 = it had subtasks of its own. n_items: of a chunk */
+                          its input and result; count: 1 = it has subtasks of its own, also told
+                          when the first of its task opens a branch. n_items: of a chunk */
     PXI_NOTE_DEVICE_WRONG, /* peer, device, task: a chunk that it did differs from C's */
     PXI_NOTE_CLOSED,       /* nothing follows */
     PXI_NOTE_DIED, /* only of processes: signal or exit code in `count`; `run` = the culprit's

@@ -264,6 +264,7 @@ struct pxi_pool {
     bool fences;  /* membarrier is refused here */
     _Atomic uint32_t alerts;
     _Atomic uint64_t next_sleep_ns, told_duration_ns;
+    _Atomic bool *nests;           /* by task: it was told that it has subtasks of its own */
     _Atomic uint64_t range_events; /* what may make a chunk for who was refused. 0 = none yet */
     _Atomic (pxi_open_branch *) all_branches;
     pthread_mutex_t lock; /* all below */
@@ -303,6 +304,8 @@ void pxi_pool_look (pxi_fiber *fiber); /* at the clock: account, tell progress *
 /* What one took that was timed, if none was told of lately. */
 void pxi_pool_tell_duration (pxi_pool *pool, const pxi_item *item, uint64_t began_ns,
                              uint64_t ended_ns, bool nests);
+/* Its task has opened a branch: it and its like are as large as what is below them. */
+void pxi_pool_tell_nests (pxi_pool *pool, const pxi_item *item);
 int64_t pxi_pool_task_index (const pxi_pool *pool, px_task_fn *function);
 uint32_t pxi_pool_task_of (const pxi_pool *pool, const pxi_item *item);
 /* *rises (may be NULL): nobody has set it. */

@@ -351,7 +351,7 @@ static uint32_t extra_ones (pxi_sim_peer *peer, const pxi_away_look *looks, uint
     return n_extra;
 }
 
-/* The budget is each job's own, and at least one. */
+/* The budget is each job's own, and at least one, or as many as slots that have nothing else to do. */
 static void check_attempts (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n, bool more_extra)
 {
     qsort (looks, n, sizeof *looks, by_job_and_subtask);
@@ -361,6 +361,8 @@ static void check_attempts (pxi_sim_peer *peer, pxi_away_look *looks, uint32_t n
         bool begun;
         uint32_t n_extra = extra_ones (peer, looks + from, to - from, &begun);
         uint32_t budget = (to - from) * peer->world->config.core.redo_percent / 100 + 1;
+        uint32_t slots = peer->world->config.peers[peer->index].slots;
+        budget = budget > slots ? budget : slots;
         if (more_extra && begun && n_extra > budget)
             pxi_check_broken (peer->world, peer, "attempts: %u extra ones beside %u", n_extra,
                               to - from);

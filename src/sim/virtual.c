@@ -89,7 +89,7 @@ struct pxi_virtual {
     uint32_t told_executing, told_wanted;
     uint32_t n_new; /* runs that no thread has taken up yet */
     uint64_t runs_received, told_runs, tasks_done, told_duration_ns;
-    bool told_surplus;
+    bool told_surplus, told_nests;
     bool silent;   /* being freed */
     vbranch *hint; /* where the thread that is looking for work comes from */
 };
@@ -193,6 +193,15 @@ static void tell_duration (pxi_virtual *executor, const struct frame *frame)
                                   .result_bytes = result_size (executor),
                                   .flag = frame->shape.n_rounds > 0,
                                   .run_ns = now_ns (executor) - frame->started_ns});
+}
+
+static void tell_nests (pxi_virtual *executor)
+{
+    if (executor->told_nests)
+        return;
+    executor->told_nests = true;
+    notice (executor,
+            (pxi_event){.kind = PXI_EV_DURATION, .module = executor->config.module, .flag = true});
 }
 
 /* ---- runs ------------------------------------------------------------------------------------- */
@@ -319,6 +328,8 @@ static void branch_open (pxi_virtual *executor, struct frame *frame)
         pxi_list_add_last (&branch->waiting, &subtask->in_waiting);
     }
     frame->branch = branch;
+    if (frame->subtask)
+        tell_nests (executor);
     executor->n_branches++;
     count_waiting (executor, branch, (int32_t)n);
     executor->hint = branch;
@@ -649,6 +660,11 @@ void pxi_virtual_stop (pxi_virtual *executor, uint64_t id)
     settle (executor, false);
 }
 
+static pxi_cost_declared declared_of (const pxi_tree *tree, uint32_t index)
+{
+    return tree->n_declared ? tree->declared[index % tree->n_declared] : (pxi_cost_declared){0};
+}
+
 static void hand_over (pxi_virtual *executor, vsubtask *subtask, pxi_taken *taken)
 {
     vbranch *branch = subtask->branch;
@@ -675,6 +691,7 @@ static void hand_over (pxi_virtual *executor, vsubtask *subtask, pxi_taken *take
         .n_done = branch->n_done,
         .attempts = subtask->attempts,
         .crashes = subtask->crashes,
+        .declared = declared_of (executor->config.tree, index),
         .attempt = {.key = {.subtask = subtask->id},
                     .job = executor->config.job,
                     .module = executor->config.module,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/prng.h"
+#include "core/cost.h"
 #include "core/message.h"
 
 typedef enum pxi_law_kind {
@@ -51,11 +52,13 @@ typedef struct pxi_tree {
     uint32_t numbers[PXI_TREE_NUMBERS_MAX], n_numbers; /* branch numbers, drawn per task */
     uint32_t number_most;  /* that a number in force may rise to; 0 = as it is */
     bool numbers_by_level; /* instead: the root's is the first, its children's the next, ... */
-    uint32_t size_min, size_max; /* of an input */
-    uint32_t result_size;        /* of a result, when not 16 */
-    uint32_t shared_ppm;         /* tasks whose subtasks have a shared input, */
-    uint32_t shared_kinds;       /* one of so many, */
-    uint32_t shared_size_max;    /* of up to so many bytes */
+    uint32_t size_min, size_max;       /* of an input */
+    uint32_t result_size;              /* of a result, when not 16 */
+    const pxi_cost_declared *declared; /* what tasks say of their inputs, in turn; n 0 = nothing */
+    uint32_t n_declared;
+    uint32_t shared_ppm;      /* tasks whose subtasks have a shared input, */
+    uint32_t shared_kinds;    /* one of so many, */
+    uint32_t shared_size_max; /* of up to so many bytes */
 } pxi_tree;
 
 typedef struct pxi_node {

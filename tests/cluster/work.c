@@ -332,3 +332,82 @@ static px_err sums (px_task *task, const void *input, size_t input_size)
     return err != PX_OK ? err : px_task_return (task, &sum, sizeof sum);
 }
 PX_TASK (sums)
+
+typedef struct work_load {
+    uint64_t duration_ns, result_size;
+} work_load;
+
+/* Keeps a slot, not a processor, for so long, and brings so many bytes back. */
+static px_err load (px_task *task, const void *input, size_t input_size)
+{
+    work_load what;
+    void *room;
+    if (input_size < sizeof what)
+        return px_task_fail (task, "want %zu bytes, got %zu", sizeof what, input_size);
+    memcpy (&what, input, sizeof what);
+    nanosleep (&(struct timespec){.tv_sec = (time_t)(what.duration_ns / 1000000000),
+                                  .tv_nsec = (long)(what.duration_ns % 1000000000)},
+               NULL);
+    px_err err = px_task_result (task, what.result_size, &room);
+    if (err == PX_OK)
+        memset (room, 1, what.result_size);
+    return err;
+}
+PX_TASK (load)
+
+/* Until all have their outcome, the slot held: they can only be done elsewhere. */
+static px_err hold_until_done (px_task *task, px_branch branch, uint64_t n)
+{
+    px_outcome outcome;
+    px_err err = PX_OK;
+    for (uint64_t i = 0; i < n && (err == PX_OK || err == PX_EAGAIN);) {
+        err = px_branch_result (branch, i, &outcome);
+        i += err == PX_OK;
+        if (px_task_cancelled (task))
+            return PX_ECANCELLED;
+        if (err == PX_EAGAIN)
+            nanosleep (&(struct timespec){.tv_nsec = 200000}, NULL);
+    }
+    return err;
+}
+
+/* "COUNT US IN OUT HELD": so many, that keep a slot for so long, with inputs and results of so many bytes. HELD 1: none
+ * of them here. Says how many came, and how long they took in ns. */
+static px_err loads (px_task *task, const void *input, size_t input_size)
+{
+    char text[64] = "";
+    unsigned long n, us, in, out, held;
+    memcpy (text, input, input_size < sizeof text ? input_size : sizeof text - 1);
+    if (sscanf (text, "%lu %lu %lu %lu %lu", &n, &us, &in, &out, &held) != 5)
+        return px_task_fail (task, "want COUNT US IN OUT HELD, got '%s'", text);
+    work_load what = {us * UINT64_C (1000), out};
+    size_t size = in > sizeof what ? in : sizeof what;
+    char *bytes = calloc (1, size);
+    px_branch branch;
+    uint64_t began_ns = px_now_ns (), right = 0;
+    px_err err = bytes ? px_branch_open (task, "work.loads", NULL, &branch) : PX_ENOMEM;
+    if (err != PX_OK) {
+        free (bytes);
+        return err;
+    }
+    memcpy (bytes, &what, sizeof what);
+    for (unsigned long i = 0; i < n && err == PX_OK; i++)
+        err = px_branch_add (branch, load, bytes, size);
+    free (bytes);
+    if (err == PX_OK && held)
+        err = hold_until_done (task, branch, n);
+    if (err == PX_OK)
+        err = px_branch_join (branch);
+    for (unsigned long i = 0; i < n && err == PX_OK; i++) {
+        px_outcome outcome;
+        err = px_branch_result (branch, i, &outcome);
+        right += err == PX_OK && outcome.code == PX_OK && outcome.bytes_size == out;
+    }
+    px_branch_close (branch);
+    if (err != PX_OK)
+        return err;
+    int length = snprintf (text, sizeof text, "loads %llu %llu", (unsigned long long)right,
+                           (unsigned long long)(px_now_ns () - began_ns));
+    return px_task_return (task, text, (size_t)length);
+}
+PX_TASK (loads)

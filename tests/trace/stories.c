@@ -190,7 +190,7 @@ static const struct story stories[] = {
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = NUMBERED (4, 100 * PXI_MS, 0)}},
      .speculation = true},
     {.name = "saturated",
-     .what = "Everybody is busy and one peer is slow: nothing is done twice.",
+     .what = "Everybody is busy and one peer is slow: nothing is done twice before a slot is free.",
      .slots = {1, 1},
      .jobs = {{.peer = 0, .at_ns = AT (0), .tree = LOOP (10, 100 * PXI_MS)},
               {.peer = 1, .at_ns = AT (0), .tree = NUMBERED (20, 100 * PXI_MS, 0)}},
