@@ -123,16 +123,16 @@ static pxi_bytes *chain_of (pxi_agent *agent, const pxi_agent_run *run, px_err c
     return pxi_chain_encode (&(pxi_chain){.failures = &failure, .n_failures = 1});
 }
 
-/* The device has not done it. */
+/* The device has not done it. PX_ECANCELLED: and is not to blame. */
 static void give_up (pxi_agent *agent, pxi_agent_run *run, px_err code, bool banned,
                      const char *text)
 {
     pxi_outcome outcome = {.code = code, .chain = chain_of (agent, run, code, text)};
-    pxi_log (&agent->log, run->stopped ? PX_LOG_DEBUG : PX_LOG_WARNING, "device", "%s.%s on %s: %s",
-             run->module->name, run->module->task_names[run->attempt.task], run->device->info.name,
-             text);
-    run->device_failed = true;
+    run->device_failed = code != PX_ECANCELLED;
     run->device_banned = banned;
+    pxi_log (&agent->log, run->device_failed ? PX_LOG_WARNING : PX_LOG_DEBUG, "device",
+             "%s.%s on %s: %s", run->module->name, run->module->task_names[run->attempt.task],
+             run->device->info.name, text);
     finish (agent, run, PXI_RESULT_LOST, 0, &outcome);
 }
 
@@ -470,7 +470,7 @@ static void succeed (pxi_agent *agent, pxi_agent_device *device, pxi_agent_run *
     if (err == PX_OK && !run->stopped)
         outcome.value = take_result (&chunk, run->slot_data);
     if (!outcome.value) {
-        give_up (agent, run, PX_ENOMEM, false,
+        give_up (agent, run, run->stopped ? PX_ECANCELLED : PX_ENOMEM, false,
                  run->stopped ? "no longer wanted" : px_err_text (PX_ENOMEM));
         return;
     }
@@ -529,7 +529,7 @@ bool pxi_device_runs_pass (pxi_agent *agent, pxi_agent_device *device, uint64_t 
 static void end_all (pxi_agent *agent, pxi_list *runs)
 {
     for (pxi_list *link; (link = pxi_list_first (runs));)
-        give_up (agent, PXI_LIST_ENTRY (link, pxi_agent_run, in_execution), PX_ELOST, false,
+        give_up (agent, PXI_LIST_ENTRY (link, pxi_agent_run, in_execution), PX_ECANCELLED, false,
                  "the peer was closed");
 }
 

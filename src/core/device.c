@@ -229,6 +229,7 @@ void pxi_device_slot_did (pxi_core *core, pxi_job *job, uint32_t task, uint64_t 
 {
     PXI_ASSERT (n_items > 0);
     pxi_straggler_chunk (job, n_items, run_ns);
+    job->work_ns += run_ns;
     if (core->devices) {
         uint64_t key = pxi_device_key (job->module, task);
         job->range.choose |= !pxi_rank_speed (&core->devices->rank, key, 0);
@@ -627,13 +628,15 @@ static void failed (pxi_core *core, const pxi_run *run, const pxi_event *event)
 void pxi_device_finished (pxi_core *core, const pxi_run *run, const pxi_event *event)
 {
     pxi_device *device = find (core, run->spec.device);
-    if (run->stopped || !device)
+    if (!device)
         return;
     run->job->range.choose = true;
     if (event->device_failed) {
         failed (core, run, event);
         return;
     }
+    if (run->stopped)
+        return;
     if (device->n_held == 1)
         device->busy_until_ns = core->now_ns;
     if (event->result != PXI_RESULT_OK)

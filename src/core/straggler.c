@@ -158,13 +158,18 @@ static uint64_t late_ns_of (const pxi_job *job, uint32_t task, verdict *last)
     return last->late_ns;
 }
 
+/* By the slowest of its range so far; UINT64_MAX = there was none. */
+static uint64_t slowest_ns (const pxi_subtask *subtask)
+{
+    const pxi_speed slowest = {.item_cost = subtask->job->range.most_cost};
+    return pxi_speed_ns (&slowest, subtask->spec.n_items);
+}
+
 /* A chunk is judged by what was expected when it was cut; one of a taker of whom nothing was known then, by the
  * slowest so far. */
 static uint64_t chunk_late_ns (const pxi_job *job, const pxi_subtask *subtask)
 {
-    const pxi_speed slowest = {.item_cost = job->range.most_cost};
-    uint64_t expect_ns =
-        subtask->expect_ns ? subtask->expect_ns : pxi_speed_ns (&slowest, subtask->spec.n_items);
+    uint64_t expect_ns = subtask->expect_ns ? subtask->expect_ns : slowest_ns (subtask);
     if (expect_ns > UINT64_MAX / (2 * MULTIPLE))
         return UINT64_MAX;
     uint64_t late_ns = multiple (job) * expect_ns;
@@ -183,10 +188,14 @@ static const pxi_attempt_state *only_of (const pxi_subtask *subtask)
     return subtask->n_attempts == 1 && subtask->state == SUBTASK_AWAY ? first_of (subtask) : NULL;
 }
 
-/* What is lost if a new attempt wins: all that the first has done so far. */
+/* What is lost if a new attempt wins: all that the first has done so far. On a device, whose time is no
+ * slot's, what the new one does at most. */
 static uint64_t lost_ns (const pxi_core *core, const pxi_subtask *subtask)
 {
-    return core->now_ns - first_of (subtask)->sent_ns;
+    const pxi_attempt_state *first = first_of (subtask);
+    uint64_t age_ns = core->now_ns - first->sent_ns;
+    uint64_t again_ns = first->device ? slowest_ns (subtask) : UINT64_MAX;
+    return age_ns < again_ns ? age_ns : again_ns;
 }
 
 static uint64_t at_stake_now_ns (const pxi_core *core, const pxi_job *job)

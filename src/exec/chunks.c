@@ -298,6 +298,8 @@ static pxi_item *cut_here (pxi_thread *thread, pxi_range *range)
     if (goes_to_devices (pool, range) && pool->range_uses[range->task] == PXI_RANK_TRIAL)
         pool->range_uses[range->task] = PXI_RANK_NO; /* one, and then it is told how it went */
     begin_item (range, item, index, range->here, now_ns);
+    if (!pxi_cut_left (&range->cut))
+        pxi_pool_tell_none (pool);
     thread->n_known++;
     return item;
 }

@@ -308,6 +308,13 @@ void pxi_pool_tell_surplus (pxi_pool *pool)
         pxi_pool_tell_ranges (pool);
 }
 
+/* Who was told that something waits would wait for it, too. */
+void pxi_pool_tell_none (pxi_pool *pool)
+{
+    if (!(atomic_load (&pool->alerts) & ALERT_SURPLUS) && !takeable (pool))
+        pxi_pool_tell_ranges (pool);
+}
+
 void pxi_pool_tell_ranges (pxi_pool *pool)
 {
     pxi_notice notice = {.kind = PXI_NOTE_SURPLUS, .count = takeable (pool)};

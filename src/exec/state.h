@@ -321,6 +321,7 @@ void pxi_pool_cancelled (pxi_pool *pool, pxi_pool_run *run); /* after the flag o
 void pxi_pool_wake (pxi_pool *pool); /* there is work: another thread, or say that one is wanted */
 void pxi_pool_tell_surplus (pxi_pool *pool);
 void pxi_pool_tell_ranges (pxi_pool *pool); /* the same, whether or not it was told */
+void pxi_pool_tell_none (pxi_pool *pool);   /* if nothing waits any more */
 uintptr_t pxi_pool_push_done (_Atomic uintptr_t *done, pxi_item *item);
 void pxi_pool_make_ready (pxi_pool *pool, pxi_fiber *fiber);
 
