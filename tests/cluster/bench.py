@@ -82,8 +82,16 @@ COMMANDS = [
         'devices-launch': {line: {'one item'} for line in DEVICE},
         'devices-copy': {line: {'to it', 'from it'} for line in DEVICE},
         'devices-rate': {line: {'compute-bound', 'memory-bound'} for line in DEVICE}}),
+    ('ranges', '--size 64 --stepped 8', {
+        'ranges': {line: {'compute-bound', 'memory-bound'}
+                   for line in ('plain OpenCL', 'all C', 'all OpenCL', 'as the peer chooses')},
+        'ranges-split': {line: {'compute-bound'} for line in ('one device', 'one device, held', 'the ideal split',
+                                                              'both, the second held')}}),
+    ('ranges', '--what memory --size 64', {
+        'ranges': {line: {'memory-bound'}
+                   for line in ('plain OpenCL', 'all C', 'all OpenCL', 'as the peer chooses')}}),
 ]
-REPEATS = {'tail': 1, 'memory': 1}         # those that take seconds
+REPEATS = {'tail': 1, 'memory': 1, 'ranges': 1}     # those that take seconds
 ONLY_ONCE = {('tail', 'at best')}          # computed
 ANY_SIGN = {'memory', 'tail-extra'}        # differences; work that there need not be
 COMPARED_WITH = {'call': 'libzmq', 'call-bandwidth': 'libzmq', 'call-curve': 'libzmq',
@@ -91,6 +99,7 @@ COMPARED_WITH = {'call': 'libzmq', 'call-bandwidth': 'libzmq', 'call-curve': 'li
                 'spawn-cpu': 'serial', 'uts': 'serial', 'queens': 'serial', 'mandelbrot': 'serial',
                 'stencil': 'serial', 'sort': 'serial', 'tail': 'at best',
                 'shared': 'in each input', 'shared-bytes': 'in each input',
+                'ranges': 'plain OpenCL',
                 'devices-launch': '0 alone', 'devices-copy': '0 alone', 'devices-rate': '0 alone'}
 
 # arguments, exit code, words of stderr
@@ -121,6 +130,9 @@ REFUSALS = [
     ('tail --join tcp://127.0.0.1:9', 2, 'needs peers of its own'),
     ('startup --once', 2, 'it goes with --join only'),
     ('devices 3', 2, 'unexpected argument'),
+    ('ranges --what speed', 2, '"speed" is not one of compute, memory, split'),
+    ('ranges --devices 0,1', 2, 'it wants one, by its number'),
+    ('ranges --devices 99 --what compute', 1, "no device '99'"),
     ('devices --once', 2, 'a device and two numbers of items'),
     ('call --join tcp://127.0.0.1:9', 5, '127.0.0.1:9'),
     ('spawn --fib 5 --repeats 1 --json /nowhere/file', 1, '/nowhere/file: No such file'),

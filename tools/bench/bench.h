@@ -18,8 +18,8 @@ enum { REPEATS_MAX = 101, TABLES_MAX = 8, FIGURES_MAX = 256, LABELS_MAX = 16, MO
 
 typedef struct settings { /* 0 or NULL: the command's own default */
     list_option join;
-    const char *key, *json, *plot, *sizes, *workers, *faults, *tree, *devices;
-    uint64_t local, repeats, slots, calls, fib, tasks, task_ms, size, parts, seconds;
+    const char *key, *json, *plot, *sizes, *workers, *faults, *tree, *devices, *what;
+    uint64_t local, repeats, slots, calls, fib, tasks, task_ms, size, parts, seconds, stepped;
     double timeout_s;
     bool executors, quiet, net, once, curve;
 } settings_t;
@@ -97,7 +97,7 @@ struct bench {
 
 extern const command_t command_call, command_rate, command_spawn, command_uts, command_queens,
     command_mandelbrot, command_stencil, command_sort, command_shared, command_tail,
-    command_startup, command_memory, command_devices;
+    command_startup, command_memory, command_devices, command_ranges;
 
 /* ---- startup.c: this program again, in a process of its own ------------------------------------- */
 
@@ -112,7 +112,8 @@ typedef struct peers_plan {
     uint32_t slots;     /* of this process's peer; 0 = the processors */
     bool join;          /* what --join says, in place of n_others */
     bool redo_only_lost;
-    const char *key; /* file: they are started with it, and talk by TCP; NULL = none */
+    const char *key;     /* file: they are started with it, and talk by TCP; NULL = none */
+    const char *devices; /* of each peer, as --devices; NULL = that of this process's only */
 } peers_plan_t;
 
 typedef struct peers {

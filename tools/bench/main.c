@@ -38,7 +38,7 @@ enum { N_COMMON = sizeof common / sizeof *common, ENTRIES_MAX = N_COMMON + 8 };
 static const command_t *const commands[] = {
     &command_call,       &command_rate,    &command_spawn,   &command_uts,    &command_queens,
     &command_mandelbrot, &command_stencil, &command_sort,    &command_shared, &command_tail,
-    &command_startup,    &command_memory,  &command_devices,
+    &command_startup,    &command_memory,  &command_devices, &command_ranges,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -38,6 +38,7 @@ bool peers_start_others (peers_t *peers, const peers_plan_t *plan)
                                       .modules = peers->modules,
                                       .key = plan->key,
                                       .tcp_only = plan->key != NULL,
+                                      .devices = plan->devices,
                                       .in_process = !peers->bench->settings.executors};
     return !plan->n_others || local_start (&peers->local, &others);
 }
@@ -63,7 +64,7 @@ static bool open_own (peers_t *peers, const peers_plan_t *plan)
         return complain (peers->bench, executor, "not there: is the installation complete?");
     options.executor = settings->executors ? executor : NULL;
     device_helper_find (device_helper);
-    options.devices = settings->devices;
+    options.devices = plan->devices ? plan->devices : settings->devices;
     options.device_helper = device_helper;
     px_err err = px_peer_open (&options, &peers->peer, why);
     if (err == PX_OK)

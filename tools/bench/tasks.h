@@ -44,6 +44,15 @@ typedef struct shared_input {
     uint64_t in_each; /* the bytes are in each input */
 } shared_input;
 
+/* bench.range: of a plain_kind. slow_c: for devices only; at_home: at one peer only. */
+typedef struct range_input {
+    uint64_t kind, n, slow_c, at_home;
+} range_input;
+
+typedef struct range_output {
+    uint64_t duration_ns, right; /* from the inputs being there to the results being there */
+} range_output;
+
 enum { GROWTH_SUBTASKS = 1000000 }; /* of one run of bench.waiting and bench.open_branches */
 
 #endif
