@@ -158,10 +158,23 @@ static int on_end (pxi_helper *helper)
     return end.status < 0 ? PXI_DEVICE_EXIT_FAILED : 0;
 }
 
+/* A device that uses the host's memory has nothing to copy while it computes, and where it is the host's
+ * processor (PoCL) the end of a chunk is told by the threads that compute the next: it would be told with that
+ * one's. So there the next one stays in the socket until this one has ended. */
+static bool is_full (const pxi_helper *helper)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < PXI_DEVICE_SLOTS; i++)
+        n += helper->slots[i].busy;
+    return helper->info.unified && n > 0;
+}
+
 static int loop (pxi_helper *helper)
 {
     for (;;) {
-        struct pollfd fds[] = {{.fd = helper->config->fd, .events = POLLIN},
+        short events =
+            is_full (helper) ? 0 : POLLIN; /* that the peer is gone is told all the same */
+        struct pollfd fds[] = {{.fd = helper->config->fd, .events = events},
                                {.fd = helper->done[0], .events = POLLIN}};
         if (poll (fds, 2, -1) < 0) {
             if (errno == EINTR)
