@@ -44,12 +44,13 @@ static pxi_adapt *find (const pxi_job *job, uint64_t point)
     return NULL;
 }
 
-/* NULL: it does not adapt, or there is no room for one more. */
+/* NULL: it does not adapt, nothing of it may leave (what is late on this peer's own device is done again all the
+ * same), or there is no room for one more. */
 static pxi_adapt *ensure (pxi_core *core, const pxi_branch *branch)
 {
     pxi_job *job = branch->job;
     pxi_adapt *adapt = find (job, branch->point);
-    if (adapt || !branch->point || !core->config.adaptation)
+    if (adapt || !branch->point || !branch->given || !core->config.adaptation)
         return adapt;
     if (!job->adapts)
         job->adapts = pxi_core_alloc (core, PXI_ADAPTS_MAX * sizeof *job->adapts);
