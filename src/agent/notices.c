@@ -225,6 +225,7 @@ static bool complete_taken (pxi_agent *agent, pxi_execution *execution, pxi_take
     taken->attempt.key.subtask = taken->subtask;
     taken->attempt.job = execution->job_id;
     taken->attempt.module = execution->module->key;
+    taken->attempt.device = 0; /* not the executor's to say */
     taken->attempt.size_bytes = (uint32_t)pxi_bytes_size (input);
     taken->attempt.digest = pxi_agent_digest (agent, execution->job_id, input);
     taken->attempt.blob =

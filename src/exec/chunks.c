@@ -170,10 +170,8 @@ void pxi_range_begin (pxi_pool *pool, pxi_range *range)
 {
     pthread_mutex_lock (&pool->lock);
     pxi_list_add_last (&pool->ranges, &range->in_pool);
-    uint64_t granules = pxi_cut_left (&range->cut) / range->cut.plan.granule;
-    for (uint64_t i = 0; i < granules && i < pool->config.slots; i++)
-        wake_for (pool, range);
-    if (range->def->source && granules)
+    atomic_fetch_add (&pool->range_events, 1);
+    if (range->def->source && pxi_cut_left (&range->cut))
         pxi_pool_tell_ranges (pool);
     else
         pxi_pool_tell_surplus (pool);
@@ -282,6 +280,16 @@ static void begin_item (pxi_range *range, pxi_item *item, uint32_t index, px_tas
     range->n_cut++;
 }
 
+/* One wakes the next, as long as there is something: few are woken for a range that is soon done. */
+static void wake_another (pxi_pool *pool, pxi_range *range)
+{
+    if (range->n_woken == pool->config.slots || !slots_may (pool, range) ||
+        !pxi_cut_left (&range->cut))
+        return;
+    range->n_woken++;
+    pxi_pool_wake (pool);
+}
+
 static pxi_item *cut_here (pxi_thread *thread, pxi_range *range)
 {
     pxi_pool *pool = thread->pool;
@@ -297,6 +305,7 @@ static pxi_item *cut_here (pxi_thread *thread, pxi_range *range)
     }
     if (goes_to_devices (pool, range) && pool->range_uses[range->task] == PXI_RANK_TRIAL)
         pool->range_uses[range->task] = PXI_RANK_NO; /* one, and then it is told how it went */
+    wake_another (pool, range);
     begin_item (range, item, index, range->here, now_ns);
     if (!pxi_cut_left (&range->cut))
         pxi_pool_tell_none (pool);

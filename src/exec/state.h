@@ -201,10 +201,11 @@ struct pxi_range {
     /* With the lock. */
     pxi_list in_pool;
     pxi_cut cut;
-    uint64_t n_cut; /* chunks */
-    bool closed;    /* nothing is cut any more */
-    bool refused;   /* a device that asked; it is told when there is something */
-    bool poked;     /* `poke` is on its way */
+    uint64_t n_cut;   /* chunks */
+    uint32_t n_woken; /* threads, for its chunks */
+    bool closed;      /* nothing is cut any more */
+    bool refused;     /* a device that asked; it is told when there is something */
+    bool poked;       /* `poke` is on its way */
     pxi_item poke;
 };
 
