@@ -184,6 +184,15 @@ static void tell_speed (const pxi_core *core, uint64_t key, uint32_t device, uin
     *item_cost = speed->item_cost;
 }
 
+/* It is known to do this better than all slots together do. */
+static bool is_better (const pxi_core *core, const pxi_run *run)
+{
+    const pxi_rank *rank = &core->devices->rank;
+    uint64_t key = pxi_device_key (run->spec.module, run->spec.task), n = run->spec.n_items;
+    uint64_t slots_ns = pxi_rank_ns (rank, key, 0, n / core->self.slots + 1);
+    return pxi_rank_ns (rank, key, run->spec.device, n) < slots_ns;
+}
+
 bool pxi_device_is_in_the_way (const pxi_core *core, pxi_job_id job)
 {
     bool any = false;
@@ -195,7 +204,8 @@ bool pxi_device_is_in_the_way (const pxi_core *core, pxi_job_id job)
     {
         const pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, in_core);
         const pxi_device *device = find (core, run->spec.device);
-        if (device && device->look.processor == 0 && pxi_same_job (run->job->id, job))
+        if (device && device->look.processor == 0 && pxi_same_job (run->job->id, job) &&
+            is_better (core, run))
             return true;
     }
     return false;
@@ -255,11 +265,17 @@ static void tell_slots (pxi_core *core, pxi_job *job)
                                  : "take part");
 }
 
+/* An attempt of ours that runs here counts twice: as what is away, and as what is here. */
+static bool has_room (const pxi_core *core)
+{
+    return core->n_attempts + core->n_runs + 2 <= core->config.attempts_max;
+}
+
 static void take_for (pxi_core *core, pxi_job *job, uint32_t index, uint64_t key)
 {
     pxi_action *action;
     const pxi_take what = {.n_slots = 1, .device = index, .device_key = key};
-    if (!pxi_branch_room (core) || !pxi_device_hold (core, index, key))
+    if (!has_room (core) || !pxi_device_hold (core, index, key))
         return;
     if (!pxi_place_take (core, job, &what, &action)) {
         pxi_device_release (core, index, key);
@@ -509,13 +525,15 @@ static bool run_here (pxi_core *core, pxi_job *job, pxi_subtask *subtask, uint32
 
 static void taken_here (pxi_core *core, pxi_job *job, const pxi_take *take, const pxi_event *event)
 {
+    bool vain = true;
     for (uint32_t i = 0; i < event->n_taken; i++) {
         pxi_subtask *subtask = pxi_branch_subtask (core, job, &event->taken[i]);
         bool fits = subtask && i == 0 && subtask->spec.n_items;
-        if (subtask && !(fits && run_here (core, job, subtask, take->device)))
+        vain &= !(fits && run_here (core, job, subtask, take->device));
+        if (subtask && pxi_list_is_empty (&subtask->attempts))
             pxi_branch_give_back (core, subtask);
     }
-    if (!event->n_taken)
+    if (vain)
         job->range.vain |= 1u << take->device;
 }
 

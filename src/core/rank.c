@@ -10,7 +10,12 @@
 
 #include "base/assert.h"
 
-enum { TRIAL_ITEMS = 64 }; /* fewer are done before a trial says anything */
+enum {
+    TRIAL_ITEMS = 64,  /* fewer are done before a trial says anything */
+    TRIAL_GROWTH = 16, /* as the plan's: the next trial is so much larger, */
+    TRIAL_PART = 8,    /* and takes no larger part of the range's time, */
+    TRIAL_LAST = 32,   /* until one was so large a part of the range */
+};
 
 void pxi_rank_init (pxi_rank *rank)
 {
@@ -113,12 +118,22 @@ static uint32_t fastest (const pxi_rank *rank, uint64_t task, uint64_t n,
     return best;
 }
 
-static bool wants_trial (pxi_rank *rank, uint64_t task, uint64_t n, const pxi_rank_choice *choice)
+/* What was measured was mostly the fixed part of it, perhaps: one that is larger tells them apart, if it is not
+ * too dear. */
+static bool is_too_small (const pxi_rank_entry *entry, uint64_t n, uint64_t best_ns)
+{
+    uint64_t most_n = entry->speed.most_n;
+    return most_n < n / TRIAL_LAST &&
+           pxi_speed_ns (&entry->speed, TRIAL_GROWTH * most_n) < best_ns / TRIAL_PART;
+}
+
+static bool wants_trial (pxi_rank *rank, uint64_t task, uint64_t n, uint64_t best_ns,
+                         const pxi_rank_choice *choice)
 {
     pxi_rank_entry *entry = find (rank, task, choice->device);
     if (n < TRIAL_ITEMS)
         return false;
-    return !entry || entry->n_passed_over >= PXI_RANK_RETRY;
+    return !entry || entry->n_passed_over >= PXI_RANK_RETRY || is_too_small (entry, n, best_ns);
 }
 
 static void pass_over (pxi_rank *rank, uint64_t task, uint64_t device)
@@ -134,14 +149,14 @@ void pxi_rank_choose (pxi_rank *rank, uint64_t task, uint64_t n, pxi_rank_choice
     PXI_ASSERT (n_choices > 0);
     uint32_t best = fastest (rank, task, n, choices, n_choices, NULL);
     uint64_t best_ns = best < n_choices ? choice_ns (rank, task, n, &choices[best]) : UINT64_MAX;
-    uint64_t most_ns =
-        best_ns > UINT64_MAX / PXI_RANK_LEAST ? UINT64_MAX : best_ns * PXI_RANK_LEAST;
     for (uint32_t i = 0; i < n_choices; i++) {
         uint32_t first = fastest (rank, task, n, choices, n_choices, &choices[i]);
+        uint64_t least = choices[i].device ? PXI_RANK_LEAST : PXI_RANK_LEAST_SLOTS;
+        uint64_t most_ns = best_ns > UINT64_MAX / least ? UINT64_MAX : best_ns * least;
         bool is_known = choice_ns (rank, task, n, &choices[i]) != UINT64_MAX;
         if (is_known && first == i && choice_ns (rank, task, n, &choices[i]) <= most_ns)
             choices[i].use = PXI_RANK_YES;
-        else if (wants_trial (rank, task, n, &choices[i]))
+        else if (wants_trial (rank, task, n, best_ns, &choices[i]))
             choices[i].use = PXI_RANK_TRIAL;
         else
             choices[i].use = PXI_RANK_NO;

@@ -12,6 +12,8 @@ enum {
     PXI_RANK_LEAST =
         4, /* a device that is slower than the best by more disturbs more than it helps: it
                             uses the memory and the bus that the others wait for */
+    PXI_RANK_LEAST_SLOTS =
+        20,              /* the same of the slots: they need no copies, and 5 % is worth having */
     PXI_RANK_RETRY = 64, /* choices after which what was found worse is tried again: hosts change */
 };
 

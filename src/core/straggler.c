@@ -33,6 +33,8 @@ enum {
 #define WATCH_HURRY_NS (100 * PXI_MS) /* while somebody is asked out of turn */
 #define WATCH_MAX_NS (400 * PXI_MS)
 #define ANY_TASK UINT32_MAX
+#define CHUNK_WATCH_NS (5 * PXI_MS) /* a device's first chunk has a kernel compiled before it */
+#define CHUNK_AGE_MIN_NS (5 * PXI_MS)
 #define AGE_MIN_NS (20 * PXI_MS) /* below, a new attempt costs more than it can win */
 
 void pxi_straggler_sample (pxi_job *job, uint32_t task, uint64_t run_ns)
@@ -173,7 +175,7 @@ static uint64_t chunk_late_ns (const pxi_job *job, const pxi_subtask *subtask)
     if (expect_ns > UINT64_MAX / (2 * MULTIPLE))
         return UINT64_MAX;
     uint64_t late_ns = multiple (job) * expect_ns;
-    return late_ns > AGE_MIN_NS ? late_ns : AGE_MIN_NS;
+    return late_ns > CHUNK_AGE_MIN_NS ? late_ns : CHUNK_AGE_MIN_NS;
 }
 
 /* The first, of a subtask that has any. */
@@ -257,7 +259,7 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
         return false;
     if (silent (subtask))
         return true;
-    if (core->now_ns - only->sent_ns <= AGE_MIN_NS || !(is_chunk || mostly_done (subtask->job)))
+    if (!is_chunk && (core->now_ns - only->sent_ns <= AGE_MIN_NS || !mostly_done (subtask->job)))
         return false;
     uint64_t limit_ns = is_chunk ? chunk_late_ns (subtask->job, subtask)
                                  : late_ns_of (subtask->job, subtask->spec.task, last);
@@ -295,6 +297,8 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
         if (at_stake_ns == UINT64_MAX)
             at_stake_ns = at_stake_now_ns (core, job);
         bool first = !job->extra_started && silent (subtask);
+        /* Doing a chunk again that is over what was expected of it costs less than it has cost already. */
+        first = first || subtask->spec.n_items;
         if (first || work_in_budget (job, at_stake_ns + lost_ns (core, subtask)))
             return subtask;
     }
@@ -352,7 +356,7 @@ static void watch (pxi_core *core, pxi_job *job, uint64_t pause_ns)
 
 void pxi_straggler_watch (pxi_core *core, pxi_job *job)
 {
-    watch (core, job, WATCH_NS);
+    watch (core, job, job->range.moves ? CHUNK_WATCH_NS : WATCH_NS);
 }
 
 /* Nothing is late before twice the usual time, so long tasks need not be looked at as often as short
@@ -366,7 +370,7 @@ static uint64_t pause_ns (const pxi_job *job, bool hurried)
             shortest_ns = job->samples[i].run_ns;
     }
     if (!n || shortest_ns / 2 < WATCH_NS)
-        return WATCH_NS;
+        return job->range.moves ? CHUNK_WATCH_NS : WATCH_NS;
     return shortest_ns / 2 < most_ns ? shortest_ns / 2 : most_ns;
 }
 

@@ -11,6 +11,7 @@ typedef enum pxi_alarm_kind {
     PXI_ALARM_RESUME,  /* a pause ends; in a peer */
     PXI_ALARM_NOTICE,  /* an executor's notice arrives at its agent; in a peer */
     PXI_ALARM_BURST,   /* a thread reaches the next boundary of its task; in a burst */
+    PXI_ALARM_CHUNK,   /* a device has done a chunk; in a chunk */
     PXI_ALARM_MESSAGE, /* in a parcel */
     PXI_ALARM_FAULT,   /* the next of the script; in the world */
     PXI_ALARM_ENDING,  /* what a fault began is over; in an ending */

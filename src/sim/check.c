@@ -15,6 +15,7 @@
  *   reserved    no offer comes of a reservation that has lapsed
  *   remembered  what has crashed here PXI_CRASHES_MAX times is not started again; what has not, is
  *   former      what concerns a former self changes nothing
+ *   devices     what is held of them is leased, taken for or run on, and never more than they have
  *   fetched     nobody asks for a shared input that is here; while nothing is disturbed it comes once
  *   bounded     timers and memory
  *   quiet       nothing is left when all is over
@@ -42,6 +43,7 @@ enum {
 #define MEMORY_PEER_BYTES UINT64_C (1024)
 #define MEMORY_OBJECT_BYTES UINT64_C (512)
 #define MEMORY_JOB_BYTES UINT64_C (2048)
+#define MEMORY_DEVICES_BYTES (UINT64_C (160) << 10) /* what a task takes on each, for 256 of them */
 #define RESERVED_FOR_NS (2000 * PXI_MS)
 
 void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *format, ...)
@@ -563,7 +565,7 @@ static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
     const pxi_core_config *config = &peer->world->config.core;
     uint32_t n_peers = peer->world->config.n_peers;
     uint32_t timers_max =
-        n_peers + 2 * sizes->jobs + sizes->probes + sizes->leases + sizes->shared + 9;
+        n_peers + 2 * sizes->jobs + sizes->probes + sizes->leases + sizes->shared + 10;
     if (sizes->timers > timers_max)
         pxi_check_broken (peer->world, peer, "bounded: %u timers, %u explained", sizes->timers,
                           timers_max);
@@ -575,10 +577,32 @@ static void check_bounds (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
     uint64_t memory_bytes = MEMORY_REST_BYTES + MEMORY_SENT_BYTES + n_peers * MEMORY_PEER_BYTES +
                             config->view_max * sizeof (void *) + objects * MEMORY_OBJECT_BYTES +
                             sizes->jobs * MEMORY_JOB_BYTES;
+    if (peer->world->config.peers[peer->index].n_devices)
+        memory_bytes += MEMORY_DEVICES_BYTES;
     if (sizes->memory_bytes > memory_bytes)
         pxi_check_broken (peer->world, peer, "bounded: %llu bytes, %llu explained",
                           (unsigned long long)sizes->memory_bytes,
                           (unsigned long long)memory_bytes);
+}
+
+static void check_devices (pxi_sim_peer *peer, const pxi_core_sizes *sizes)
+{
+    const pxi_world_peer *config = &peer->world->config.peers[peer->index];
+    uint32_t n_slots = 0, n_runs = pxi_sim_device_n_runs (peer);
+    for (uint32_t i = 0; i < config->n_devices; i++)
+        n_slots += config->devices[i].slots;
+    if (sizes->device_slots_held > n_slots || n_runs > n_slots)
+        pxi_check_broken (peer->world, peer, "devices: %u slots are held and %u used of %u",
+                          sizes->device_slots_held, n_runs, n_slots);
+    if (sizes->device_slots_held !=
+        sizes->device_slots_leased + sizes->device_slots_taking + sizes->device_runs)
+        pxi_check_broken (peer->world, peer,
+                          "devices: %u slots are held, %u leased, %u taken for, %u run on",
+                          sizes->device_slots_held, sizes->device_slots_leased,
+                          sizes->device_slots_taking, sizes->device_runs);
+    if (n_runs != sizes->device_runs)
+        pxi_check_broken (peer->world, peer, "devices: %u chunks on them, %u in the core's hands",
+                          n_runs, sizes->device_runs);
 }
 
 void pxi_check_turn (pxi_sim_peer *peer)
@@ -600,6 +624,8 @@ void pxi_check_turn (pxi_sim_peer *peer)
     if (n_away != sizes.subtasks)
         pxi_check_broken (peer->world, peer, "conserved: %u subtasks away, %u in the core's hands",
                           n_away, sizes.subtasks);
+    check_devices (peer, &sizes);
+    n_runs += sizes.device_runs;
     if (n_runs + sizes.runs_waiting != sizes.runs)
         pxi_check_broken (peer->world, peer,
                           "conserved: %u runs, %u in the core's hands, of which %u wait", n_runs,
@@ -645,6 +671,7 @@ static void check_peer_quiet (pxi_world *world, const pxi_sim_peer *peer)
         {"jobs", sizes.jobs},
         {"takes", sizes.takes},
         {"shared inputs", sizes.shared},
+        {"slots of devices", sizes.device_slots_held},
         {"slots used", sizes.slots_used},
         {"slots leased", sizes.slots_leased},
         {"executors", !pxi_list_is_empty (&peer->executors)},

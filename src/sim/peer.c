@@ -64,7 +64,7 @@ uint64_t pxi_sim_peer_now_ns (const pxi_sim_peer *peer)
 
 /* ---- the port of its executors ---------------------------------------------------------------- */
 
-static uint64_t blob_put (pxi_sim_peer *peer, const pxi_payload *payload)
+uint64_t pxi_sim_peer_blob (pxi_sim_peer *peer, const pxi_payload *payload)
 {
     pxi_payload *copy = malloc (sizeof *copy);
     PXI_ASSERT (copy);
@@ -98,7 +98,7 @@ static uint64_t port_blob_new (void *context, const pxi_payload *payload)
     pxi_payload made = *payload;
     if (made.hash && !made.cancelled && goes_wrong (world, PXI_WRONG_RESULT))
         made.hash ^= 1;
-    return blob_put (executor->peer, &made);
+    return pxi_sim_peer_blob (executor->peer, &made);
 }
 
 static const pxi_payload *port_blob (void *context, uint64_t blob)
@@ -113,7 +113,7 @@ static uint64_t port_now_ns (void *context)
     return executor->peer->world->time.now_ns;
 }
 
-static void queue_notice (pxi_sim_peer *peer, const pxi_event *event)
+void pxi_sim_peer_tell (pxi_sim_peer *peer, const pxi_event *event)
 {
     pxi_world *world = peer->world;
     struct queued *queued = malloc (sizeof *queued);
@@ -130,7 +130,7 @@ static void queue_notice (pxi_sim_peer *peer, const pxi_event *event)
 
 static void port_notice (void *context, const pxi_event *event)
 {
-    queue_notice (((pxi_sim_executor *)context)->peer, event);
+    pxi_sim_peer_tell (((pxi_sim_executor *)context)->peer, event);
 }
 
 /* After what is at hand, and sometimes a while later: its agent is busy then. */
@@ -139,7 +139,7 @@ static void queue_flush (pxi_sim_peer *peer)
     if (peer->flush_queued || !pxi_core_gathers (peer->core))
         return;
     peer->flush_queued = true;
-    queue_notice (peer, &(pxi_event){.kind = PXI_EV_FLUSH});
+    pxi_sim_peer_tell (peer, &(pxi_event){.kind = PXI_EV_FLUSH});
 }
 
 /* Of work that is told: what is done for the first time, and what is done in vain, of any attempt. */
@@ -252,6 +252,8 @@ static pxi_sim_executor *executor_new (pxi_sim_peer *peer, pxi_sim_job *job)
         .tree = &job->config->tree,
         .module = PXI_SIM_MODULE,
         .slots = peer->world->config.peers[peer->index].slots,
+        .peer = peer->id,
+        .devices = peer->world->config.peers[peer->index].n_devices > 0,
         .next_id = &peer->next_id,
         .port = &executor->port,
     };
@@ -298,6 +300,19 @@ static void take_from_nobody (pxi_sim_peer *peer, const pxi_action *action)
     pxi_list_add_last (&peer->notices, &queued->in_peer);
 }
 
+static void run_on_device (pxi_sim_peer *peer, const pxi_action *action)
+{
+    const pxi_payload *input = pxi_map_pointer (&peer->blobs, action->attempt.blob);
+    uint32_t n = peer->world->config.peers[peer->index].n_devices;
+    bool fits = input && input->node.n_items == action->attempt.n_items &&
+                action->attempt.device <= n && action->attempt.n_items;
+    if (fits)
+        pxi_sim_device_run (peer, action, &input->node);
+    else
+        pxi_check_broken (peer->world, peer, "run %llu on device %u: no chunk, or no such device",
+                          (unsigned long long)action->run, action->attempt.device);
+}
+
 static void do_run (pxi_sim_peer *peer, const pxi_action *action)
 {
     pxi_sim_job *job = pxi_world_job_find (peer->world, action->job);
@@ -305,10 +320,14 @@ static void do_run (pxi_sim_peer *peer, const pxi_action *action)
         pxi_check_broken (peer->world, peer, "run of a job that does not exist");
         return;
     }
+    peer->n_runs++;
+    if (action->attempt.device) {
+        run_on_device (peer, action);
+        return;
+    }
     pxi_sim_executor *executor = pxi_sim_peer_executor (peer, action->job);
     if (!executor)
         executor = executor_new (peer, job);
-    peer->n_runs++;
     if (action->root)
         executor->root = action->run;
     if (action->flag)
@@ -334,7 +353,7 @@ static void do_complete (pxi_sim_peer *peer, pxi_virtual *virtual, const pxi_act
     if (action->blob && !payload)
         pxi_check_broken (peer->world, peer, "outcome of s%llu: its blob is not there",
                           (unsigned long long)action->subtask);
-    pxi_virtual_complete (virtual, action->subtask, action->result, payload);
+    pxi_virtual_complete (virtual, action, payload);
     if (payload)
         blob_forget (peer, action->blob);
 }
@@ -366,10 +385,15 @@ static void for_executor (pxi_sim_peer *peer, const pxi_action *action)
         pxi_virtual_stop (virtual, action->run);
         break;
     case PXI_DO_TAKE:
-        pxi_virtual_take (virtual, action->token, action->count);
+        pxi_virtual_take (virtual, action);
+        break;
+    case PXI_DO_RANGE:
+        pxi_virtual_range (virtual, action->count);
         break;
     case PXI_DO_GIVE_BACK:
         pxi_virtual_give_back (virtual, action->subtask, action->attempts, action->crashes);
+        if (action->blob)
+            blob_forget (peer, action->blob);
         break;
     case PXI_DO_CAP:
         pxi_virtual_cap (virtual, action->branch, action->flag);
@@ -402,6 +426,13 @@ static void carry_out (pxi_sim_peer *peer, const pxi_action *action)
             for_executor (peer, action);
         break;
     case PXI_DO_STOP:
+        if (!pxi_sim_device_stop (peer, action->run))
+            for_executor (peer, action);
+        break;
+    case PXI_DO_QUARANTINE:
+        peer->quarantined |= UINT64_C (1) << action->device;
+        break;
+    case PXI_DO_RANGE:
     case PXI_DO_TAKE:
     case PXI_DO_GIVE_BACK:
     case PXI_DO_CAP:
@@ -420,8 +451,6 @@ static void carry_out (pxi_sim_peer *peer, const pxi_action *action)
         break;
     case PXI_DO_JOINED:
     case PXI_DO_VIEW:
-    case PXI_DO_RANGE:
-    case PXI_DO_QUARANTINE:
         break;
     }
 }
@@ -526,15 +555,15 @@ static void unpack (pxi_sim_peer *peer, pxi_parcel *parcel)
 {
     pxi_message *message = &parcel->message;
     for (uint32_t i = 0; i < message->n_attempts; i++) {
-        parcel->attempts[i].blob = blob_put (peer, &parcel->payloads[i]);
+        parcel->attempts[i].blob = pxi_sim_peer_blob (peer, &parcel->payloads[i]);
         parcel->attempts[i].digest = pxi_virtual_digest (&parcel->payloads[i].node);
     }
     for (uint32_t i = 0; i < message->n_results; i++) {
         pxi_returned *returned = &parcel->results[i];
-        returned->blob = returned->blob ? blob_put (peer, &parcel->payloads[i]) : 0;
+        returned->blob = returned->blob ? pxi_sim_peer_blob (peer, &parcel->payloads[i]) : 0;
     }
     if (message->kind == PXI_SHARED && parcel->n_payloads)
-        message->blob = blob_put (peer, parcel->payloads);
+        message->blob = pxi_sim_peer_blob (peer, parcel->payloads);
 }
 
 void pxi_sim_peer_deliver (pxi_sim_peer *peer, pxi_parcel *parcel)
@@ -616,6 +645,7 @@ void pxi_sim_peer_init (pxi_world *world, pxi_sim_peer *peer, uint32_t index)
     pxi_list_init (&peer->held);
     pxi_list_init (&peer->notices);
     pxi_list_init (&peer->executors);
+    pxi_list_init (&peer->chunks);
     pxi_list_init (&peer->leases);
     pxi_map_init (&peer->blobs, BLOBS_MAX, 1);
     pxi_map_init (&peer->came, BLOBS_MAX, 1);
@@ -710,6 +740,7 @@ void pxi_sim_peer_start (pxi_sim_peer *peer)
     peer->n_held = 0;
     peer->flush_queued = false;
     peer->last_notice_ns = world->time.now_ns;
+    pxi_sim_device_tell (peer);
     join_somebody (peer);
     if (world->config.known)
         tell_known (peer);
@@ -775,6 +806,7 @@ void pxi_sim_peer_stop (pxi_sim_peer *peer)
         pxi_alarm_clear (&world->time, alarms[i]);
     while (!pxi_list_is_empty (&peer->executors))
         executor_free (PXI_LIST_ENTRY (peer->executors.next, pxi_sim_executor, in_peer));
+    pxi_sim_device_forget (peer);
     drop_queues (peer);
     drop_blobs (peer);
     pxi_check_forget (peer);

@@ -54,6 +54,9 @@ struct pxi_sim_peer {
     bool flush_queued;
     uint64_t last_notice_ns;
     pxi_list executors;
+    pxi_list chunks;            /* on its devices (sim/device) */
+    uint64_t warm, quarantined; /* a bit for each device */
+    uint64_t device_free_ns[PXI_WORLD_DEVICES_MAX];
     pxi_map blobs; /* -> pxi_payload */
     uint64_t next_blob, next_id;
     uint64_t resumed_own_ns;             /* check: its own time when it last resumed */
@@ -184,6 +187,20 @@ uint64_t pxi_sim_peer_own_ns (const pxi_sim_peer *peer);
 uint64_t pxi_sim_peer_now_ns (const pxi_sim_peer *peer);
 void pxi_sim_peer_unreachable (pxi_sim_peer *peer, const pxi_sim_peer *other); /* a full queue */
 pxi_address pxi_sim_peer_address (uint32_t index);
+uint64_t pxi_sim_peer_blob (pxi_sim_peer *peer, const pxi_payload *payload);
+/* To its core, after what was told before. */
+void pxi_sim_peer_tell (pxi_sim_peer *peer, const pxi_event *event);
+
+/* ---- device.c --------------------------------------------------------------------------------- */
+
+struct pxi_sim_chunk;
+
+void pxi_sim_device_tell (pxi_sim_peer *peer); /* its core, of all of them */
+void pxi_sim_device_run (pxi_sim_peer *peer, const pxi_action *action, const pxi_node *node);
+bool pxi_sim_device_stop (pxi_sim_peer *peer, uint64_t run);  /* false: no such run */
+void pxi_sim_device_chunk_ends (struct pxi_sim_chunk *chunk); /* its alarm fired */
+uint32_t pxi_sim_device_n_runs (const pxi_sim_peer *peer);
+void pxi_sim_device_forget (pxi_sim_peer *peer);
 
 /* ---- check.c ---------------------------------------------------------------------------------- */
 

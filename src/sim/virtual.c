@@ -17,6 +17,8 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "core/cut.h"
+#include "core/rank.h"
 
 enum {
     AWAY_MAX = 1 << 20,
@@ -36,8 +38,19 @@ typedef struct vsubtask {
     uint64_t id, hash;
     vstate state;
     pxi_result result;
-    uint32_t index, attempts, crashes;
+    uint32_t index, attempts, crashes; /* index: of a chunk, in what was cut */
+    pxi_list in_chunks;                /* of a range: in memory of its own */
 } vsubtask;
+
+/* A data-parallel branch. */
+typedef struct vrange {
+    pxi_list in_ranges, chunks; /* chunks: that have no outcome */
+    vbranch *owner;
+    pxi_cut cut;
+    uint64_t sum;     /* of the hashes of what is done */
+    bool in_vain;     /* somebody was refused since a chunk ended last */
+    uint32_t n_local; /* chunks in slots here */
+} vrange;
 
 struct vbranch {
     pxi_list in_open, in_takeable;
@@ -46,6 +59,7 @@ struct vbranch {
     uint64_t id;
     uint32_t number, n_subtasks, n_done, n_waiting;
     bool capped, handed_over;
+    vrange *range; /* NULL: its subtasks are these */
     vsubtask subtasks[];
 };
 
@@ -80,7 +94,8 @@ struct pxi_virtual {
     const pxi_virtual_port *port;
     pxi_list runs, new_runs, ready, executing;
     pxi_list over; /* finished runs, some with a cancelled task that still executes */
-    pxi_list open, takeable;
+    pxi_list open, takeable, ranges;
+    uint32_t use;      /* pxi_rank_use of slots for ranges */
     pxi_map away;      /* subtask id -> vsubtask */
     pxi_map branches;  /* id -> vbranch, of which something was handed over */
     pxi_map cancelled; /* ids whose branch closed while they were away, until the core knows */
@@ -121,9 +136,29 @@ static uint64_t now_ns (const pxi_virtual *executor)
     return executor->port->now_ns (executor->port->context);
 }
 
+static vbranch *branch_of (const pxi_list *in_ranges)
+{
+    vrange *range = PXI_LIST_ENTRY (in_ranges, vrange, in_ranges);
+    return range->owner;
+}
+
+/* The oldest with something to cut; NULL = none. */
+static vbranch *oldest_range (const pxi_virtual *executor)
+{
+    PXI_LIST_EACH (link, &executor->ranges)
+    {
+        vbranch *branch = branch_of (link);
+        if (pxi_cut_left (&branch->range->cut))
+            return branch;
+    }
+    return NULL;
+}
+
 static uint32_t n_wanted (const pxi_virtual *executor)
 {
     uint64_t n = executor->n_waiting;
+    const vbranch *range = oldest_range (executor);
+    n += range && executor->use == PXI_RANK_YES ? pxi_cut_left (&range->range->cut) : 0;
     PXI_LIST_EACH (link, &executor->ready)
     {
         if (++n >= executor->config.slots)
@@ -155,13 +190,28 @@ static void tell_active (pxi_virtual *executor)
                                   .runs = executor->told_runs});
 }
 
+/* Chunks that peers may come for: as many as there may be takers. */
+static uint32_t n_chunks_takeable (const vbranch *branch)
+{
+    if (!branch || !branch->number || branch->capped || branch->range->in_vain)
+        return 0;
+    uint64_t left = pxi_cut_left (&branch->range->cut);
+    return left < PXI_TAKERS_MAX ? (uint32_t)left : PXI_TAKERS_MAX;
+}
+
+/* A range is told again after each chunk that ends once somebody was refused. */
 static void tell_surplus (pxi_virtual *executor)
 {
     bool in_vain = executor->n_executing < executor->allowed;
-    if (executor->n_takeable && !executor->told_surplus) {
+    const vbranch *range = oldest_range (executor);
+    uint32_t n_takeable = executor->n_takeable + n_chunks_takeable (range);
+    uint64_t n_items = range ? pxi_cut_left (&range->range->cut) : 0;
+    bool for_device = n_items && !range->range->in_vain;
+    if ((n_takeable || for_device) && !executor->told_surplus) {
         executor->told_surplus = true;
-        notice (executor, (pxi_event){.kind = PXI_EV_SURPLUS, .count = executor->n_takeable});
-    } else if (!executor->n_takeable && executor->told_surplus && in_vain) {
+        notice (executor,
+                (pxi_event){.kind = PXI_EV_SURPLUS, .count = n_takeable, .n_items = n_items});
+    } else if (!n_takeable && !n_items && executor->told_surplus && in_vain) {
         executor->told_surplus = false;
         notice (executor, (pxi_event){.kind = PXI_EV_SURPLUS, .count = 0});
     }
@@ -189,6 +239,7 @@ static void tell_duration (pxi_virtual *executor, const struct frame *frame)
     executor->told_duration_ns = now_ns (executor);
     notice (executor, (pxi_event){.kind = PXI_EV_DURATION,
                                   .module = executor->config.module,
+                                  .n_items = frame->node.n_items,
                                   .size_bytes = frame->shape.size_bytes,
                                   .result_bytes = result_size (executor),
                                   .flag = frame->shape.n_rounds > 0,
@@ -335,9 +386,48 @@ static void branch_open (pxi_virtual *executor, struct frame *frame)
     executor->hint = branch;
 }
 
+static void range_free (vrange *range)
+{
+    if (!range)
+        return;
+    PXI_ASSERT (pxi_list_is_empty (&range->chunks));
+    pxi_list_remove (&range->in_ranges);
+    pxi_cut_fini (&range->cut);
+    free (range);
+}
+
+static void range_open (pxi_virtual *executor, struct frame *frame)
+{
+    vbranch *branch = calloc (1, sizeof *branch);
+    vrange *range = calloc (1, sizeof *range);
+    PXI_ASSERT (branch && range);
+    branch->id = (*executor->config.next_id)++;
+    branch->owner = frame;
+    branch->number = frame->shape.number;
+    branch->range = range;
+    pxi_list_init (&branch->in_open);
+    pxi_list_init (&branch->in_takeable);
+    pxi_list_init (&branch->waiting);
+    pxi_list_init (&range->chunks);
+    range->owner = branch;
+    pxi_cut_init (&range->cut, 0, executor->config.tree->n_items, 1);
+    pxi_list_init (&range->in_ranges);
+    pxi_list_add_last (&executor->ranges, &range->in_ranges);
+    frame->branch = branch;
+    executor->n_branches++;
+    executor->use = executor->config.devices ? PXI_RANK_NO : PXI_RANK_YES;
+}
+
+static void chunk_free (vsubtask *chunk)
+{
+    pxi_list_remove (&chunk->in_chunks);
+    free (chunk);
+}
+
 static void branch_free (pxi_virtual *executor, vbranch *branch)
 {
     PXI_ASSERT (!branch->n_waiting);
+    range_free (branch->range);
     if (executor->hint == branch)
         executor->hint = NULL;
     branch->owner->branch = NULL;
@@ -371,17 +461,25 @@ static void frame_cancel (pxi_virtual *executor, struct frame *frame);
 
 /* Cancels what has no outcome. The frames of started subtasks forget the branch: an executing one goes
  * on to its next boundary, as a task of a real pool does. */
+static void subtask_cancel (pxi_virtual *executor, vsubtask *subtask)
+{
+    if (subtask->state == STARTED) {
+        frame_cancel (executor, subtask->frame);
+    } else if (subtask->state == AWAY) {
+        away_remove (executor, subtask);
+        pxi_map_put (&executor->cancelled, subtask->id, 1);
+    }
+}
+
 static void branch_cancel (pxi_virtual *executor, vbranch *branch)
 {
     count_waiting (executor, branch, -(int32_t)branch->n_waiting);
-    for (uint32_t i = 0; i < branch->n_subtasks; i++) {
-        vsubtask *subtask = &branch->subtasks[i];
-        if (subtask->state == STARTED) {
-            frame_cancel (executor, subtask->frame);
-        } else if (subtask->state == AWAY) {
-            away_remove (executor, subtask);
-            pxi_map_put (&executor->cancelled, subtask->id, 1);
-        }
+    for (uint32_t i = 0; i < branch->n_subtasks; i++)
+        subtask_cancel (executor, &branch->subtasks[i]);
+    for (pxi_list *link; branch->range && (link = pxi_list_first (&branch->range->chunks));) {
+        vsubtask *chunk = PXI_LIST_ENTRY (link, vsubtask, in_chunks);
+        subtask_cancel (executor, chunk);
+        chunk_free (chunk);
     }
     branch_free (executor, branch);
 }
@@ -416,6 +514,8 @@ static struct frame *frame_new (vrun *run, vsubtask *subtask, const pxi_node *no
 }
 
 static void deliver (pxi_virtual *executor, vsubtask *subtask, uint64_t hash, pxi_result result);
+static void chunk_done (pxi_virtual *executor, vsubtask *chunk, uint64_t hash, const pxi_who *who,
+                        bool measured);
 
 static void task_finished (pxi_virtual *executor, struct frame *frame)
 {
@@ -428,6 +528,11 @@ static void task_finished (pxi_virtual *executor, struct frame *frame)
         tell_duration (executor, frame);
         subtask->frame = NULL;
         frame_free (frame);
+        if (subtask->branch->range) {
+            subtask->branch->range->n_local--;
+            chunk_done (executor, subtask, hash, &(pxi_who){executor->config.peer, 0}, true);
+            return;
+        }
         executor->hint = subtask->branch;
         deliver (executor, subtask, hash, result);
         return;
@@ -442,6 +547,10 @@ static void branch_joined (pxi_virtual *executor, vbranch *branch)
 {
     struct frame *owner = branch->owner;
     uint32_t n = owner->shape.first_only ? 1 : branch->n_subtasks;
+    if (branch->range) {
+        owner->hash += branch->range->sum;
+        n = 0;
+    }
     for (uint32_t i = 0; i < n; i++)
         owner->hash =
             pxi_workload_fold (owner->hash, branch->subtasks[i].hash, branch->subtasks[i].result);
@@ -470,6 +579,107 @@ static void deliver (pxi_virtual *executor, vsubtask *subtask, uint64_t hash, px
         branch_joined (executor, branch);
 }
 
+/* Among all subtasks of its owner. */
+static uint32_t index_of (const vsubtask *subtask)
+{
+    const struct frame *owner = subtask->branch->owner;
+    return owner->round * owner->shape.n_children + subtask->index;
+}
+
+static pxi_node node_of (const pxi_virtual *executor, const vsubtask *subtask)
+{
+    const struct frame *owner = subtask->branch->owner;
+    if (subtask->branch->range) {
+        const pxi_cut_chunk *cut = &subtask->branch->range->cut.chunks[subtask->index];
+        return pxi_workload_chunk (&owner->node, executor->config.tree, cut->begin, cut->end);
+    }
+    return pxi_workload_child (executor->config.tree, &owner->node, &owner->shape,
+                               index_of (subtask));
+}
+
+/* A chunk has ended: who was refused may ask again. */
+static void range_moved (pxi_virtual *executor, vrange *range)
+{
+    if (range->in_vain || executor->use == PXI_RANK_TRIAL)
+        executor->told_surplus = false;
+    range->in_vain = false;
+}
+
+/* What a wrong device has done is taken back. */
+static void take_back (pxi_virtual *executor, vbranch *branch, const pxi_who *who)
+{
+    vrange *range = branch->range;
+    for (uint32_t i = 0; i < range->cut.n_chunks; i++) {
+        const pxi_cut_chunk *cut = &range->cut.chunks[i];
+        bool his = cut->who.peer == who->peer && cut->who.device == who->device;
+        pxi_node node =
+            pxi_workload_chunk (&branch->owner->node, executor->config.tree, cut->begin, cut->end);
+        if (his && cut->state == PXI_CUT_DONE)
+            range->sum -= pxi_workload_begin (&node);
+    }
+    pxi_cut_wrong (&range->cut, who, now_ns (executor));
+    notice (executor, (pxi_event){.kind = PXI_EV_DEVICE_WRONG,
+                                  .module = executor->config.module,
+                                  .peer = who->peer,
+                                  .device = who->device});
+}
+
+/* Each is looked at, as a few items of some are in a real executor. */
+static void chunk_done (pxi_virtual *executor, vsubtask *chunk, uint64_t hash, const pxi_who *who,
+                        bool measured)
+{
+    vbranch *branch = chunk->branch;
+    vrange *range = branch->range;
+    pxi_node node = node_of (executor, chunk);
+    if (hash != pxi_workload_begin (&node) && who->device)
+        take_back (executor, branch, who);
+    if (pxi_cut_done (&range->cut, chunk->index, who, now_ns (executor), measured))
+        range->sum += hash;
+    chunk_free (chunk);
+    range_moved (executor, range);
+    branch->owner->run->done++;
+    tell_progress (executor, branch->owner->run);
+    if (pxi_cut_is_done (&range->cut))
+        branch_joined (executor, branch);
+}
+
+/* NULL: nothing for this one now. */
+static vsubtask *chunk_for (pxi_virtual *executor, vbranch *branch, const pxi_who_look *look)
+{
+    uint32_t index;
+    vrange *range = branch->range;
+    if (!pxi_cut_next (&range->cut, look, now_ns (executor), &index)) {
+        range->in_vain = true;
+        return NULL;
+    }
+    vsubtask *chunk = calloc (1, sizeof *chunk);
+    PXI_ASSERT (chunk);
+    chunk->branch = branch;
+    chunk->index = index;
+    chunk->id = (*executor->config.next_id)++;
+    pxi_list_init (&chunk->in_away);
+    pxi_list_init (&chunk->in_waiting);
+    pxi_list_add_last (&range->chunks, &chunk->in_chunks);
+    return chunk;
+}
+
+static vsubtask *chunk_for_slot (pxi_virtual *executor)
+{
+    const pxi_who_look look = {.who = {executor->config.peer, 0}};
+    PXI_LIST_EACH (link, &executor->ranges)
+    {
+        vbranch *branch = branch_of (link);
+        bool may = executor->use == PXI_RANK_YES ||
+                   (executor->use == PXI_RANK_TRIAL && !branch->range->n_local);
+        vsubtask *chunk = may ? chunk_for (executor, branch, &look) : NULL;
+        if (chunk) {
+            branch->range->n_local++;
+            return chunk;
+        }
+    }
+    return NULL;
+}
+
 static void phase_end (pxi_virtual *executor, struct frame *frame)
 {
     if (frame->cancelled) {
@@ -477,7 +687,9 @@ static void phase_end (pxi_virtual *executor, struct frame *frame)
         return;
     }
     bool branches = frame->phase == BETWEEN || (frame->phase == BEFORE && frame->shape.n_rounds);
-    if (branches)
+    if (branches && executor->config.tree->kind == PXI_TREE_RANGE)
+        range_open (executor, frame);
+    else if (branches)
         branch_open (executor, frame);
     else
         task_finished (executor, frame);
@@ -496,8 +708,7 @@ static vsubtask *pop (pxi_virtual *executor, vbranch *branch, bool newest)
 static struct frame *start_subtask (pxi_virtual *executor, vsubtask *subtask)
 {
     struct frame *owner = subtask->branch->owner;
-    uint32_t index = owner->round * owner->shape.n_children + subtask->index;
-    pxi_node node = pxi_workload_child (executor->config.tree, &owner->node, &owner->shape, index);
+    pxi_node node = node_of (executor, subtask);
     subtask->state = STARTED;
     subtask->frame =
         frame_new (owner->run, subtask, &node, executor->config.tree, now_ns (executor));
@@ -535,7 +746,8 @@ static struct frame *pick (pxi_virtual *executor, bool continuing)
     if (oldest)
         return start_subtask (executor,
                               pop (executor, PXI_LIST_ENTRY (oldest, vbranch, in_open), false));
-    return NULL;
+    vsubtask *chunk = chunk_for_slot (executor);
+    return chunk ? start_subtask (executor, chunk) : NULL;
 }
 
 static void execute (pxi_virtual *executor, struct frame *frame)
@@ -559,7 +771,7 @@ static void execute (pxi_virtual *executor, struct frame *frame)
     pxi_list_add_last (&executor->executing, &frame->in_executing);
     frame->burst.executor = executor;
     frame->burst.length_ns = length_ns;
-    frame->burst.work = pxi_mix64 (frame->node.state + (frame->phase == AFTER));
+    frame->burst.work = pxi_mix64 (frame->node.state + frame->node.begin + (frame->phase == AFTER));
     executor->port->burst (context, &frame->burst);
 }
 
@@ -668,10 +880,7 @@ static pxi_cost_declared declared_of (const pxi_tree *tree, uint32_t index)
 static void hand_over (pxi_virtual *executor, vsubtask *subtask, pxi_taken *taken)
 {
     vbranch *branch = subtask->branch;
-    struct frame *owner = branch->owner;
-    uint32_t index = owner->round * owner->shape.n_children + subtask->index;
-    pxi_payload input = {
-        .node = pxi_workload_child (executor->config.tree, &owner->node, &owner->shape, index)};
+    pxi_payload input = {.node = node_of (executor, subtask)};
     pxi_shape shape;
     pxi_workload_shape (executor->config.tree, &input.node, &shape);
     input.size_bytes = shape.size_bytes;
@@ -684,45 +893,69 @@ static void hand_over (pxi_virtual *executor, vsubtask *subtask, pxi_taken *take
     *taken = (pxi_taken){
         .subtask = subtask->id,
         .branch = branch->id,
-        .point = 1 + owner->node.depth,
+        .point = input.node.depth,
         .number = branch->number,
         .most = executor->config.tree->number_most,
         .n_subtasks = branch->n_subtasks,
         .n_done = branch->n_done,
         .attempts = subtask->attempts,
         .crashes = subtask->crashes,
-        .declared = declared_of (executor->config.tree, index),
+        .declared = declared_of (executor->config.tree, index_of (subtask)),
         .attempt = {.key = {.subtask = subtask->id},
                     .job = executor->config.job,
                     .module = executor->config.module,
                     .size_bytes = shape.size_bytes,
                     .digest = pxi_virtual_digest (&input.node),
                     .blob = executor->port->blob_new (executor->port->context, &input),
-                    .shared = input.node.shared},
+                    .shared = input.node.shared,
+                    .n_items = input.node.n_items},
     };
+    if (branch->range)
+        taken->expect_ns = branch->range->cut.chunks[subtask->index].expect_ns;
     if (!input.node.shared.size_bytes)
         return;
     pxi_payload shared = {.shared = input.node.shared, .size_bytes = input.node.shared.size_bytes};
     taken->attempt.shared_blob = executor->port->blob_new (executor->port->context, &shared);
 }
 
-void pxi_virtual_take (pxi_virtual *executor, uint64_t token, uint32_t count)
+/* Chunks for a device, or for slots elsewhere: how many there are. A device of this peer is under no number. */
+static uint32_t take_chunks (pxi_virtual *executor, const pxi_action *take, pxi_taken *taken,
+                             uint32_t n_most)
 {
-    uint32_t n = count < executor->n_takeable ? count : executor->n_takeable;
-    pxi_taken *taken = calloc (n ? n : 1, sizeof *taken);
+    const pxi_who_look look = {
+        .who = {take->peer, take->device},
+        .speed = {.fixed_ns = take->fixed_ns, .item_cost = take->item_cost},
+    };
+    vbranch *branch = oldest_range (executor);
+    bool own = take->peer == executor->config.peer;
+    if (!branch || (!own && (!branch->number || branch->capped)))
+        return 0;
+    uint32_t n = 0;
+    for (vsubtask *chunk; n < n_most && (chunk = chunk_for (executor, branch, &look)); n++)
+        hand_over (executor, chunk, &taken[n]);
+    return n;
+}
+
+void pxi_virtual_take (pxi_virtual *executor, const pxi_action *take)
+{
+    uint32_t count = take->count, waiting = take->device ? 0 : executor->n_takeable;
+    uint32_t n = count < waiting ? count : waiting;
+    pxi_taken *taken = calloc (count ? count : 1, sizeof *taken);
     PXI_ASSERT (taken);
     for (uint32_t i = 0; i < n; i++) {
         vbranch *branch =
             PXI_LIST_ENTRY (pxi_list_first (&executor->takeable), vbranch, in_takeable);
         hand_over (executor, pop (executor, branch, false), &taken[i]);
     }
-    if (n < count)
+    n += take_chunks (executor, take, taken + n, count - n);
+    if (n < count && !take->device)
         executor->told_surplus = false;
     notice (executor, (pxi_event){.kind = PXI_EV_TAKEN,
-                                  .token = token,
+                                  .token = take->token,
                                   .taken = taken,
                                   .n_taken = n,
-                                  .count = executor->n_takeable});
+                                  .count = executor->n_takeable +
+                                           n_chunks_takeable (oldest_range (executor))});
     settle (executor, false);
 }
 
@@ -744,6 +977,13 @@ void pxi_virtual_give_back (pxi_virtual *executor, uint64_t id, uint32_t attempt
     if (!subtask)
         return;
     away_remove (executor, subtask);
+    if (subtask->branch->range) {
+        pxi_cut_back (&subtask->branch->range->cut, subtask->index, now_ns (executor));
+        range_moved (executor, subtask->branch->range);
+        chunk_free (subtask);
+        settle (executor, false);
+        return;
+    }
     subtask->state = WAITING;
     subtask->attempts = attempts;
     subtask->crashes = crashes;
@@ -766,9 +1006,16 @@ void pxi_virtual_cap (pxi_virtual *executor, uint64_t id, bool on)
     settle (executor, false);
 }
 
-void pxi_virtual_complete (pxi_virtual *executor, uint64_t id, pxi_result result,
+void pxi_virtual_range (pxi_virtual *executor, uint32_t use)
+{
+    executor->use = use;
+    settle (executor, false);
+}
+
+void pxi_virtual_complete (pxi_virtual *executor, const pxi_action *complete,
                            const pxi_payload *payload)
 {
+    uint64_t id = complete->subtask;
     vsubtask *subtask = away_find (executor, id, "outcome");
     if (!subtask)
         return;
@@ -777,7 +1024,12 @@ void pxi_virtual_complete (pxi_virtual *executor, uint64_t id, pxi_result result
                                 "subtask s%llu gets what a stopped attempt left",
                                 (unsigned long long)id);
     away_remove (executor, subtask);
-    deliver (executor, subtask, payload ? payload->hash : 0, result);
+    uint64_t hash = payload ? payload->hash : 0;
+    const pxi_who who = {complete->peer, complete->device};
+    if (subtask->branch->range)
+        chunk_done (executor, subtask, hash, &who, !complete->first);
+    else
+        deliver (executor, subtask, hash, complete->result);
     settle (executor, false);
 }
 
@@ -801,7 +1053,7 @@ pxi_virtual *pxi_virtual_new (const pxi_virtual_config *config)
     executor->port = config->port;
     pxi_list *lists[] = {&executor->runs,      &executor->new_runs, &executor->ready,
                          &executor->executing, &executor->over,     &executor->open,
-                         &executor->takeable,  &executor->all_away};
+                         &executor->takeable,  &executor->all_away, &executor->ranges};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         pxi_list_init (lists[i]);
     pxi_map_init (&executor->away, AWAY_MAX, 1);

@@ -7,6 +7,7 @@
 #ifndef PXI_SIM_VIRTUAL_H
 #define PXI_SIM_VIRTUAL_H
 
+#include "core/action.h"
 #include "core/event.h"
 #include "sim/alarm.h"
 #include "sim/workload.h"
@@ -54,6 +55,8 @@ typedef struct pxi_virtual_config {
     pxi_job_id job;
     const pxi_tree *tree;
     uint64_t module;
+    uint64_t peer;
+    bool devices;      /* of the peer: its slots wait for the word whether they take chunks */
     uint32_t slots;    /* threads at most */
     uint64_t *next_id; /* of subtasks and branches; the peer's */
     const pxi_virtual_port *port;
@@ -68,12 +71,14 @@ void pxi_virtual_run (pxi_virtual *executor, uint64_t run, uint64_t blob, uint64
 /* One that is not to be started: it crashed here too often. */
 void pxi_virtual_refuse (pxi_virtual *executor, uint64_t run);
 void pxi_virtual_stop (pxi_virtual *executor, uint64_t run);
-void pxi_virtual_take (pxi_virtual *executor, uint64_t token, uint32_t count);
+void pxi_virtual_take (pxi_virtual *executor, const pxi_action *take);
 void pxi_virtual_give_back (pxi_virtual *executor, uint64_t subtask, uint32_t attempts,
                             uint32_t crashes);
+/* A pxi_rank_use: whether slots take chunks of ranges. */
+void pxi_virtual_range (pxi_virtual *executor, uint32_t use);
 void pxi_virtual_cap (pxi_virtual *executor, uint64_t branch, bool on);
 /* `payload` NULL: only `result` is known. */
-void pxi_virtual_complete (pxi_virtual *executor, uint64_t subtask, pxi_result result,
+void pxi_virtual_complete (pxi_virtual *executor, const pxi_action *complete,
                            const pxi_payload *payload);
 void pxi_virtual_slots (pxi_virtual *executor, uint32_t count);
 

@@ -54,6 +54,8 @@ uint64_t pxi_workload_longest_ns (const pxi_tree *tree)
 {
     if (tree->kind == PXI_TREE_LIST)
         return longest_given_ns (tree);
+    if (tree->kind == PXI_TREE_RANGE)
+        return tree->n_items * tree->item_ns;
     uint64_t uncut_ns = tree->fan_max < 2 ? tree->work_ns : tree->leaf_ns;
     uint64_t leaf_ns = tree->kind == PXI_TREE_SPLIT ? uncut_ns : law_max_ns (&tree->leaf);
     uint64_t inner_ns = law_max_ns (&tree->inner);
@@ -73,7 +75,7 @@ static bool is_leaf (const pxi_tree *tree, const pxi_node *node, pxi_prng *prng)
     bool cut_short = pxi_prng_chance (prng, tree->leaf_ppm);
     if (tree->kind == PXI_TREE_SPLIT)
         return node->work_ns <= tree->leaf_ns || tree->fan_max < 2;
-    if (tree->kind == PXI_TREE_LIST)
+    if (tree->kind == PXI_TREE_LIST || tree->kind == PXI_TREE_RANGE)
         return node->depth > 0;
     return node->depth >= tree->depth_max || (cut_short && node->depth > 0);
 }
@@ -121,7 +123,7 @@ void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *
     shape->shared = shared_of (tree, node);
     if (tree->kind != PXI_TREE_RANDOM) {
         shape->n_rounds = 1;
-        shape->n_children = tree->fan_max;
+        shape->n_children = tree->kind == PXI_TREE_RANGE ? 0 : tree->fan_max;
         return;
     }
     uint64_t rounds_max = tree->rounds_max && !shape->first_only ? tree->rounds_max : 1;
@@ -168,8 +170,30 @@ pxi_node pxi_workload_child (const pxi_tree *tree, const pxi_node *node, const p
     return child;
 }
 
+pxi_node pxi_workload_chunk (const pxi_node *node, const pxi_tree *tree, uint64_t begin,
+                             uint64_t end)
+{
+    PXI_ASSERT (begin < end);
+    return (pxi_node){.state = node->state,
+                      .depth = node->depth + 1,
+                      .work_ns = (end - begin) * tree->item_ns,
+                      .begin = begin,
+                      .n_items = end - begin};
+}
+
+/* A polynomial in `end`, of the tree's own: differences of it add up, and any part that is missing or there
+ * twice shows. */
+static uint64_t sum_to (uint64_t state, uint64_t end)
+{
+    uint64_t a = pxi_mix64 (state), b = pxi_mix64 (a), c = pxi_mix64 (b);
+    return end * (a + end * (b + end * c));
+}
+
 uint64_t pxi_workload_begin (const pxi_node *node)
 {
+    if (node->n_items)
+        return sum_to (node->state, node->begin + node->n_items) -
+               sum_to (node->state, node->begin);
     return pxi_mix64 (node->state ^ node->depth);
 }
 
@@ -238,10 +262,29 @@ static void fold_child (struct level *level, uint64_t hash, pxi_result result, u
     }
 }
 
+static void range_serial (const pxi_tree *tree, pxi_serial *serial)
+{
+    pxi_node root = pxi_workload_root (tree);
+    uint64_t all_ns = tree->n_items * tree->item_ns;
+    pxi_node all = pxi_workload_chunk (&root, tree, 0, tree->n_items);
+    *serial = (pxi_serial){.hash = pxi_workload_begin (&root) + pxi_workload_begin (&all),
+                           .n_nodes = 1,
+                           .n_all = 1,
+                           .work_ns = all_ns,
+                           .all_ns = all_ns,
+                           .critical_ns = tree->item_ns,
+                           .depth = 1,
+                           .pick_state = root.state};
+}
+
 bool pxi_workload_serial (const pxi_tree *tree, uint64_t nodes_max, uint64_t pick,
                           pxi_serial *serial)
 {
     *serial = (pxi_serial){0};
+    if (tree->kind == PXI_TREE_RANGE) {
+        range_serial (tree, serial);
+        return true;
+    }
     struct walk walk = {.tree = tree, .serial = serial, .pick = pick};
     pxi_node node = pxi_workload_root (tree);
     bool fine = enter (&walk, &node, true);

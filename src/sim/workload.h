@@ -34,6 +34,7 @@ typedef enum pxi_tree_kind {
     PXI_TREE_RANDOM, /* depth, fan-out and times drawn; fan 1 = a chain, depth 1 = a flat loop */
     PXI_TREE_SPLIT,  /* divisible work, cut at random into `fan_max` parts down to leaf_ns */
     PXI_TREE_LIST,   /* a loop over fan_max leaves whose times are given */
+    PXI_TREE_RANGE,  /* one data-parallel branch of n_items, cut into chunks when they are taken */
 } pxi_tree_kind;
 
 enum { PXI_TREE_NUMBERS_MAX = 4 };
@@ -49,6 +50,7 @@ typedef struct pxi_tree {
     pxi_law leaf, inner;       /* run time; inner mean 0 = interior nodes take no time */
     uint64_t work_ns, leaf_ns; /* SPLIT */
     const uint64_t *times_ns;  /* LIST: fan_max of them, the caller's */
+    uint64_t n_items, item_ns; /* RANGE: and what one takes in C */
     uint32_t numbers[PXI_TREE_NUMBERS_MAX], n_numbers; /* branch numbers, drawn per task */
     uint32_t number_most;  /* that a number in force may rise to; 0 = as it is */
     bool numbers_by_level; /* instead: the root's is the first, its children's the next, ... */
@@ -65,7 +67,8 @@ typedef struct pxi_node {
     uint64_t state;
     uint64_t work_ns; /* SPLIT, LIST */
     uint32_t depth;
-    pxi_shared_name shared; /* its branch's, which it must be given */
+    pxi_shared_name shared;  /* its branch's, which it must be given */
+    uint64_t begin, n_items; /* of a chunk; 0 = it is none */
 } pxi_node;
 
 typedef struct pxi_shape {
@@ -81,6 +84,9 @@ void pxi_workload_shape (const pxi_tree *tree, const pxi_node *node, pxi_shape *
 /* Child `index` in [0, n_rounds * n_children). */
 pxi_node pxi_workload_child (const pxi_tree *tree, const pxi_node *node, const pxi_shape *shape,
                              uint32_t index);
+/* The part [begin, end) of a RANGE. The hashes of parts add up to that of the whole. */
+pxi_node pxi_workload_chunk (const pxi_node *node, const pxi_tree *tree, uint64_t begin,
+                             uint64_t end);
 /* No stretch of a task's run time is longer: those that a cancelled branch never visits included. */
 uint64_t pxi_workload_longest_ns (const pxi_tree *tree);
 /* A node's hash: start with its own, fold each child's outcome in order. */

@@ -377,6 +377,9 @@ static void fire (pxi_world *world, pxi_alarm *alarm)
                             burst);
         break;
     }
+    case PXI_ALARM_CHUNK:
+        pxi_sim_device_chunk_ends (alarm->owner);
+        break;
     case PXI_ALARM_MESSAGE: {
         pxi_parcel *parcel = alarm->owner;
         pxi_sim_peer_deliver (&world->peers[parcel->to], parcel);

@@ -28,6 +28,18 @@ typedef enum pxi_liar {
     PXI_LIARS
 } pxi_liar;
 
+/* A device of a peer. Times are of C's items at speed 1: nothing slows a device down. */
+typedef struct pxi_world_device {
+    uint32_t slots, processor;     /* as in pxi_device_look */
+    uint64_t fixed_ns, compile_ns; /* of each chunk; of the first one besides */
+    uint64_t item_ps, way_ps;      /* 10^-12 s: an item computed; on its way there and back */
+    uint32_t fails_ppm;            /* chunks that it does not do, until all is calm */
+    bool bans;                     /* and will never do then */
+    bool wrong;                    /* computes what C does not */
+} pxi_world_device;
+
+enum { PXI_WORLD_DEVICES_MAX = 2 };
+
 typedef struct pxi_world_peer {
     uint32_t slots;
     uint32_t speed_permille; /* 1000 = a task takes its time */
@@ -36,6 +48,8 @@ typedef struct pxi_world_peer {
     bool left_behind;        /* gone for good when all is calm */
     pxi_liar liar;           /* until all is calm */
     int32_t clock_ppm;       /* its clock runs so much too fast */
+    uint32_t n_devices;
+    pxi_world_device devices[PXI_WORLD_DEVICES_MAX];
 } pxi_world_peer;
 
 typedef struct pxi_world_job {

@@ -447,18 +447,18 @@ Test (virtual, hands_over_the_oldest_and_never_what_a_cap_or_zero_forbids)
     pxi_virtual *executor = bench_new (6, 1);
     bench_start (executor, 1);
     cr_assert_eq (told (PXI_EV_SURPLUS)->count, 5); /* the newest runs here */
-    pxi_virtual_take (executor, 9, 2);
+    pxi_virtual_take (executor, &(pxi_action){.token = 9, .count = 2});
     const pxi_event *taken = told (PXI_EV_TAKEN);
     cr_assert_eq (taken->token, 9);
     cr_assert_eq (taken->n_taken, 2);
     cr_assert_eq (taken->taken[0].subtask + 1, taken->taken[1].subtask);
     uint64_t branch = taken->taken[0].branch, first = taken->taken[0].subtask;
     pxi_virtual_cap (executor, branch, true);
-    pxi_virtual_take (executor, 10, 2);
+    pxi_virtual_take (executor, &(pxi_action){.token = 10, .count = 2});
     cr_assert_eq (told (PXI_EV_TAKEN)->n_taken, 0);
     pxi_virtual_cap (executor, branch, false);
     pxi_virtual_give_back (executor, first, 4, 1);
-    pxi_virtual_take (executor, 11, 1);
+    pxi_virtual_take (executor, &(pxi_action){.token = 11, .count = 1});
     cr_assert_eq (told (PXI_EV_TAKEN)->taken[0].subtask, first); /* the oldest again */
     cr_assert_eq (told (PXI_EV_TAKEN)->taken[0].attempts, 4);
     cr_assert_eq (bench.n_broken, 0);
@@ -473,16 +473,19 @@ Test (virtual, an_outcome_that_comes_twice_or_for_nothing_is_a_broken_contract)
     pxi_payload outcome = {.hash = 1};
     pxi_virtual *executor = bench_new (4, 1);
     bench_start (executor, 1);
-    pxi_virtual_take (executor, 1, 1);
+    pxi_virtual_take (executor, &(pxi_action){.token = 1, .count = 1});
     uint64_t subtask = told (PXI_EV_TAKEN)->taken[0].subtask;
     free ((void *)told (PXI_EV_TAKEN)->taken);
-    pxi_virtual_complete (executor, subtask, PXI_RESULT_OK, &outcome);
+    pxi_virtual_complete (executor, &(pxi_action){.subtask = subtask, .result = PXI_RESULT_OK},
+                          &outcome);
     cr_assert_eq (bench.n_broken, 0);
-    pxi_virtual_complete (executor, subtask, PXI_RESULT_OK, &outcome);
+    pxi_virtual_complete (executor, &(pxi_action){.subtask = subtask, .result = PXI_RESULT_OK},
+                          &outcome);
     cr_assert_eq (bench.n_broken, 1);
     pxi_virtual_give_back (executor, subtask, 1, 0);
     cr_assert_eq (bench.n_broken, 2);
-    pxi_virtual_complete (executor, 12345, PXI_RESULT_OK, &outcome);
+    pxi_virtual_complete (executor, &(pxi_action){.subtask = 12345, .result = PXI_RESULT_OK},
+                          &outcome);
     cr_assert_eq (bench.n_broken, 3);
     pxi_virtual_slots (executor, 2);
     cr_assert_eq (bench.n_broken, 4);
@@ -493,7 +496,7 @@ Test (virtual, a_stopped_run_ends_at_its_next_boundary_and_says_so_once)
 {
     pxi_virtual *executor = bench_new (4, 1);
     bench_start (executor, 1);
-    pxi_virtual_take (executor, 1, 1);
+    pxi_virtual_take (executor, &(pxi_action){.token = 1, .count = 1});
     free ((void *)told (PXI_EV_TAKEN)->taken);
     pxi_virtual_stop (executor, 1);
     cr_assert_eq (times_told (PXI_EV_BRANCH_CLOSED), 1);
