@@ -518,7 +518,11 @@ static px_peer_other other_of (const pxi_peer_look *look)
                            .slots = look->record.slots,
                            .unresponsive = look->unresponsive || look->leaving,
                            .same_host = address->kind && pxi_near_is_this_host (address),
-                           .rtt_ns = look->rtt_ns};
+                           .rtt_ns = look->rtt_ns,
+                           .devices = (look->record.flags & PXI_PEER_DEVICES) != 0};
+    uint64_t percent = look->slowness_permille ? 100000 / look->slowness_permille : 0;
+    bool known = look->slowness_permille != 0;
+    other.speed_percent = (uint32_t)(known && percent == 0 ? 1 : percent);
     memcpy (other.name, look->record.name, sizeof other.name);
     return other;
 }

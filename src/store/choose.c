@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 
+enum { FAR_TIMES = 4 };     /* in speed: what pays on the one may not on the other */
 enum { FEW_PERCENT = 142 }; /* a change of size below a factor of the square root of two is none */
 
 /* ---- files ------------------------------------------------------------------------------------ */
@@ -79,13 +80,20 @@ static int smaller_first (const void *a, const void *b)
     return *left < *right ? -1 : *left > *right;
 }
 
+static pxi_link link_of_rtt (uint64_t rtt_ns)
+{
+    static const uint64_t limits_ns[] = {2000000, 20000000};
+    uint32_t link = PXI_LINK_LAN;
+    while (link < PXI_LINK_WAN && rtt_ns >= limits_ns[link - PXI_LINK_LAN])
+        link++;
+    return (pxi_link)link;
+}
+
 /* A round trip is no sign of the same host: while that is busy it takes milliseconds. */
 static pxi_link link_of (const px_peer_other *others, size_t n_others)
 {
-    static const uint64_t limits_ns[] = {2000000, 20000000};
     uint64_t *rtts_ns = malloc ((n_others + 1) * sizeof *rtts_ns);
     size_t n = 0, n_near = 0;
-    uint32_t link = PXI_LINK_LAN;
     for (size_t i = 0; rtts_ns && i < n_others; i++) {
         n_near += others[i].same_host != 0;
         if (others[i].rtt_ns && !others[i].same_host)
@@ -93,27 +101,46 @@ static pxi_link link_of (const px_peer_other *others, size_t n_others)
     }
     if (n > 1)
         qsort (rtts_ns, n, sizeof *rtts_ns, smaller_first);
-    while (n && link < PXI_LINK_WAN && rtts_ns[n / 2] >= limits_ns[link - PXI_LINK_LAN])
-        link++;
+    pxi_link link = link_of_rtt (n ? rtts_ns[n / 2] : 0);
     free (rtts_ns);
-    return !n_others ? PXI_LINK_NONE : 2 * n_near > n_others ? PXI_LINK_HOST : (pxi_link)link;
+    return !n_others ? PXI_LINK_NONE : 2 * n_near > n_others ? PXI_LINK_HOST : link;
 }
 
-static void count_peer (pxi_fingerprint *fingerprint, uint32_t slots)
+/* Speeds are measured, so those within a factor of two are one class. */
+static bool speeds_are_near (uint64_t a, uint64_t b)
 {
-    uint32_t at = 0;
-    while (at < fingerprint->n_classes && fingerprint->classes[at].slots > slots)
+    return !a || !b || (a <= 2 * b && b <= 2 * a);
+}
+
+static bool is_of_class (const pxi_profile_class *class, const pxi_profile_class *peer)
+{
+    return class->slots == peer->slots && class->link == peer->link &&
+           !strcmp (class->device, peer->device) &&
+           speeds_are_near (class->speed_percent, peer->speed_percent);
+}
+
+static void count_peer (pxi_fingerprint *fingerprint, const pxi_profile_class *peer)
+{
+    uint32_t n = fingerprint->n_classes, at = 0, before = 0;
+    while (at < n && !is_of_class (&fingerprint->classes[at], peer))
         at++;
     pxi_profile_class *class = &fingerprint->classes[at];
-    bool is_new = at == fingerprint->n_classes || class->slots != slots;
-    if (is_new && fingerprint->n_classes == PXI_PROFILE_CLASSES_MAX) {
-        class =
-            &fingerprint->classes[at < PXI_PROFILE_CLASSES_MAX ? at : PXI_PROFILE_CLASSES_MAX - 1];
-    } else if (is_new) {
-        memmove (class + 1, class, (fingerprint->n_classes++ - at) * sizeof *class);
-        *class = (pxi_profile_class){.slots = slots, .device = "cpu"};
+    if (at < n || n == PXI_PROFILE_CLASSES_MAX) { /* what is one too many goes to the smallest */
+        class -= at == PXI_PROFILE_CLASSES_MAX;
+        uint64_t sum = (uint64_t) class->speed_percent * class->peers + peer->speed_percent;
+        if (class->speed_percent && peer->speed_percent)
+            class->speed_percent = (uint32_t)(sum / (class->peers + 1));
+        else
+            class->speed_percent += peer->speed_percent;
+        class->peers++;
+        return;
     }
-    class->peers++;
+    while (before < n && fingerprint->classes[before].slots >= peer->slots)
+        before++;
+    class = &fingerprint->classes[before];
+    memmove (class + 1, class, (n - before) * sizeof *class);
+    *class = *peer;
+    fingerprint->n_classes++;
 }
 
 void pxi_fingerprint_make (uint32_t slots_here, const px_peer_other *others, size_t n_others,
@@ -121,8 +148,14 @@ void pxi_fingerprint_make (uint32_t slots_here, const px_peer_other *others, siz
 {
     *fingerprint = (pxi_fingerprint){.slots_here = slots_here, .link = link_of (others, n_others)};
     for (size_t i = 0; i < n_others; i++) {
+        pxi_profile_class peer = {.peers = 1,
+                                  .slots = others[i].slots,
+                                  .link = others[i].same_host ? PXI_LINK_HOST
+                                                              : link_of_rtt (others[i].rtt_ns),
+                                  .speed_percent = others[i].speed_percent};
+        strcpy (peer.device, others[i].devices ? "opencl" : "cpu");
         if (others[i].slots && !others[i].unresponsive)
-            count_peer (fingerprint, others[i].slots);
+            count_peer (fingerprint, &peer);
     }
 }
 
@@ -134,23 +167,28 @@ void pxi_fingerprint_text (const pxi_fingerprint *fingerprint, char *text, size_
     int at = snprintf (text, size, "%" PRIu32 " slots here", fingerprint->slots_here);
     for (uint32_t i = 0; i < fingerprint->n_classes && at > 0 && (size_t)at < size; i++) {
         const pxi_profile_class *class = &fingerprint->classes[i];
-        at += snprintf (text + at, size - (size_t)at, ", %" PRIu32 " peer%s of %" PRIu32 " slot%s",
-                        class->peers, class->peers == 1 ? "" : "s", class->slots,
-                        class->slots == 1 ? "" : "s");
+        at += snprintf (text + at, size - (size_t)at,
+                        ", %" PRIu32 " peer%s of %" PRIu32 " slot%s%s", class->peers,
+                        class->peers == 1 ? "" : "s", class->slots, class->slots == 1 ? "" : "s",
+                        strcmp (class->device, "cpu") ? " and devices" : "");
+        if (at > 0 && (size_t)at < size && !speeds_are_near (class->speed_percent, 100))
+            at += snprintf (text + at, size - (size_t)at, " at %" PRIu32 " %% of the speed here",
+                            class->speed_percent);
     }
     if (at > 0 && (size_t)at < size)
         snprintf (text + at, size - (size_t)at, ", %s", link_texts[fingerprint->link]);
 }
 
-bool pxi_fingerprint_same (const pxi_fingerprint *a, const pxi_fingerprint *b)
+/* However they differ in speed and link: those are measured. */
+static uint64_t peers_like (const pxi_fingerprint *fingerprint, const pxi_profile_class *like)
 {
-    bool same =
-        a->slots_here == b->slots_here && a->link == b->link && a->n_classes == b->n_classes;
-    for (uint32_t i = 0; same && i < a->n_classes; i++)
-        same = a->classes[i].slots == b->classes[i].slots &&
-               a->classes[i].peers == b->classes[i].peers &&
-               !strcmp (a->classes[i].device, b->classes[i].device);
-    return same;
+    uint64_t peers = 0;
+    for (uint32_t i = 0; i < fingerprint->n_classes; i++) {
+        const pxi_profile_class *class = &fingerprint->classes[i];
+        bool alike = class->slots == like->slots && !strcmp (class->device, like->device);
+        peers += alike ? class->peers : 0;
+    }
+    return peers;
 }
 
 static uint64_t slots_of (const pxi_fingerprint *fingerprint)
@@ -159,6 +197,28 @@ static uint64_t slots_of (const pxi_fingerprint *fingerprint)
     for (uint32_t i = 0; i < fingerprint->n_classes; i++)
         slots += (uint64_t)fingerprint->classes[i].peers * fingerprint->classes[i].slots;
     return slots;
+}
+
+/* Of a slot, on an average over those of which it is known; 0 = of none. */
+static uint64_t speed_of (const pxi_fingerprint *fingerprint)
+{
+    uint64_t sum = 0, slots = 0;
+    for (uint32_t i = 0; i < fingerprint->n_classes; i++) {
+        const pxi_profile_class *class = &fingerprint->classes[i];
+        uint64_t n = (uint64_t) class->peers * class->slots;
+        sum += n * class->speed_percent;
+        slots += class->speed_percent ? n : 0;
+    }
+    return slots ? sum / slots : 0;
+}
+
+bool pxi_fingerprint_same (const pxi_fingerprint *a, const pxi_fingerprint *b)
+{
+    bool same = a->slots_here == b->slots_here && a->link == b->link &&
+                slots_of (a) == slots_of (b) && speeds_are_near (speed_of (a), speed_of (b));
+    for (uint32_t i = 0; same && i < a->n_classes; i++)
+        same = peers_like (a, &a->classes[i]) == peers_like (b, &a->classes[i]);
+    return same;
 }
 
 /* Round trips vary, so the next class is near; what is on this host is not. */
@@ -172,7 +232,9 @@ static bool is_near (const pxi_fingerprint *a, const pxi_fingerprint *b)
 {
     uint64_t left = slots_of (a), right = slots_of (b);
     uint64_t less = left < right ? left : right, more = left < right ? right : left;
-    return links_are_near (a->link, b->link) && more * 100 <= less * FEW_PERCENT;
+    uint64_t slow = speed_of (a), fast = speed_of (b);
+    return links_are_near (a->link, b->link) && more * 100 <= less * FEW_PERCENT &&
+           (!slow || !fast || (slow <= FAR_TIMES * fast && fast <= FAR_TIMES * slow));
 }
 
 /* ---- fitting ---------------------------------------------------------------------------------- */

@@ -35,7 +35,9 @@ typedef enum pxi_link {
 /* Peers of one kind: other than the one that submits. */
 typedef struct pxi_profile_class {
     uint32_t peers, slots;
-    char device[PX_NAME_SIZE_MAX + 1]; /* "cpu" */
+    char device[PX_NAME_SIZE_MAX + 1]; /* "cpu", "opencl": beside its slots */
+    pxi_link link;
+    uint32_t speed_percent; /* of their slots, on an average: 100 = as those here; 0 = not known */
 } pxi_profile_class;
 
 /* By which a cluster is known again. */

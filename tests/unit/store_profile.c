@@ -18,7 +18,10 @@ static const pxi_profile sample = {
     .task = "uts.tree",
     .argument = "-t 1 -a 3",
     .digest = DIGEST,
-    .cluster = {2, PXI_LINK_LAN, 2, {{3, 4, "cpu"}, {1, 2, "cpu"}}},
+    .cluster = {2,
+                PXI_LINK_LAN,
+                2,
+                {{3, 4, "cpu", PXI_LINK_LAN, 90}, {1, 2, "cpu", PXI_LINK_LAN, 0}}},
     .n_points = 3,
     .points = {{"uts.children", 12, 64, false},
                {"uts.roots", 0, 64, false},
@@ -34,7 +37,8 @@ static const pxi_profile_wanted wanted = {
     .module = "uts",
     .task = "uts.tree",
     .digest = DIGEST,
-    .cluster = {2, PXI_LINK_LAN, 2, {{3, 4, "cpu"}, {1, 2, "cpu"}}}};
+    .cluster = {
+        2, PXI_LINK_LAN, 2, {{3, 4, "cpu", PXI_LINK_LAN, 90}, {1, 2, "cpu", PXI_LINK_LAN, 0}}}};
 
 static char *text_of (const pxi_profile *profile)
 {
@@ -96,8 +100,8 @@ static const struct {
     {"    slots-here = 2", "    slots-here = -2", "line 9: slots-here: want a whole number from 1"},
     {"    slots-here = 2", "    slots-here = 2 peers", "line 9: slots-here: want a whole number"},
     {"    number = 12", "    number = 70000",
-     "line 21: number: want a whole number from 0 to 65535"},
-    {"    number = 12  #", "    #", "line 19: point: 'number' is missing"},
+     "line 25: number: want a whole number from 0 to 65535"},
+    {"    number = 12  #", "    #", "line 23: point: 'number' is missing"},
     {"uts.roots", "uts.children", "uts.children: this branch point is given twice"},
     {"number = 70000", "number = 0", "number: want a whole number from 1"},
     {"uts.leaves.grain", "uts.roots", "uts.roots: this branch point is given twice"},
@@ -182,6 +186,8 @@ Test (profile, fingerprint_counts_peers_by_slots)
     cr_assert_eq (fingerprint.n_classes, 2);
     cr_assert (fingerprint.classes[0].slots == 4 && fingerprint.classes[0].peers == 1);
     cr_assert (fingerprint.classes[1].slots == 1 && fingerprint.classes[1].peers == 2);
+    cr_assert_eq (fingerprint.classes[1].link, PXI_LINK_HOST);
+    cr_assert_eq (fingerprint.classes[0].link, PXI_LINK_METRO);
     cr_assert_eq (fingerprint.link, PXI_LINK_HOST, "however long a round trip takes there");
     others[0].same_host = others[2].same_host = 0;
     pxi_fingerprint_make (2, others, 5, &fingerprint);
@@ -189,6 +195,59 @@ Test (profile, fingerprint_counts_peers_by_slots)
     pxi_fingerprint_make (2, NULL, 0, &fingerprint);
     cr_assert_eq (fingerprint.link, PXI_LINK_NONE);
     TEST_NO_LEAKS ();
+}
+
+Test (profile, fingerprint_tells_speeds_and_devices_apart)
+{
+    px_peer_other others[] = {{.slots = 2, .speed_percent = 100},
+                              {.slots = 2, .speed_percent = 140},
+                              {.slots = 2},
+                              {.slots = 2, .speed_percent = 25},
+                              {.slots = 2, .speed_percent = 120, .devices = 1}};
+    pxi_fingerprint fingerprint;
+    char text[PX_WHY_SIZE];
+    pxi_fingerprint_make (1, others, 5, &fingerprint);
+    pxi_fingerprint_text (&fingerprint, text, sizeof text);
+    cr_assert_str_eq (text, "1 slots here, 3 peers of 2 slots, 1 peer of 2 slots at 25 % of the "
+                            "speed here, 1 peer of 2 slots and devices, in a local network");
+    cr_assert_eq (fingerprint.classes[0].speed_percent, 120);
+    others[1].speed_percent = 70; /* noise */
+    pxi_fingerprint later;
+    pxi_fingerprint_make (1, others, 5, &later);
+    cr_assert (pxi_fingerprint_same (&fingerprint, &later));
+    for (int i = 0; i < 5; i++)
+        others[i].speed_percent = 0; /* of a peer that has just come nobody knows it */
+    pxi_fingerprint_make (1, others, 5, &later);
+    cr_assert (pxi_fingerprint_same (&fingerprint, &later));
+    others[0].devices = 1;
+    pxi_fingerprint_make (1, others, 5, &later);
+    cr_assert_not (pxi_fingerprint_same (&fingerprint, &later));
+    for (size_t n = 0; n < 3; n++) { /* more kinds than are kept apart: none is lost */
+        px_peer_other many[20];
+        uint32_t peers = 0;
+        for (uint32_t i = 0; i < 20; i++)
+            many[i] = (px_peer_other){.slots = n == 0 ? 20 - i : n == 1 ? 1 + i : 1 + i * 7 % 20};
+        pxi_fingerprint_make (1, many, 20, &later);
+        for (uint32_t i = 0; i < later.n_classes; i++)
+            peers += later.classes[i].peers;
+        cr_assert_eq (peers, 20);
+    }
+    TEST_NO_LEAKS ();
+}
+
+Test (profile, is_of_another_cluster_where_speed_is_another)
+{
+    char why[PX_WHY_SIZE];
+    pxi_profile_wanted other = wanted;
+    other.cluster.classes[0].speed_percent = 150;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_FITS);
+    other.cluster.classes[0].speed_percent = 270;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_CHANGED);
+    other.cluster.classes[0].speed_percent = 400;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_OTHER_CLUSTER);
+    cr_assert_not_null (strstr (why, "at 400 % of the speed here"), "%s", why);
+    other.cluster.classes[0].speed_percent = 0;
+    cr_assert_eq (pxi_profile_fits (&sample, &other, why), PXI_PROFILE_FITS);
 }
 
 /* ---- directories ------------------------------------------------------------------------------ */

@@ -281,16 +281,23 @@ static bool name_profile (story_t *story, const char *directory)
                      story->bed->task, hex) < PATH_MAX;
 }
 
+/* How fast the others are is known only after some runs. */
+static void take_cluster (story_t *story, bed_t *bed)
+{
+    px_stats stats = {.size = sizeof stats};
+    bed_look (bed);
+    px_peer_stats (bed->peer, &stats);
+    pxi_fingerprint_make ((uint32_t)stats.slots, bed->before, bed->n_before,
+                          &story->profile.cluster);
+}
+
 /* Where the profile goes, and what is there already. */
-static int open_profile (story_t *story, const bed_t *bed, pxi_profile *before, bool *found)
+static int open_profile (story_t *story, bed_t *bed, pxi_profile *before, bool *found)
 {
     char directory[PATH_MAX], why[PX_WHY_SIZE] = "";
     struct stat status;
     const char *given = story->settings->profile;
-    px_stats stats = {.size = sizeof stats};
-    px_peer_stats (bed->peer, &stats);
-    pxi_fingerprint_make ((uint32_t)stats.slots, bed->before, bed->n_before,
-                          &story->profile.cluster);
+    take_cluster (story, bed);
     if (!given && !profiles_directory (directory))
         return complain ("--profile", "neither XDG_DATA_HOME nor HOME is set: say where");
     if (given)
@@ -391,9 +398,10 @@ static void search (story_t *story, bed_t *bed, const budget_t *budget)
         fputs ("\r\033[K", stderr);
 }
 
-static int finish (story_t *story, const bed_t *bed)
+static int finish (story_t *story, bed_t *bed)
 {
     const settings_t *settings = story->settings;
+    take_cluster (story, bed);
     int code = write_profile (story, bed);
     if (!settings->quiet)
         report_print (story);

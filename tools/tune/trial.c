@@ -53,11 +53,16 @@ static bool have_changed (const bed_t *bed, const px_peer_other *now, size_t n_n
     return false;
 }
 
+void bed_look (bed_t *bed)
+{
+    bed->n_before = look (bed, bed->before);
+}
+
 void bed_settle (bed_t *bed)
 {
     static px_peer_other now[OTHERS_MAX];
     char why[WHY_SPOILED_SIZE];
-    bed->n_before = look (bed, bed->before);
+    bed_look (bed);
     for (int i = 0; i < SETTLE_MAX && !atomic_load (&bed->watch->stopped); i++) {
         px_peer_wait (bed->peer, (uint32_t)bed->n_before + 1, px_deadline_ns (SETTLE_NS));
         size_t n = look (bed, now);

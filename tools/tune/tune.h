@@ -48,6 +48,8 @@ typedef struct trial {
     size_t n_points;
 } trial_t;
 
+/* Who is there now, from here on. */
+void bed_look (bed_t *bed);
 /* Waits until nobody joins or leaves for a moment. */
 void bed_settle (bed_t *bed);
 /* Sum of the other peers' slots, and their median round trip. */
