@@ -188,7 +188,7 @@ typedef struct px_peer_other {
     uint64_t rtt_ns;  /* smoothed round trip; 0 = not measured yet */
     int devices;      /* 1 = it has devices (OpenCL) beside its slots */
     uint32_t speed_percent; /* of its slots, as seen in tasks that ran here and there: 100 = as fast as
-                               ours; 0 = not known yet */
+                               ours; 0 = not known, or times of the tasks vary too widely to tell */
 } px_peer_other;
 
 /** The peers known here now (all of a cluster of up to 1,024): fills up to `n_max`.

@@ -520,9 +520,8 @@ static px_peer_other other_of (const pxi_peer_look *look)
                            .same_host = address->kind && pxi_near_is_this_host (address),
                            .rtt_ns = look->rtt_ns,
                            .devices = (look->record.flags & PXI_PEER_DEVICES) != 0};
-    uint64_t percent = look->slowness_permille ? 100000 / look->slowness_permille : 0;
-    bool known = look->slowness_permille != 0;
-    other.speed_percent = (uint32_t)(known && percent == 0 ? 1 : percent);
+    if (look->slowness_sure && look->slowness_permille)
+        other.speed_percent = (uint32_t)(100000 / look->slowness_permille);
     memcpy (other.name, look->record.name, sizeof other.name);
     return other;
 }

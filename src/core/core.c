@@ -595,6 +595,7 @@ uint32_t pxi_core_peers (const pxi_core *core, uint64_t now_ns, pxi_peer_look *l
             .rtt_ns = peer->rtt_ns,
             .bytes_per_s = pxi_cost_link_rate (&peer->link, now_ns),
             .slowness_permille = peer->link.speed.mean * 1000 / PXI_COST_ONE,
+            .slowness_sure = pxi_cost_speed_sure (&peer->link),
             .unresponsive = peer->unresponsive,
             .leaving = peer->leaving,
             .left = has_left (peer),

@@ -72,6 +72,7 @@ typedef struct pxi_peer_look {
     uint64_t rtt_ns;
     uint64_t bytes_per_s;       /* of the link to it; 0 = not known */
     uint64_t slowness_permille; /* run times there, of those here; 0 = not known */
+    bool slowness_sure;         /* they agree, and are not as far apart as is ever believed */
     bool unresponsive, leaving;
     bool left;           /* said that it leaves, and is gone: of no account */
     bool master, worker; /* relations now */

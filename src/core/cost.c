@@ -18,6 +18,7 @@ enum {
     BYTES_MIN = 16384, /* fewer say nothing of bandwidth: they go in a round trip */
     WRONG_RATIO = 128, /* of a declaration that nothing was measured of */
     SPEED_KNOWN = 4,
+    SPEED_SURE = 8,
     SPEED_MOST = 64, /* times slower, or faster */
 };
 #define TIME_MAX (UINT64_C (1) << 50) /* 13 days */
@@ -269,6 +270,13 @@ uint64_t pxi_cost_link_rate (const pxi_cost_link *link, uint64_t now_ns)
 static uint64_t slowness (const pxi_cost_link *link)
 {
     return link->speed.n < SPEED_KNOWN ? PXI_COST_ONE : at_least (link->speed.mean, 1);
+}
+
+bool pxi_cost_speed_sure (const pxi_cost_link *link)
+{
+    uint64_t least = PXI_COST_ONE * 4 / SPEED_MOST, most = (uint64_t)PXI_COST_ONE * SPEED_MOST / 4;
+    return link->speed.n >= SPEED_SURE && 2 * link->speed.deviation <= link->speed.mean &&
+           link->speed.mean >= least && link->speed.mean <= most;
 }
 
 uint64_t pxi_cost_there_ns (const pxi_cost_link *link, uint64_t here_ns)

@@ -83,6 +83,8 @@ uint64_t pxi_cost_link_rate (const pxi_cost_link *link, uint64_t now_ns);
 /* How long something takes there that takes so long here. */
 uint64_t pxi_cost_there_ns (const pxi_cost_link *link, uint64_t here_ns);
 uint64_t pxi_cost_here_ns (const pxi_cost_link *link, uint64_t there_ns);
+/* The samples of its speed agree: where times of a task vary widely they say little of the peer. */
+bool pxi_cost_speed_sure (const pxi_cost_link *link);
 /* Bytes are sent now: what comes later waits for them. */
 void pxi_cost_link_send (pxi_cost_link *link, uint64_t now_ns, uint64_t bytes);
 
