@@ -18,6 +18,7 @@ extern "C" {
 #endif
 
 struct px_range_def;
+struct px_cost_def;
 
 typedef struct px_task_def {
     const char *name;
@@ -33,10 +34,12 @@ typedef struct px_module_def {
     const px_task_def *const *tasks_end;
     const struct px_range_def *const *ranges_begin; /* of those tasks, see device.h */
     const struct px_range_def *const *ranges_end;
+    const struct px_cost_def *const *costs_begin; /* of those tasks, see cost.h */
+    const struct px_cost_def *const *costs_end;
 } px_module_def;
 
 /* The linker gathers the tasks of one program or shared object between these two, and what there is to
- * know of the data-parallel ones between the other two. */
+ * know of the data-parallel ones, and of what they cost, between the other two. */
 extern const px_task_def *const __start_px_task_defs[]
     __attribute__ ((visibility ("hidden"), weak));
 extern const px_task_def *const __stop_px_task_defs[]
@@ -44,6 +47,11 @@ extern const px_task_def *const __stop_px_task_defs[]
 extern const struct px_range_def *const __start_px_range_defs[]
     __attribute__ ((visibility ("hidden"), weak));
 extern const struct px_range_def *const __stop_px_range_defs[]
+    __attribute__ ((visibility ("hidden"), weak));
+
+extern const struct px_cost_def *const __start_px_cost_defs[]
+    __attribute__ ((visibility ("hidden"), weak));
+extern const struct px_cost_def *const __stop_px_cost_defs[]
     __attribute__ ((visibility ("hidden"), weak));
 
 #ifdef __cplusplus
@@ -60,7 +68,8 @@ PX_EXTERN_C __attribute__ ((visibility ("default"))) const px_module_def px_modu
 #define PX_MODULE(module_name, module_version)                                                     \
     const px_module_def px_module_v1 = {                                                           \
         PX_MODULE_ABI,       sizeof (px_module_def), module_name, module_version,                  \
-        __start_px_task_defs, __stop_px_task_defs, __start_px_range_defs, __stop_px_range_defs};
+        __start_px_task_defs, __stop_px_task_defs, __start_px_range_defs, __stop_px_range_defs,   \
+        __start_px_cost_defs, __stop_px_cost_defs};
 
 /** Register the function of the same name as a task. */
 #define PX_TASK(function_name)                                                                     \

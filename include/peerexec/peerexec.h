@@ -3,6 +3,7 @@
 #define PEEREXEC_H
 
 #include <peerexec/branch.h>
+#include <peerexec/cost.h>
 #include <peerexec/device.h>
 #include <peerexec/error.h>
 #include <peerexec/job.h>

@@ -341,6 +341,7 @@ static void on_duration (pxi_agent *agent, const pxi_execution *execution, const
                        .flag = notice->count != 0,
                        .size_bytes = (uint32_t)notice->done,
                        .result_bytes = (uint32_t)notice->known,
+                       .declared = {notice->token, notice->branch},
                        .run_ns = notice->run_ns,
                        .n_items = notice->n_items};
     pxi_agent_step (agent, &event);

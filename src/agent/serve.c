@@ -148,6 +148,7 @@ static bool open_pool (exec_server *server, const pxi_frame *frame)
         .module_name = server->module->name,
         .task_names = server->module->task_names,
         .task_functions = server->module->task_functions,
+        .costs = server->module->cost_of,
         .n_tasks = server->module->n_tasks,
         .id_base = open->id_base,
         .slots = open->slots,

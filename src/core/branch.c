@@ -137,6 +137,7 @@ pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *
     subtask->spec.key = key;
     subtask->crashes = taken->crashes;
     subtask->declared = taken->declared;
+    subtask->limit_ns = taken->limit_ns < UINT64_MAX / 4 ? taken->limit_ns : 0;
     subtask->expect_ns = taken->expect_ns;
     pxi_list_init (&subtask->attempts);
     pxi_list_init (&subtask->in_retry);
@@ -325,6 +326,7 @@ static void complete (pxi_core *core, pxi_subtask *subtask, const pxi_returned *
     action->peer = peer ? peer->record.id : core->self.id;
     action->err = returned->result == PXI_RESULT_OK        ? PX_OK
                   : returned->result == PXI_RESULT_CRASHED ? PX_ECRASH
+                  : subtask->over_limit                    ? PX_ETIMEOUT
                                                            : PX_EFAILED;
     if (!again)
         subtask_free (core, subtask);
@@ -526,6 +528,21 @@ void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, const pxi_re
     }
     pxi_core_forget (core, returned->blob);
     not_started (core, attempt);
+}
+
+/* Its worker ends it at its limit, if the task looks whether it is cancelled. Twice the limit, since what waits for a
+ * slot there is counted. */
+bool pxi_branch_limit (pxi_core *core, pxi_attempt_state *attempt, uint64_t run_ns)
+{
+    pxi_subtask *subtask = attempt->subtask;
+    if (!subtask->limit_ns || run_ns / 2 < subtask->limit_ns + core->handshake_ns)
+        return false;
+    SAY (core, "s%llu.%u at %s over its time limit -> given up", (unsigned long long)subtask->id,
+         attempt->number, pxi_core_name (attempt->peer));
+    const pxi_returned over = {.result = PXI_RESULT_FAILED, .run_ns = run_ns};
+    subtask->over_limit = true;
+    complete (core, subtask, &over, attempt->peer);
+    return true;
 }
 
 /* ---- messages ---------------------------------------------------------------------------------

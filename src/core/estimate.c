@@ -80,7 +80,8 @@ static void learn_here (pxi_core *core, uint64_t module, const pxi_estimate_key 
 
 void pxi_estimate_ran (pxi_core *core, const pxi_event *event)
 {
-    pxi_estimate_key key = {.task = event->task, .size_bytes = event->size_bytes};
+    pxi_estimate_key key = {
+        .task = event->task, .size_bytes = event->size_bytes, .declared = event->declared};
     if (event->n_items)
         return;
     if (event->flag) {

@@ -32,7 +32,7 @@ typedef enum pxi_event_kind {
     PXI_EV_JOB_CANCEL,    /* job: cancel the root here and all below */
     PXI_EV_FLUSH,         /* nothing more is at hand: results that were gathered go out */
     PXI_EV_DURATION, /* module, task, run_ns: sample of a subtask that ran in place (history), with
-                        size_bytes (of its input), result_bytes; flag: it had subtasks of its own.
+                        size_bytes (of its input), result_bytes, declared; flag: it had subtasks of its own.
                         n_items: it was a chunk of so many indices, in C, on a slot */
 
     /* Devices of this peer. */
@@ -63,6 +63,7 @@ typedef struct pxi_taken {
     uint64_t
         expect_ns; /* of a chunk: until its result, as whoever cut it estimates; 0 = not known */
     pxi_cost_declared declared; /* what its task says of this input */
+    uint64_t limit_ns;          /* and how long it may run; 0 = any time */
     /* job, module, task, size, blob filled; key.subtask = subtask. shared, and a shared_blob of its
        own, where its branch has a shared input */
     pxi_attempt attempt;
@@ -91,6 +92,7 @@ typedef struct pxi_event {
     pxi_result result;
     uint64_t run_ns;
     uint32_t size_bytes, result_bytes;
+    pxi_cost_declared declared;
     uint64_t blob;
     const pxi_device_look *devices;
     uint32_t n_devices, device;

@@ -239,6 +239,7 @@ static void on_ack (pxi_core *core, pxi_peer *worker, const pxi_message *message
         const pxi_report *report = report_of (message, attempt);
         if (report) {
             confirm (core, attempt, report);
+            pxi_branch_limit (core, attempt, report->run_ns);
             continue;
         }
         if (++attempt->missing < MISSING_LOST || PXI_MUTANT (MISSING_IGNORED))

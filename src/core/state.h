@@ -223,6 +223,8 @@ typedef struct pxi_subtask {
     uint64_t expect_ns; /* of a chunk: as pxi_taken */
     pxi_shared *shared; /* NULL: none */
     pxi_cost_declared declared;
+    uint64_t limit_ns; /* how long it may run; 0 = any time */
+    bool over_limit;
     pxi_list attempts;
     uint32_t n_attempts;
 } pxi_subtask;
@@ -552,6 +554,8 @@ void pxi_branch_result (pxi_core *core, pxi_attempt_state *attempt, const pxi_re
 /* Its device did not do it, or had no room: the executor has it again, with `blob`, which tells why (0: nothing). */
 void pxi_branch_undone (pxi_core *core, pxi_attempt_state *attempt, uint64_t blob,
                         uint32_t size_bytes);
+/* It has run there for so long: given up when that is over its limit. True: it was. */
+bool pxi_branch_limit (pxi_core *core, pxi_attempt_state *attempt, uint64_t run_ns);
 void pxi_branch_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
 void pxi_branch_closed (pxi_core *core, uint64_t branch);
 void pxi_branch_end_job (pxi_core *core, pxi_job *job);

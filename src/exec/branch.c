@@ -99,6 +99,7 @@ px_err px_branch_open (px_task *task, const char *point, const px_branch_options
     if (!open->subtasks_max && options->react)
         open->subtasks_max = SUBTASKS_WITH_REACTION;
     pxi_task_make_busy (task);
+    task->item->busy |= BUSY_BRANCHED;
     open->next = task->branches;
     task->branches = open;
     *branch = handle_of (open);

@@ -777,6 +777,8 @@ void pxi_pool_tell_duration (pxi_pool *pool, const pxi_item *item, uint64_t bega
     pxi_notice notice = {.kind = PXI_NOTE_DURATION,
                          .task = pxi_pool_task_of (pool, item),
                          .run_ns = ended_ns - began_ns,
+                         .token = pxi_task_declared (pool, item).work,
+                         .branch = pxi_task_declared (pool, item).result_bytes,
                          .done = item->input_size,
                          .known = item->result_size,
                          .count = nests};
@@ -1307,6 +1309,8 @@ static bool hand_over (pxi_pool *pool, pxi_item *item, pxi_notice *notice)
                          .crashes = item->crashes};
     taken->attempt.key.subtask = item->subtask;
     taken->attempt.task = pxi_pool_task_of (pool, item);
+    taken->declared = pxi_task_declared (pool, item);
+    taken->limit_ns = pxi_task_limit_ns (pool, item);
     taken->attempt.size_bytes = (uint32_t)item->input_size;
     taken->attempt.blob = notice->n_taken;
     if (branch->range)
@@ -1864,7 +1868,7 @@ static char *put_text (char **at, const char *text)
 /* All that the configuration points to, in one block: pointers first, then numbers, then text. */
 static bool copy_config (pxi_pool *pool, const pxi_executor_config *config)
 {
-    size_t pointers = 2 * (size_t)config->n_tasks + config->n_points;
+    size_t pointers = 3 * (size_t)config->n_tasks + config->n_points;
     size_t size = pointers * sizeof (void *) + config->n_points * sizeof (int32_t);
     size += strlen (config->peer_name) + strlen (config->module_name) + 2;
     for (uint32_t i = 0; i < config->n_tasks; i++)
@@ -1876,7 +1880,8 @@ static bool copy_config (pxi_pool *pool, const pxi_executor_config *config)
         return false;
     const void **functions = (const void **)(void *)pool->strings;
     const char **names = (const char **)(functions + config->n_tasks);
-    const char **points = names + config->n_tasks;
+    const px_cost_def **costs = (const px_cost_def **)(void *)(names + config->n_tasks);
+    const char **points = (const char **)(void *)(costs + config->n_tasks);
     int32_t *numbers = (int32_t *)(void *)(points + config->n_points);
     char *text = (char *)(numbers + config->n_points);
     pool->config = *config;
@@ -1884,6 +1889,8 @@ static bool copy_config (pxi_pool *pool, const pxi_executor_config *config)
     pool->config.module_name = put_text (&text, config->module_name);
     for (uint32_t i = 0; i < config->n_tasks; i++) {
         functions[i] = config->task_functions[i];
+        costs[i] = config->costs ? config->costs[i] : NULL;
+        pool->declares |= costs[i] != NULL;
         names[i] = put_text (&text, config->task_names[i]);
     }
     for (uint32_t i = 0; i < config->n_points; i++) {
@@ -1892,6 +1899,7 @@ static bool copy_config (pxi_pool *pool, const pxi_executor_config *config)
     }
     pool->config.task_functions = functions;
     pool->config.task_names = names;
+    pool->config.costs = costs;
     pool->config.points = points;
     pool->config.numbers = numbers;
     return true;

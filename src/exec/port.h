@@ -8,6 +8,8 @@
 #ifndef PXI_EXEC_PORT_H
 #define PXI_EXEC_PORT_H
 
+#include <peerexec/cost.h>
+
 #include "base/bytes.h"
 #include "core/event.h"
 
@@ -75,7 +77,8 @@ typedef enum pxi_notice_kind {
     PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or
                                closed */
     PXI_NOTE_PROGRESS,      /* run, done, known: subtasks below it; at most every 100 ms */
-    PXI_NOTE_DURATION, /* task, run_ns: a sample, at most 100 a second, with done and known: bytes of
+    PXI_NOTE_DURATION, /* task, run_ns: a sample, at most 100 a second, with token and branch: what it
+                          declared, done and known: bytes of
                           its input and result; count: 1 = it has subtasks of its own, also told
                           when the first of its task opens a branch. n_items: of a chunk */
     PXI_NOTE_DEVICE_WRONG, /* peer, device, task: a chunk that it did differs from C's */
@@ -123,6 +126,7 @@ typedef struct pxi_executor_config {
     const char *const *task_names;
     const void *const
         *task_functions; /* px_task_fn *; NULL where a process loads the module itself */
+    const px_cost_def *const *costs; /* what each declares, NULL = nothing; may be NULL */
     uint32_t n_tasks;
     uint64_t id_base; /* subtask and branch ids handed out are id_base + 1, + 2, ... */
     uint32_t slots;   /* threads at most; PXI_CMD_SLOTS says how many may execute */

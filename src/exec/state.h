@@ -61,8 +61,8 @@ enum {
 /* What a word that a task waits for may hold: nothing yet, the owner waits, or what came. */
 #define WAITING ((uintptr_t)1)
 #define SPAWNED_DONE ((uintptr_t)2)
-/* item->busy: its task has looked whether it is cancelled, or its branches and trouble are set. */
-enum { BUSY_LOOKED = 1, BUSY_SET = 2 };
+/* item->busy: its task has looked whether it is cancelled, its branches and trouble are set, it has opened one. */
+enum { BUSY_LOOKED = 1, BUSY_SET = 2, BUSY_BRANCHED = 4 };
 
 /* pool->alerts, and so beside PXI_DEQUE_ASKED in each thread's notes: why a push should look up (a thread
  * could be woken, the agent believes in no surplus), and why a join should (more threads execute than may,
@@ -143,6 +143,7 @@ typedef struct pxi_trouble {
     char *message; /* of px_task_fail */
     const char *file;
     int line;
+    uint64_t limit_ns, until_ns; /* it has a time limit, and when that is over; 0 = none */
 } pxi_trouble;
 
 struct px_task {
@@ -265,6 +266,7 @@ struct pxi_pool {
     bool fences;  /* membarrier is refused here */
     _Atomic uint32_t alerts;
     _Atomic uint64_t next_sleep_ns, told_duration_ns;
+    bool declares;                 /* some of its tasks say what they cost */
     _Atomic bool *nests;           /* by task: it was told that it has subtasks of its own */
     _Atomic uint64_t range_events; /* what may make a chunk for who was refused. 0 = none yet */
     _Atomic (pxi_open_branch *) all_branches;
@@ -383,6 +385,9 @@ static inline bool pxi_fiber_has_room (const pxi_fiber *fiber, const void *here)
 void pxi_task_execute (pxi_fiber *fiber, pxi_item *item);
 void pxi_task_end (px_task *task, px_err code);
 void pxi_task_keep_causes (px_task *task, const pxi_item *item);
+/* What it says of its input; 0 = nothing. */
+pxi_cost_declared pxi_task_declared (const pxi_pool *pool, const pxi_item *item);
+uint64_t pxi_task_limit_ns (const pxi_pool *pool, const pxi_item *item);
 bool pxi_task_ask_ancestors (const px_task *task);
 bool pxi_item_set_input (pxi_item *item, const void *input, size_t size);
 pxi_bytes *pxi_task_shared_bytes (const px_task *task); /* not acquired; NULL = none */
@@ -448,7 +453,7 @@ static inline void pxi_task_make_busy (px_task *task)
     pxi_item *item = task->item;
     if (item->busy & BUSY_SET)
         return;
-    item->busy = BUSY_SET;
+    item->busy |= BUSY_SET;
     task->branches = NULL;
     task->trouble = NULL;
 }

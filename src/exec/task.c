@@ -199,6 +199,63 @@ static void count (pxi_fiber *fiber, const pxi_item *item, bool in_place, bool r
         pxi_pool_look (fiber);
 }
 
+static const px_cost_def *cost_of (const pxi_pool *pool, const pxi_item *item)
+{
+    return pool->declares ? pool->config.costs[pxi_pool_task_of (pool, item)] : NULL;
+}
+
+/* What is no number, or none that can be, says nothing. */
+static uint64_t whole (px_cost_fn *function, const pxi_item *item, double scale)
+{
+    double value = function ? scale * function (pxi_item_input (item), item->input_size) : 0;
+    return value > 0 && value < 0x1p62 ? (uint64_t)value : value >= 0x1p62 ? UINT64_C (1) << 62 : 0;
+}
+
+pxi_cost_declared pxi_task_declared (const pxi_pool *pool, const pxi_item *item)
+{
+    const px_cost_def *cost = cost_of (pool, item);
+    if (!cost)
+        return (pxi_cost_declared){0};
+    uint64_t bytes = whole (cost->result_bytes, item, 1);
+    return (pxi_cost_declared){whole (cost->work, item, 1e9), bytes ? bytes + 1 : 0};
+}
+
+uint64_t pxi_task_limit_ns (const pxi_pool *pool, const pxi_item *item)
+{
+    const px_cost_def *cost = cost_of (pool, item);
+    return cost ? whole (cost->limit_s, item, 1e9) : 0;
+}
+
+/* Its time begins. Without memory it has no limit here. */
+static void begin_limit (px_task *task)
+{
+    uint64_t limit_ns = pxi_task_limit_ns (task->fiber->pool, task->item);
+    pxi_trouble *trouble = limit_ns ? trouble_of (task) : NULL;
+    if (!trouble)
+        return;
+    trouble->limit_ns = limit_ns;
+    trouble->until_ns = pxi_clock_ns () + limit_ns;
+}
+
+static uint64_t limit_until_ns (const px_task *task)
+{
+    const pxi_trouble *trouble = (task->item->busy & BUSY_SET) ? task->trouble : NULL;
+    return trouble && trouble->until_ns ? trouble->until_ns : UINT64_MAX;
+}
+
+static bool is_over_limit (const px_task *task)
+{
+    uint64_t until_ns = limit_until_ns (task);
+    return until_ns != UINT64_MAX && pxi_clock_ns () >= until_ns;
+}
+
+static px_err fail_over_limit (px_task *task)
+{
+    px_task_fail_at (task, "", 0, "over its time limit of %.3g s",
+                     (double)task->trouble->limit_ns / 1e9);
+    return PX_ETIMEOUT;
+}
+
 /* One of so many is timed that it is about one in TIMED_NS: the clock costs more than many a subtask. */
 static bool is_timed (pxi_thread *thread, const pxi_item *item)
 {
@@ -234,10 +291,14 @@ void pxi_task_execute (pxi_fiber *fiber, pxi_item *item)
     const pxi_thread *thread = fiber->thread;
     uint32_t n_left = fiber->n_left, n_until_look = thread->n_until_look;
     uint64_t began_ns = is_timed (fiber->thread, item) ? pxi_clock_ns () : 0;
+    if (__builtin_expect (fiber->pool->declares, 0))
+        begin_limit (&task);
     if (runs)
         code = item->typed ? call_typed (&task, item)
                            : item->function (&task, item->input, item->input_size);
-    bool nests = (item->busy & BUSY_SET) || pxi_task_spawned (&task) ||
+    if (__builtin_expect (is_over_limit (&task), 0))
+        code = fail_over_limit (&task);
+    bool nests = (item->busy & BUSY_BRANCHED) || pxi_task_spawned (&task) ||
                  (fiber->thread == thread && thread->n_until_look != n_until_look);
     pxi_task_end (&task, code);
     if (__builtin_expect (began_ns && code == PX_OK && item->code == PX_OK, 0))
@@ -344,7 +405,7 @@ px_err px_task_fail_at (px_task *task, const char *file, int line, const char *f
 
 int px_task_cancelled (const px_task *task)
 {
-    return pxi_task_is_cancelled (task);
+    return pxi_task_is_cancelled (task) || is_over_limit (task);
 }
 
 pxi_bytes *pxi_task_shared_bytes (const px_task *task)
@@ -378,6 +439,8 @@ px_err px_task_sleep (px_task *task, uint64_t duration_ns)
     if (pxi_task_is_cancelled (task))
         return PX_ECANCELLED;
     uint64_t now_ns = pxi_clock_ns ();
-    pxi_pool_sleep (task, duration_ns < UINT64_MAX - now_ns ? now_ns + duration_ns : UINT64_MAX);
+    uint64_t until_ns = duration_ns < UINT64_MAX - now_ns ? now_ns + duration_ns : UINT64_MAX;
+    uint64_t limit_ns = limit_until_ns (task);
+    pxi_pool_sleep (task, until_ns < limit_ns ? until_ns : limit_ns);
     return pxi_task_is_cancelled (task) ? PX_ECANCELLED : PX_OK;
 }

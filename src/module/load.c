@@ -24,6 +24,7 @@
 
 /* As built before there were any. */
 #define SIZE_WITHOUT_RANGES offsetof (px_module_def, ranges_begin)
+#define SIZE_WITHOUT_COSTS offsetof (px_module_def, costs_begin)
 
 bool pxi_name_is_valid (const char *name)
 {
@@ -123,9 +124,11 @@ static px_err add_tasks (pxi_module *module, const px_module_def *def, char *why
     module->task_names = calloc (n_tasks, sizeof *module->task_names);
     module->task_functions = calloc (n_tasks, sizeof *module->task_functions);
     module->range_of = calloc (n_tasks, sizeof *module->range_of);
+    module->cost_of = calloc (n_tasks, sizeof *module->cost_of);
     const px_task_def **sorted = calloc (n_tasks, sizeof *sorted);
     px_err err = PX_OK;
-    if (!module->task_names || !module->task_functions || !module->range_of || !sorted)
+    if (!module->task_names || !module->task_functions || !module->range_of || !module->cost_of ||
+        !sorted)
         err = pxi_fail (PX_ENOMEM, why, "%s", px_err_text (PX_ENOMEM));
     else {
         memcpy (sorted, def->tasks_begin, n_tasks * sizeof *sorted);
@@ -157,10 +160,41 @@ static px_err add_range (pxi_module *module, const px_range_def *range, char *wh
 
 static px_err add_ranges (pxi_module *module, const px_module_def *def, char *why)
 {
-    bool has_some = def->size >= sizeof *def && def->ranges_begin;
+    bool has_some = def->size >= SIZE_WITHOUT_COSTS && def->ranges_begin;
     px_err err = PX_OK;
     for (size_t i = 0; has_some && err == PX_OK && def->ranges_begin + i < def->ranges_end; i++)
         err = add_range (module, def->ranges_begin[i], why);
+    return err;
+}
+
+static px_err add_cost (pxi_module *module, const px_cost_def *cost, char *why)
+{
+    const char *name = cost && cost->name ? cost->name : "";
+    int32_t task = pxi_module_task (module, name);
+    if (!cost || cost->size < sizeof *cost || task < 0 ||
+        module->task_functions[task] != address_of (cost->function))
+        return pxi_fail (PX_EINVAL, why,
+                         "%s: what costs '%.64s' is no task of module '%s': give PX_COST (...) the "
+                         "name of one",
+                         module->path, name, module->name);
+    if (module->range_of[task])
+        return pxi_fail (
+            PX_EINVAL, why,
+            "%s: '%s' is data-parallel: its chunks are measured, leave PX_COST (...) out",
+            module->path, name);
+    if (module->cost_of[task])
+        return pxi_fail (PX_EDUPLICATE, why, "%s: module '%s' tells twice what '%s' costs",
+                         module->path, module->name, name);
+    module->cost_of[task] = cost;
+    return PX_OK;
+}
+
+static px_err add_costs (pxi_module *module, const px_module_def *def, char *why)
+{
+    bool has_some = def->size >= sizeof *def && def->costs_begin;
+    px_err err = PX_OK;
+    for (size_t i = 0; has_some && err == PX_OK && def->costs_begin + i < def->costs_end; i++)
+        err = add_cost (module, def->costs_begin[i], why);
     return err;
 }
 
@@ -186,6 +220,8 @@ static px_err make (const px_module_def *def, char *path, const char *file, void
     }
     if (err == PX_OK)
         err = add_ranges (module, def, why);
+    if (err == PX_OK)
+        err = add_costs (module, def, why);
     if (err == PX_OK) {
         err = pxi_digest_file (file, &module->digest);
         if (err != PX_OK)
@@ -301,6 +337,7 @@ void pxi_module_free (pxi_module **module_p)
     void *image = module->image;
     pxi_map_fini (&module->by_function);
     free (module->range_of);
+    free (module->cost_of);
     free (module->task_functions);
     free (module->task_names);
     free (module->path);

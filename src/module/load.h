@@ -4,6 +4,7 @@
 #ifndef PXI_MODULE_LOAD_H
 #define PXI_MODULE_LOAD_H
 
+#include <peerexec/cost.h>
 #include <peerexec/device.h>
 #include <peerexec/peer.h>
 
@@ -24,6 +25,7 @@ typedef struct pxi_module {
     const char **task_names;
     const void **task_functions;
     const px_range_def **range_of; /* of each task; NULL = it is not data-parallel */
+    const px_cost_def **cost_of;   /* of each task; NULL = it declares nothing */
     pxi_map by_function;           /* address -> index */
 } pxi_module;
 

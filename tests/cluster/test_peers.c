@@ -335,6 +335,28 @@ Test (peers, end_a_job_at_its_time)
     }
 }
 
+Test (peers, end_a_subtask_at_its_time)
+{
+    static const cluster_kind kinds[] = {IN_PROCESS, APART};
+    for (int kind = 0; kind < 2; kind++) {
+        test_cluster cluster;
+        px_outcome outcome;
+        char text[4000];
+        cluster_begin (&cluster, 2, kinds[kind]);
+        work_many many = {WORK_LATE, 4, 16, 0};
+        px_job *job = cluster_run (cluster.peers[0], "work.many", &many, sizeof many, &outcome);
+        px_outcome_print (&outcome, text, sizeof text);
+        cr_assert_eq (outcome.n_failures, 5, "%s", text);
+        for (int i = 1; i <= 4; i++) {
+            cr_assert_eq (outcome.failures[i].code, PX_ETIMEOUT, "%s", text);
+            cr_assert_str_eq (outcome.failures[i].task, "work.late");
+            cr_assert_str_eq (outcome.failures[i].message, "over its time limit of 0.1 s");
+        }
+        px_job_free (&job);
+        cluster_end (&cluster);
+    }
+}
+
 Test (peers, cancel_a_job_everywhere)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};

@@ -169,6 +169,32 @@ static px_err hold (px_task *task, const void *input, size_t input_size)
 }
 PX_TASK (hold)
 
+/* The same, and not for long. What else it says of itself is nonsense. */
+static px_err late (px_task *task, const void *input, size_t input_size)
+{
+    return hold (task, input, input_size);
+}
+PX_TASK (late)
+
+static double tenth (const void *input, size_t input_size)
+{
+    (void)input, (void)input_size;
+    return 0.1;
+}
+
+static double minus (const void *input, size_t input_size)
+{
+    (void)input, (void)input_size;
+    return -1e300;
+}
+
+static double no_number (const void *input, size_t input_size)
+{
+    (void)input, (void)input_size;
+    return 0.0 / (input_size == SIZE_MAX ? 1 : 0.0);
+}
+PX_COST (late, minus, no_number, tenth)
+
 /* Never stops, whatever is asked. */
 static px_err deaf (px_task *task, const void *input, size_t input_size)
 {
@@ -240,7 +266,7 @@ static px_err many (px_task *task, const void *input, size_t input_size)
     static px_task_fn *const kinds[] = {
         [WORK_ECHO] = echo,         [WORK_FAIL] = fail,   [WORK_SEGV] = segv, [WORK_DIE] = die,
         [WORK_OVERFLOW] = overflow, [WORK_BYTES] = bytes, [WORK_WAIT] = wait, [WORK_DEAF] = deaf,
-        [WORK_NAP] = nap,           [WORK_LEAVE] = leave, [WORK_HOLD] = hold};
+        [WORK_NAP] = nap,           [WORK_LEAVE] = leave, [WORK_HOLD] = hold, [WORK_LATE] = late};
     work_many what;
     uint64_t sum = 0;
     px_branch branch;

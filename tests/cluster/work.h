@@ -27,6 +27,7 @@ enum {
     WORK_NAP,
     WORK_LEAVE,
     WORK_HOLD,
+    WORK_LATE,
 };
 
 typedef struct work_many {

@@ -716,6 +716,50 @@ static uint32_t n_away (const struct rig *rig)
     return pxi_core_away (rig->core, looks, 64);
 }
 
+/* What a worker says of an attempt that has run for so long. */
+static void say_it_runs (struct rig *rig, const batch *which, uint64_t run_ns)
+{
+    while (!sent (rig, PXI_HANDSHAKE)) {
+        rig->now_ns = pxi_core_wake_ns (rig->core);
+        step (rig, (pxi_event){.kind = PXI_EV_TICK});
+    }
+    const pxi_report report = {.key = which->riding[0].key, .run_ns = run_ns};
+    pxi_message ack = from (which->probe.to, PXI_HANDSHAKE_ACK);
+    ack.sequence = sent (rig, PXI_HANDSHAKE)->sequence;
+    ack.reports = &report;
+    ack.n_reports = 1;
+    hear (rig, ack);
+}
+
+Test (core, a_subtask_is_given_up_long_after_its_limit)
+{
+    struct rig rig = rig_new (1);
+    batch one;
+    meet (&rig, 11);
+    submit_with_surplus (&rig, 1);
+    pxi_taken taken = {
+        .subtask = 70,
+        .branch = 900,
+        .number = 64,
+        .limit_ns = PXI_SECOND,
+        .attempt = {.key = {70, 0}, .job = {ME, 1}, .module = MODULE, .size_bytes = 8}};
+    step (&rig, (pxi_event){.kind = PXI_EV_TAKEN,
+                            .job = {ME, 1},
+                            .token = rig.token,
+                            .taken = &taken,
+                            .n_taken = 1});
+    cr_assert (asked (&rig, &one));
+    accepted (&rig, &one);
+    say_it_runs (&rig, &one, 3 * PXI_SECOND / 2);
+    cr_assert_null (did (&rig, PXI_DO_COMPLETE), "its worker will end it");
+    say_it_runs (&rig, &one, 10 * PXI_SECOND);
+    cr_assert_not_null (did (&rig, PXI_DO_COMPLETE));
+    cr_assert_eq (did (&rig, PXI_DO_COMPLETE)->err, PX_ETIMEOUT);
+    cr_assert_not_null (sent (&rig, PXI_CANCEL));
+    cr_assert_eq (n_away (&rig), 0);
+    rig_free (&rig);
+}
+
 static const uint64_t SHORT_NS[2] = {PXI_MS / 10, PXI_MS / 10};
 
 Test (core, short_subtasks_of_a_loop_go_together_and_are_accepted_as_a_whole)

@@ -93,6 +93,8 @@ Test (module, each_mistake_has_its_own_error_and_sentence)
          "argument 2 of the range task one is a value of more than 64 bytes"},
         {FILE_OF ("range_stranger"), PX_EINVAL, "the range task 'three' is no task of module"},
         {FILE_OF ("range_twice"), PX_EDUPLICATE, "registers the range task 'one' twice"},
+        {FILE_OF ("cost_stranger"), PX_EINVAL, "what costs 'three' is no task of module"},
+        {FILE_OF ("cost_twice"), PX_EDUPLICATE, "tells twice what 'two' costs"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         pxi_module *module = NULL;
@@ -125,6 +127,27 @@ Test (module, data_parallel_tasks_are_known_by_their_tasks)
             cr_expect_eq (range != NULL, is_one, "%s: %s", rows[i].path, module->task_names[task]);
             if (range)
                 cr_expect_str_eq (range->name, module->task_names[task]);
+        }
+        pxi_module_free (&module);
+    }
+    TEST_NO_LEAKS ();
+}
+
+Test (module, what_tasks_cost_is_known_by_their_tasks)
+{
+    static const struct {
+        const char *path, *task; /* which of its tasks says so */
+    } rows[] = {{FILE_OF ("cost_good"), "two"},
+                {FILE_OF ("good"), NULL},
+                {FILE_OF ("old_without_costs"), NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        pxi_module *module = NULL;
+        char why[PX_WHY_SIZE] = "";
+        cr_assert_eq (pxi_module_load (rows[i].path, &module, why), PX_OK, "%s", why);
+        for (uint32_t task = 0; task < module->n_tasks; task++) {
+            bool is_one = rows[i].task && !strcmp (rows[i].task, module->task_names[task]);
+            cr_expect_eq (module->cost_of[task] != NULL, is_one, "%s: %s", rows[i].path,
+                          module->task_names[task]);
         }
         pxi_module_free (&module);
     }

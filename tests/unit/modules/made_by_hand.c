@@ -1,6 +1,7 @@
 /* Tables that the macros cannot make: one fault each, chosen by FAULT. */
 #include <stddef.h>
 
+#include <peerexec/cost.h>
 #include <peerexec/device.h>
 
 extern const px_module_def px_module_v1;
@@ -21,6 +22,10 @@ extern const px_module_def px_module_v1;
 #define RANGE_ARGUMENT 14
 #define OLD_WITHOUT_RANGES 15 /* no faults: as modules were before, */
 #define RANGE_GOOD 16         /* and with a data-parallel task */
+#define COST_STRANGER 17
+#define COST_TWICE 18
+#define COST_GOOD 19
+#define OLD_WITHOUT_COSTS 20
 
 static px_err task_1 (px_task *task, const void *input, size_t input_size)
 {
@@ -61,9 +66,19 @@ static const px_range_def range = {.size = sizeof range,
                                    .items_elements = 1};
 static const px_range_def *const ranges[] = {FAULT == RANGE_NULL ? NULL : &range, &range};
 
+static double half (const void *input, size_t size)
+{
+    return 0.5;
+}
+
+static const px_cost_def cost = {
+    sizeof cost, FAULT == COST_STRANGER ? "three" : "two", task_1, half, NULL, half};
+static const px_cost_def *const costs[] = {&cost, &cost};
+
 #define SIZE                                                                                       \
     (FAULT == OLD_TABLE            ? 16                                                            \
      : FAULT == OLD_WITHOUT_RANGES ? offsetof (px_module_def, ranges_begin)                        \
+     : FAULT == OLD_WITHOUT_COSTS  ? offsetof (px_module_def, costs_begin)                         \
                                    : sizeof (px_module_def))
 
 const px_module_def px_module_v1 = {FAULT == OTHER_ABI ? PX_MODULE_ABI + 1 : PX_MODULE_ABI,
@@ -71,12 +86,16 @@ const px_module_def px_module_v1 = {FAULT == OTHER_ABI ? PX_MODULE_ABI + 1 : PX_
 #if FAULT == BAD_NAME
                                     "bad.name",
 #elif FAULT == NO_NAME
-                                     NULL,
+                                    NULL,
 #else
-                                     "byhand",
+                                    "byhand",
 #endif
                                     FAULT == NO_VERSION ? NULL : "1.0",
                                     table,
                                     table + 2,
                                     ranges,
-                                    ranges + (FAULT == RANGE_TWICE ? 2 : 1)};
+                                    ranges + (FAULT == RANGE_TWICE ? 2 : 1),
+                                    costs,
+                                    costs + (FAULT == COST_TWICE      ? 2
+                                             : FAULT >= COST_STRANGER ? 1
+                                                                      : 0)};
