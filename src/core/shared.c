@@ -16,18 +16,25 @@
 /* A link that is slower than this is asked twice. */
 #define BYTES_PER_MS (UINT64_C (16) << 10)
 
+/* Of all of a name: one that was damaged on its way, or made up, is not to be in the way of another. */
+static uint64_t key_of (const pxi_shared_name *name)
+{
+    uint64_t rest = pxi_mix64 (name->digest[1] ^ pxi_mix64 (name->size_bytes));
+    return pxi_mix64 (name->digest[0] ^ rest);
+}
+
 static pxi_shared *find (const pxi_core *core, const pxi_shared_name *name)
 {
-    pxi_shared *shared = pxi_map_pointer (&core->shared, name->digest[0]);
+    pxi_shared *shared = pxi_map_pointer (&core->shared, key_of (name));
     return shared && pxi_same_shared (&shared->name, name) ? shared : NULL;
 }
 
 static pxi_shared *shared_new (pxi_core *core, const pxi_shared_name *name)
 {
-    /* Two that are alike so far are not known at once: nobody makes them by chance. */
-    bool taken = pxi_map_get (&core->shared, name->digest[0], NULL);
+    /* Two of one key are not known at once: nobody makes them by chance. */
+    bool taken = pxi_map_get (&core->shared, key_of (name), NULL);
     pxi_shared *shared = taken ? NULL : pxi_core_alloc (core, sizeof *shared);
-    if (!shared || !pxi_map_put_pointer (&core->shared, name->digest[0], shared)) {
+    if (!shared || !pxi_map_put_pointer (&core->shared, key_of (name), shared)) {
         pxi_core_release (core, shared, sizeof *shared);
         return NULL;
     }
@@ -54,7 +61,7 @@ static void shared_free (pxi_core *core, pxi_shared *shared)
     PXI_ASSERT (pxi_list_is_empty (&shared->waiting));
     keep_no_more (core, shared);
     pxi_timer_clear (core, &shared->timer);
-    pxi_map_remove (&core->shared, shared->name.digest[0], NULL);
+    pxi_map_remove (&core->shared, key_of (&shared->name), NULL);
     pxi_list_remove (&shared->in_core);
     core->n_shared--;
     pxi_core_forget (core, shared->blob);

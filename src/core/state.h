@@ -420,7 +420,7 @@ struct pxi_core {
     px_stats stats;
 
     pxi_map jobs, subtasks, branches, runs, probes, leases_by_id, takes;
-    pxi_map shared;      /* by digest[0] */
+    pxi_map shared;      /* by a hash of the name */
     pxi_map sent_by_key; /* a hash of master and key: of two alike the later one */
     pxi_core_config config;
     pxi_peer_record self;
