@@ -12,6 +12,7 @@
 #include "core/state.h"
 
 enum { RETURNED_DOUBLINGS = 8 }; /* to a quarter of a second */
+#define MEMORY_PAUSE_NS (10 * PXI_MS)
 #define RETURNED_PAUSE_NS PXI_MS
 #define RETRY_PATIENCE_NS (5 * PXI_SECOND) /* to find another peer for what crashed */
 
@@ -125,6 +126,7 @@ pxi_subtask *pxi_branch_subtask (pxi_core *core, pxi_job *job, const pxi_taken *
     pxi_key key = {taken->subtask, taken->attempts};
     pxi_subtask *subtask = subtask_new (core, job, taken);
     if (!subtask) {
+        job->short_until_ns = core->now_ns + MEMORY_PAUSE_NS; /* else it would come at once */
         hand_back (core, job, key, taken->branch, taken->crashes);
         pxi_core_forget (core, taken->attempt.blob);
         pxi_core_forget (core, taken->attempt.shared_blob);

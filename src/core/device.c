@@ -405,6 +405,8 @@ static void ask_others (pxi_core *core, pxi_job *job)
 
 void pxi_device_seek (pxi_core *core, pxi_job *job)
 {
+    if (core->now_ns < job->short_until_ns)
+        return;
     use_own (core, job);
     ask_others (core, job);
 }

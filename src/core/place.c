@@ -157,7 +157,9 @@ static bool has_work (const pxi_job *job)
 static void wake_later (pxi_core *core, pxi_job *job)
 {
     uint64_t at_ns = 0;
-    if (job->backoff_until_ns > core->now_ns)
+    if (job->short_until_ns > core->now_ns)
+        at_ns = job->short_until_ns;
+    else if (job->backoff_until_ns > core->now_ns)
         at_ns = job->backoff_until_ns;
     else if (job->home_until_ns > core->now_ns)
         at_ns = job->home_until_ns;
@@ -174,8 +176,9 @@ static void wake_later (pxi_core *core, pxi_job *job)
 
 static bool may_ask (pxi_core *core, pxi_job *job)
 {
-    if (!has_work (job) || core->now_ns < job->backoff_until_ns ||
-        core->now_ns < job->home_until_ns || !pxi_branch_room (core))
+    if (!has_work (job) || core->now_ns < job->short_until_ns ||
+        core->now_ns < job->backoff_until_ns || core->now_ns < job->home_until_ns ||
+        !pxi_branch_room (core))
         return false;
     if (asked_enough (job))
         return false;
@@ -442,9 +445,9 @@ static void seek (pxi_core *core, pxi_job *job)
 
 static bool may_ask_of (pxi_core *core, pxi_job *job, const pxi_peer *peer)
 {
-    return job->surplus && !peer->n_probes && !peer->unresponsive && !peer->leaving &&
-           pxi_view_fits (core, peer, job->module) && pxi_branch_room (core) &&
-           pxi_estimate_leaves (core, job, peer, NULL, job->surplus);
+    return job->surplus && core->now_ns >= job->short_until_ns && !peer->n_probes &&
+           !peer->unresponsive && !peer->leaving && pxi_view_fits (core, peer, job->module) &&
+           pxi_branch_room (core) && pxi_estimate_leaves (core, job, peer, NULL, job->surplus);
 }
 
 void pxi_place_free_at (pxi_core *core, pxi_job *job, pxi_peer *peer)

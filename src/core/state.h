@@ -131,7 +131,8 @@ typedef struct pxi_job {
     struct {
         uint64_t peer, probe, until_ns;
     } reserved[PXI_RESERVE_MAX];
-    uint32_t backoff; /* rounds that found nobody */
+    uint32_t backoff;        /* rounds that found nobody */
+    uint64_t short_until_ns; /* out of memory: nothing is taken before */
     uint64_t backoff_until_ns;
     pxi_timer seek, straggler;
     bool large; /* its inputs do not fit a probe: late binding */
