@@ -105,6 +105,15 @@ static void place_of (const char *log, char *file, size_t size, uint32_t *line)
         parse_place (after, after + strcspn (after, "\n"), file, size, line);
 }
 
+/* Without the ends of lines that compilers leave behind. */
+static int length_of (const char *text)
+{
+    size_t length = strnlen (text, PXI_TEXT_MAX);
+    while (length && strchr (" \n:", text[length - 1]))
+        length--;
+    return (int)length;
+}
+
 static pxi_bytes *chain_of (pxi_agent *agent, const pxi_agent_run *run, px_err code,
                             const char *text)
 {
@@ -118,8 +127,8 @@ static pxi_bytes *chain_of (pxi_agent *agent, const pxi_agent_run *run, px_err c
     snprintf (task, sizeof task, "%s.%s", run->module->name,
               run->module->task_names[run->attempt.task]);
     place_of (text, file, sizeof file, &failure.line);
-    snprintf (message, sizeof message, "not on device %s: %s",
-              run->device ? run->device->info.name : "?", text);
+    snprintf (message, sizeof message, "not on device %s: %.*s", run->device->info.name,
+              length_of (text), text);
     return pxi_chain_encode (&(pxi_chain){.failures = &failure, .n_failures = 1});
 }
 
@@ -131,8 +140,8 @@ static void give_up (pxi_agent *agent, pxi_agent_run *run, px_err code, bool ban
     run->device_failed = code != PX_ECANCELLED;
     run->device_banned = banned;
     pxi_log (&agent->log, run->device_failed ? PX_LOG_WARNING : PX_LOG_DEBUG, "device",
-             "%s.%s on %s: %s", run->module->name, run->module->task_names[run->attempt.task],
-             run->device->info.name, text);
+             "%s.%s on %s: %.*s", run->module->name, run->module->task_names[run->attempt.task],
+             run->device->info.name, length_of (text), text);
     finish (agent, run, PXI_RESULT_LOST, 0, &outcome);
 }
 
