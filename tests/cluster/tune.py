@@ -5,6 +5,7 @@ How well it chooses is not tested here (tests/tune), since times of a busy machi
 
 Waits for events only: lines printed, files, processes ended."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -189,12 +190,39 @@ def disturbed(scratch):
             yield (told['n_spoiled'] >= 1 and told['n_runs'] >= 2, str(told)), 'which is run again'
 
 
+def coming_and_going(scratch):
+    """One search, through a peer that joins, one that stands still until it is missed, and one that leaves."""
+    with contextlib.ExitStack() as stack:
+        def peer(name, *more):
+            return stack.enter_context(Peerd(BUILD, scratch, name, *more, modules=('examples/bogosity.so',)))
+
+        first = peer('e')
+        second = peer('f', '--join', first.address)
+        third = peer('g', '--join', first.address)
+        job = harness.start(BUILD / 'tools/peer-tune', '--join', first.address, '--slots', 1, '--profile',
+                            scratch / 'e.zpl', '--json', scratch / 'e.json', '--budget', 12, MODULE, 'tree',
+                            '--width 16 --depth 1 --sleep 150', stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said = read_until(job, 'run 1 of')
+        peer('h', '--join', first.address)
+        said += read_until(job, 'does not count: peer h joined')
+        second.signal(signal.SIGSTOP)
+        said += read_until(job, 'does not count')
+        second.signal(signal.SIGCONT)
+        third.signal(signal.SIGTERM)
+        said += job.communicate(timeout=TIMEOUT_S)[1]
+        told = json.loads((scratch / 'e.json').read_text())
+        yield (job.returncode == 0, said), 'peers join, stand still and leave: the search goes on'
+        yield ('count: peer h joined' in said and said.count('does not count: ') >= 2, said), \
+            'and says what was in the way'
+        yield (2 <= told['n_spoiled'] <= 6 and told['n_runs'] >= 4, str(told)), 'a run or two for each'
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory() as directory:
         scratch = pathlib.Path(directory)
         for part in (wrong_inputs(scratch), profiles(scratch), interrupted(scratch), grained(scratch),
-                     adapting(scratch), disturbed(scratch)):
+                     adapting(scratch), disturbed(scratch), coming_and_going(scratch)):
             tap.run((good, what, detail) for (good, detail), what in part)
         left = [name for name in os.listdir(scratch) if name.startswith('peerexec-') or name.endswith('.new')]
     tap.check(not left and not marked(), 'no file is left behind', left)
