@@ -49,6 +49,8 @@ static pxi_device *find (const pxi_core *core, uint32_t device)
 
 static uint32_t n_free (const pxi_device *device)
 {
+    if (PXI_MUTANT (DEVICE_OVERBOOKED))
+        return PXI_DEVICE_SLOTS_MAX - device->n_held;
     bool has = device->look.usable && device->look.slots > device->n_held;
     return has ? device->look.slots - device->n_held : 0;
 }

@@ -97,7 +97,8 @@ pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id)
 
 void pxi_lease_end (pxi_core *core, pxi_lease *lease)
 {
-    for (uint32_t i = 0; lease->device && i < lease->n_slots; i++)
+    bool of_device = lease->device && !PXI_MUTANT (DEVICE_LEASE_KEPT);
+    for (uint32_t i = 0; of_device && i < lease->n_slots; i++)
         pxi_device_release (core, lease->device, lease->device_key);
     uint32_t n_slots = lease->device ? 0 : lease->n_slots;
     PXI_ASSERT (core->slots_leased >= n_slots);

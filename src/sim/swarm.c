@@ -324,7 +324,47 @@ static void draw_odd_peers (pxi_swarm *swarm, pxi_prng *more)
     }
 }
 
-void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
+static void draw_device (pxi_world_device *device, pxi_prng *prng)
+{
+    uint64_t item_ps = between (prng, 1000, 1000000);
+    *device = (pxi_world_device){
+        .slots = (uint32_t)between (prng, 1, 3),
+        .processor = (uint32_t)pxi_prng_below (prng, 2),
+        .fixed_ns = between (prng, 1000, 1000000),
+        .compile_ns = one_in (prng, 2) ? 0 : PXI_MS * between (prng, 1, 1000),
+        .item_ps = item_ps,
+        .way_ps = item_ps * between (prng, 0, 300) / 100,
+        .wrong = one_in (prng, 6),
+        .bans = one_in (prng, 2),
+    };
+    if (one_in (prng, 4))
+        device->fails_ppm = (uint32_t)between (prng, 10000, 1000000);
+}
+
+/* The faults and the limits of a world, on ranges and devices. */
+static void draw_ranges (pxi_swarm *swarm, uint64_t seed)
+{
+    pxi_prng prng;
+    uint64_t n_slots = 0;
+    pxi_prng_init (&prng, pxi_mix64 (seed ^ UINT64_C (0x72616e6765)));
+    for (uint32_t i = 0; i < swarm->config.n_peers; i++) {
+        pxi_world_peer *peer = &swarm->peers[i];
+        n_slots += peer->slots;
+        peer->liar = PXI_LIAR_NONE;
+        peer->n_devices = (uint32_t)between (&prng, 0, PXI_WORLD_DEVICES_MAX);
+        for (uint32_t d = 0; d < peer->n_devices; d++)
+            draw_device (&peer->devices[d], &prng);
+    }
+    for (uint32_t i = 0; i < swarm->config.n_jobs; i++) {
+        pxi_tree *tree = &swarm->jobs[i].tree;
+        tree->kind = PXI_TREE_RANGE;
+        tree->fail_ppm = tree->first_ppm = tree->shared_ppm = 0;
+        tree->item_ns = between (&prng, 1000, 100000);
+        tree->n_items = between (&prng, 1, n_slots * 2 * PXI_SECOND / tree->item_ns);
+    }
+}
+
+static void draw (pxi_swarm *swarm, uint64_t seed)
 {
     pxi_prng prng, more; /* what was thought of later is drawn apart: it changes nothing else */
     pxi_prng_init (&more, pxi_mix64 (seed ^ UINT64_C (0x6d6f7265)));
@@ -349,6 +389,13 @@ void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
     draw_links (swarm, &more);
     draw_odd_peers (swarm, &more);
     draw_faults (swarm, &prng, &more);
+}
+
+void pxi_swarm_draw (pxi_swarm *swarm, uint64_t seed)
+{
+    draw (swarm, seed);
+    if (seed >= PXI_SWARM_DEVICES_FROM)
+        draw_ranges (swarm, seed);
 }
 
 void pxi_swarm_fini (pxi_swarm *swarm)
@@ -425,6 +472,10 @@ static void leave_out (pxi_swarm *swarm, pxi_swarm_part part)
     case PXI_SWARM_SHARED:
         for (uint32_t i = 0; i < PXI_SWARM_JOBS_MAX; i++)
             swarm->jobs[i].tree.shared_ppm = 0;
+        break;
+    case PXI_SWARM_DEVICES:
+        for (uint32_t i = 0; i < PXI_SWARM_PEERS_MAX; i++)
+            swarm->peers[i].n_devices = 0;
         break;
     case PXI_SWARM_N_PARTS:
         break;

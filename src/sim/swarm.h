@@ -19,7 +19,8 @@
     X (LEFT_BEHIND, "left-behind")                                                                 \
     X (NOTICES, "notices") /* of executors, late */                                                \
     X (CRASHING_TASKS, "crashing-tasks")                                                           \
-    X (SHARED, "shared")
+    X (SHARED, "shared")                                                                           \
+    X (DEVICES, "devices")
 
 typedef enum pxi_swarm_part {
 #define PXI_SWARM_PARTS_ENUM(name, text) PXI_SWARM_##name,
@@ -27,6 +28,9 @@ typedef enum pxi_swarm_part {
 #undef PXI_SWARM_PARTS_ENUM
         PXI_SWARM_N_PARTS
 } pxi_swarm_part;
+
+/* From this seed on the worlds are of ranges, on peers with devices. */
+#define PXI_SWARM_DEVICES_FROM UINT64_C (1000000000000)
 
 enum { PXI_SWARM_PEERS_MAX = 12, PXI_SWARM_JOBS_MAX = 4 };
 

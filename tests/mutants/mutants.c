@@ -99,10 +99,17 @@ static int child_of (px_mutant mutant, uint64_t from, uint64_t to)
     return status;
 }
 
+static uint64_t first_of (px_mutant mutant)
+{
+    bool of_devices = !strncmp (mutants[mutant].name, "DEVICE_", 7);
+    return of_devices ? PXI_SWARM_DEVICES_FROM + 1 : 1;
+}
+
 static bool test (px_mutant mutant)
 {
     const mutant_t *line = &mutants[mutant];
-    int status = child_of (mutant, 1, line->seeds);
+    uint64_t before = first_of (mutant) - 1;
+    int status = child_of (mutant, before + 1, before + line->seeds);
     bool fine = mutant == PX_MUTANT_NONE ? is_green (status) : is_red (status);
     printf ("%sok %d - %s: without \"%s\", %s within %" PRIu64 " seeds\n", fine ? "" : "not ",
             mutant + 1, line->name, line->what, mutant ? "red" : "green", line->seeds);
@@ -122,8 +129,8 @@ static int find (const char *name)
 static int explore (const char *name, const char *only)
 {
     px_mutant mutant = (px_mutant)find (name);
-    uint64_t from = only ? strtoull (only, NULL, 10) : 1;
-    uint64_t to = only ? from : mutants[mutant].seeds;
+    uint64_t from = only ? strtoull (only, NULL, 10) : first_of (mutant);
+    uint64_t to = only ? from : from + mutants[mutant].seeds - 1;
     uint32_t n_red = 0;
     for (uint64_t seed = from; seed <= to; seed++)
         n_red += is_red (child_of (mutant, seed, seed));

@@ -5,7 +5,7 @@
 #ifndef PX_TESTS_MUTANTS_H
 #define PX_TESTS_MUTANTS_H
 
-/*  NAME, seeds within which it must be seen, what is taken away */
+/*  NAME (DEVICE...: of the worlds with devices), seeds within which it must be seen, what is taken away */
 #define PX_MUTANTS(X)                                                                              \
     X (FORMER_SENDER, 900, "messages of a former self are dropped")                                \
     X (FORMER_RECEIVER, 100, "messages for a former self are dropped")                             \
@@ -31,7 +31,9 @@
     X (MISSING_IGNORED, 100, "what a worker's answer does not list is lost")                       \
     X (SHARED_NOT_AWAITED, 100, "a run waits for its shared input")                                \
     X (FETCH_ONCE, 100, "a shared input that has not come is asked for again")                     \
-    X (FETCH_FOR_EACH, 100, "a shared input is asked for once, whoever waits for it")
+    X (FETCH_FOR_EACH, 100, "a shared input is asked for once, whoever waits for it")              \
+    X (DEVICE_LEASE_KEPT, 100, "a lease of a device ends with its slots")                          \
+    X (DEVICE_OVERBOOKED, 100, "a device has no more chunks than slots")
 
 typedef enum px_mutant {
     PX_MUTANT_NONE,
