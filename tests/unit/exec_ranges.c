@@ -325,6 +325,15 @@ static struct rig *with_devices (uint32_t slots)
     return rig_new (slots, 65536);
 }
 
+/* It has begun, and waits for devices. */
+static struct rig *with_range (uint32_t slots, uint64_t n)
+{
+    struct rig *rig = with_devices (slots);
+    start (rig, ALL_SQUARES, n);
+    wait_range (rig);
+    return rig;
+}
+
 /* ---- in slots ------------------------------------------------------------------------------------ */
 
 Test (exec_ranges, of_all_sizes_are_done_in_slots)
@@ -382,9 +391,7 @@ Test (exec_ranges, are_left_to_devices_until_slots_may_have_some)
 
 Test (exec_ranges, of_another_task_are_not_for_a_device)
 {
-    struct rig *rig = with_devices (1);
-    start (rig, ALL_SQUARES, 1000);
-    wait_range (rig);
+    struct rig *rig = with_range (1, 1000);
     submit (rig, (pxi_command){.kind = PXI_CMD_TAKE,
                                .token = 77,
                                .count = 1,
@@ -401,9 +408,7 @@ Test (exec_ranges, of_another_task_are_not_for_a_device)
 
 Test (exec_ranges, are_tried_in_one_slot_and_told)
 {
-    struct rig *rig = with_devices (2);
-    start (rig, ALL_SQUARES, 100000);
-    wait_range (rig);
+    struct rig *rig = with_range (2, 100000);
     use (rig, PXI_RANK_TRIAL);
     pxi_notice notice = wait_notice (rig, PXI_NOTE_DURATION);
     cr_assert_eq (notice.task, SQUARES);
@@ -420,9 +425,7 @@ Test (exec_ranges, are_tried_in_one_slot_and_told)
 
 Test (exec_ranges, go_to_slots_of_other_peers_and_to_two_devices_at_once)
 {
-    struct rig *rig = with_devices (1);
-    start (rig, ALL_SQUARES, 300000);
-    wait_range (rig);
+    struct rig *rig = with_range (1, 300000);
     uint64_t n = 0;
     while (n < 300000) {
         uint64_t before = n;
@@ -463,9 +466,7 @@ static void give_back (struct rig *rig, const pxi_notice *notice, const char *me
 
 Test (exec_ranges, whose_chunks_come_back_tell_why_though_the_job_succeeds)
 {
-    struct rig *rig = with_devices (2);
-    start (rig, ALL_SQUARES, 100000);
-    wait_range (rig);
+    struct rig *rig = with_range (2, 100000);
     for (int i = 0; i < 3; i++) {
         pxi_notice notice = take_for (rig, HERE, DEVICE, 1);
         cr_assert_eq (notice.n_taken, 1);
@@ -491,9 +492,7 @@ Test (exec_ranges, whose_chunks_come_back_tell_why_though_the_job_succeeds)
 
 static void expect_redone (result_fault fault)
 {
-    struct rig *rig = with_devices (1);
-    start (rig, ALL_SQUARES, 100000);
-    wait_range (rig);
+    struct rig *rig = with_range (1, 100000);
     pxi_notice notice = take_for (rig, HERE, DEVICE, 1);
     cr_assert_eq (notice.n_taken, 1);
     complete_taken (rig, &notice, HERE, DEVICE, fault);
@@ -520,9 +519,7 @@ Test (exec_ranges, of_a_device_that_computes_otherwise_are_done_again)
 /* Later than its first chunk: all that it did is done again, also what is on its way. */
 Test (exec_ranges, of_a_device_that_becomes_wrong_are_all_done_again)
 {
-    struct rig *rig = with_devices (1);
-    start (rig, ALL_SQUARES, 1000000);
-    wait_range (rig);
+    struct rig *rig = with_range (1, 1000000);
     uint64_t n_right = 0;
     for (int i = 0; i < 3; i++) {
         pxi_notice notice = take_for (rig, 30, 2, 1);
@@ -545,9 +542,7 @@ Test (exec_ranges, of_a_device_that_becomes_wrong_are_all_done_again)
 
 Test (exec_ranges, that_do_not_fit_a_device_are_done_in_slots)
 {
-    struct rig *rig = with_devices (1);
-    start (rig, ALL_SQUARES, 5000);
-    wait_range (rig);
+    struct rig *rig = with_range (1, 5000);
     submit (rig, (pxi_command){.kind = PXI_CMD_TAKE,
                                .token = 5000,
                                .count = 1,
@@ -570,9 +565,7 @@ static void expect_lost (struct rig *rig)
 
 Test (exec_ranges, that_nobody_takes_end_when_they_are_stopped)
 {
-    struct rig *rig = with_devices (1);
-    start (rig, ALL_SQUARES, 100000);
-    wait_range (rig);
+    struct rig *rig = with_range (1, 100000);
     submit (rig, (pxi_command){.kind = PXI_CMD_STOP, .run = rig->runs});
     expect_lost (rig);
     rig_free (rig);
@@ -587,9 +580,7 @@ Test (exec_ranges, that_nobody_takes_end_when_a_task_above_is_cancelled)
 
 Test (exec_ranges, of_which_some_is_away_end_when_their_pool_closes)
 {
-    struct rig *rig = with_devices (1);
-    start (rig, ALL_SQUARES, 100000);
-    wait_range (rig);
+    struct rig *rig = with_range (1, 100000);
     pxi_notice taken = take_for (rig, HERE, DEVICE, 1);
     cr_assert_eq (taken.n_taken, 1);
     submit (rig, (pxi_command){.kind = PXI_CMD_CLOSE});
