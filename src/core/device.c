@@ -235,6 +235,28 @@ void pxi_device_moved (pxi_core *core, pxi_job *job)
     core->seek_pending |= job->range.n_items > 0;
 }
 
+/* Slots and a device of one processor each take from the other. A device's time is taken for what it would be
+ * without them: if that was too good, it is chosen, has the processor to itself, and is found out. */
+static uint64_t alone_ns (const pxi_core *core, const pxi_device *device, uint64_t run_ns)
+{
+    uint64_t n_active = 0, slots = core->self.slots;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        n_active += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
+    }
+    n_active = n_active < slots ? n_active : slots;
+    return device->look.processor ? run_ns : run_ns / (slots + n_active) * slots;
+}
+
+/* And what slots do beside it says nothing, once it is known what they do without. */
+static bool is_disturbed (const pxi_core *core)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < core->devices->n; i++)
+        any |= core->devices->all[i].n_held && !core->devices->all[i].look.processor;
+    return any;
+}
+
 /* What its slots did for whomever. */
 void pxi_device_slot_did (pxi_core *core, pxi_job *job, uint32_t task, uint64_t n_items,
                           uint64_t run_ns)
@@ -244,8 +266,10 @@ void pxi_device_slot_did (pxi_core *core, pxi_job *job, uint32_t task, uint64_t 
     job->work_ns += run_ns;
     if (core->devices) {
         uint64_t key = pxi_device_key (job->module, task);
-        job->range.choose |= !pxi_rank_speed (&core->devices->rank, key, 0);
-        pxi_rank_learn (&core->devices->rank, key, 0, n_items, run_ns);
+        bool known = pxi_rank_speed (&core->devices->rank, key, 0) != NULL;
+        job->range.choose |= !known;
+        if (!known || !is_disturbed (core))
+            pxi_rank_learn (&core->devices->rank, key, 0, n_items, run_ns);
     }
     pxi_device_moved (core, job);
 }
@@ -666,7 +690,7 @@ void pxi_device_finished (pxi_core *core, const pxi_run *run, const pxi_event *e
     device->n_failed = 0;
     if (!event->first)
         pxi_rank_learn (&core->devices->rank, run_key (run), run->spec.device, run->spec.n_items,
-                        event->run_ns);
+                        alone_ns (core, device, event->run_ns));
 }
 
 /* ---- a device computes what C does not ----------------------------------------------------------

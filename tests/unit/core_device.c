@@ -209,6 +209,36 @@ Test (device, of_the_slots_own_processor_has_it_to_itself_where_it_is_better)
     rig_free (&rig);
 }
 
+/* It took nearly twice as long as four slots take, on the processor that it shared with all of them. Alone it may
+ * be as fast, and has a turn; what the slots did meanwhile says nothing of them. */
+Test (device, of_the_slots_own_processor_is_known_for_what_it_does_alone)
+{
+    struct rig rig = rig_new (4);
+    pxi_device_look same = gpu;
+    same.processor = 0;
+    tell_devices (&rig, &same, 1);
+    submit (&rig);
+    active (&rig, ME, 1, 4, 0, 1);
+    for (uint64_t n = 1000; n <= 1000000; n *= 10)
+        slot_did (&rig, n, n * 1000);
+    tell_range (&rig, UINT64_C (10000000));
+    hand_chunk (&rig, take_for (&rig, 1)->token, 40, 1000000);
+    uint64_t run = did (&rig, PXI_DO_RUN)->run;
+    for (uint64_t n = 1000; n <= 1000000; n *= 10)
+        slot_did (&rig, n, n * 2000);
+    done_on_device (&rig, run, 1000000 * 480);
+    cr_assert_neq (n_takes_for (&rig, 1), 0, "240 against 250 ns");
+    none_for_devices (&rig);
+    active (&rig, ME, 1, 0, 0, 1);
+    tell_range (&rig, UINT64_C (10000000));
+    hand_chunk (&rig, take_for (&rig, 1)->token, 41, 1000000);
+    done_on_device (&rig, did (&rig, PXI_DO_RUN)->run, 1000000 * 480);
+    none_for_devices (&rig);
+    tell_range (&rig, UINT64_C (9000000));
+    cr_assert_null (take_for (&rig, 1), "that was its own time: slots are better");
+    rig_free (&rig);
+}
+
 Test (device, without_any_slots_are_told_to_take_part)
 {
     struct rig rig = rig_new (1);
