@@ -6,7 +6,7 @@
 #include "leak.h"
 #include "sim/world.h"
 
-enum { PEERS = 32, PEERS_MANY = 96, SEEDS = 4, OTHERS = 3 };
+enum { PEERS = 32, PEERS_MANY = 64, SEEDS = 3, OTHERS = 3 };
 #define TASK_NS (50 * PXI_MS)
 
 typedef enum trouble {
@@ -166,9 +166,9 @@ Test (adapt, gives_less_away_while_workers_stop_again_and_again)
 Test (adapt, a_number_that_nobody_has_set_rises_to_what_is_there)
 {
     sums sum[2];
-    compare (&(story){NONE, false, PEERS_MANY, 32, 1024}, sum);
+    compare (&(story){NONE, false, PEERS_MANY, 20, 1024}, sum);
     cr_expect_leq (sum[1].s, 0.5 * sum[0].s, "%g, %g", sum[1].s, sum[0].s);
-    compare (&(story){NONE, false, PEERS_MANY, 32, 0}, sum);
+    compare (&(story){NONE, false, PEERS_MANY, 20, 0}, sum);
     cr_expect_eq (sum[1].s, sum[0].s, "one that was set does not");
     TEST_NO_LEAKS ();
 }
