@@ -39,6 +39,7 @@ typedef struct pxi_agent_device {
     bool look;             /* something happened: the next pass looks at it */
     bool told_usable;      /* to the core */
     uint64_t uses, passes; /* counts */
+    uint64_t ended_ns;     /* of the last chunk, with its results */
     pxi_device_client *client;
     pxi_list waiting, running; /* pxi_agent_run: for a slot; in one */
     uint32_t n_waiting, n_running;
