@@ -129,10 +129,11 @@ static void print_device (const json_t *peer, const json_t *device)
             fine ? "" : text (device, "reason"));
     json_array_foreach (json_object_get (device, "tasks"), i, task)
     {
-        printf ("%-16s   %-32s %" JSON_INTEGER_FORMAT " chunks, %.4g items/s%s\n", "",
+        const char *why = text (task, "why");
+        printf ("%-16s   %-32s %" JSON_INTEGER_FORMAT " chunks, %.4g items/s%s%.*s\n", "",
                 text (task, "task"), number (task, "chunks"),
-                json_real_value (json_object_get (task, "items_per_s")),
-                number (task, "failures") ? ", failed last" : "");
+                json_real_value (json_object_get (task, "items_per_s")), *why ? "; " : "",
+                (int)strcspn (why, "\n"), why);
     }
 }
 

@@ -509,9 +509,13 @@ static void fail (pxi_agent *agent, pxi_agent_device *device, pxi_agent_run *run
                   const pxi_device_completion *completion)
 {
     px_err err = completion->err;
-    bool of_task = err != PX_ELOST && err != PX_ESTATE && err != PX_ENOMODULE;
-    bool banned = completion->program_failed ||
-                  (of_task && has_failed_too_often (device, task_of (device, run)));
+    bool of_task = err != PX_ELOST && err != PX_ESTATE && err != PX_ENOMODULE, banned = false;
+    if (of_task) {
+        pxi_device_task *task = task_of (device, run);
+        snprintf (task->why, sizeof task->why, "%.*s", length_of (completion->text),
+                  completion->text);
+        banned = has_failed_too_often (device, task) || completion->program_failed;
+    }
     give_up (agent, run, err, banned, completion->text);
 }
 

@@ -21,6 +21,7 @@ typedef struct pxi_device_task {
     uint64_t chunk_items, chunk_ns; /* averaged over the last ones: its rate. 0 = not known */
     uint32_t n_failures;            /* in a row; several of one death count once */
     uint64_t failed_at;             /* the pass of the last one */
+    char why[PX_WHY_SIZE];          /* of the last one */
 } pxi_device_task;
 
 /* A part of a branch's shared input that is on the device: the place of some bytes in what is named. */

@@ -261,6 +261,7 @@ static json_t *make_device_tasks (const pxi_agent_device *device)
         json_object_set_new (object, "items", number (task->n_items));
         json_object_set_new (object, "items_per_s", json_real (rate));
         json_object_set_new (object, "failures", number (task->n_failures));
+        json_object_set_new (object, "why", json_string (task->n_failures ? task->why : ""));
         json_array_append_new (array, object);
     }
     return array;

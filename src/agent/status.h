@@ -23,7 +23,7 @@ enum {
  *   devices    [{device (its number here), index (as px_device lists it), name, platform, class ("cpu", "gpu",
  *                "accelerator"), memory_bytes, state ("off": no helper yet, "starting", "ready", "ending",
  *                "quarantined", "absent"), pid (of its helper), running, waiting (chunks), reason (of its last
- *                failure), tasks [{task, chunks, items, items_per_s, failures (in a row)}]}]
+ *                failure), tasks [{task, chunks, items, items_per_s, failures (in a row), why (the last)}]}]
  *   devices_why  why there is none, though some are wanted
  *   peers      [{name, id, address, slots, rtt_us, bytes_per_s, slowness_permille (run times there,
  *                of those here; 0 = not known), heard_ms_ago, unresponsive, leaving, master,

@@ -79,6 +79,17 @@ def done_of(peer, task):
                if found['task'] == f'kernels.{task}')
 
 
+def until(condition, host, task, n, n_right, *arguments):
+    """The job again and again, until the device had its part in it: who is idle does not wait for a kernel that is
+    compiled for the first time. Its answer is right every time, or this is the last."""
+    for _ in range(30):
+        found = ended(host.start(task, n, *arguments))
+        good, detail = right(found, n_right)
+        if not good or condition(found):
+            return good, detail, found
+    return False, f'not in 30 jobs, the last: {found[2]}', found
+
+
 # ---- who has a device ----------------------------------------------------------------------------------
 
 def on_devices(host):
@@ -87,10 +98,9 @@ def on_devices(host):
         yield device['state'] == 'off' and device['class'] in ('cpu', 'gpu', 'accelerator'), \
             'a device has no helper before its first chunk', device
         for task in ('mixed', 'sampled'):
-            found = ended(host.start(task, LARGE, '--join', peer.address))
-            n = 200000 if task == 'sampled' else LARGE
-            yield *right(found, n)[:1], f'{task}: as in C, with a peer that has a device', right(found, n)[1]
-            yield done_of(peer, task) > 0, f'{task}: the device has done some of it', devices_of(peer)
+            good, detail, _ = until(lambda _, task=task: done_of(peer, task), host, task, LARGE,
+                                    200000 if task == 'sampled' else LARGE, '--join', peer.address)
+            yield good, f'{task}: as in C, with a peer that has a device, which does some of it', detail
         shown = harness.run(TOOLS / 'peer-top', '--once', '--join', peer.address).stdout
         yield device['name'] in shown and re.search(r'kernels\.mixed +\d+ chunks, \S+ items/s', shown), \
             'peer-top shows the device and its rates', shown
@@ -149,18 +159,27 @@ def killed_helpers(host):
         yield pid < 0 or 'signal 9' in peer.log.read_text(), 'the log says of what it died', peer.log.read_text()
 
 
+def gave_up(peer, task):
+    return any(found['failures'] >= 3 for device in devices_of(peer) for found in device['tasks']
+               if found['task'] == f'kernels.{task}')
+
+
 def bad_kernels(host):
     for task, words in (('broken', ['undeclared', 'tests/cluster/broken.cl:', '[tests/cluster/broken.cl:10']),
                         ('outside', ['device helper died of signal']),
                         ('liar', ['otherwise than C'])):
         with host.peer('w', '--devices', 'all') as peer:
             name = the_device(peer)['name']
-            found = ended(host.start(task, LARGE, '--join', peer.address))
-            good, detail = right(found, LARGE)
-            yield good, f'{task}: as in C', detail
-            missing = [word for word in words + [f'{task} on '] if word not in found[2]]
-            yield not missing, f'{task}: who started the job reads why it was not done on the device', \
-                f'not there: {missing}\n{found[2]}'
+            words = words + [f'{task} on ']
+            good, detail, found = until(lambda found, words=words, peer=peer: all(word in found[2] for word in words) or
+                                        gave_up(peer, task), host, task, LARGE, LARGE, '--join', peer.address)
+            yield good, f'{task}: as in C, until the device is not tried any more', detail
+            if task != 'outside':  # which may have crashed only when others had done its chunks
+                missing = [word for word in words if word not in found[2]]
+                yield not missing, f'{task}: who started the job reads why', f'no {missing}: {found[2]}'
+            else:
+                shown = harness.run(TOOLS / 'peer-top', '--once', '--join', peer.address).stdout
+                yield words[0] in shown, f'{task}: peer-top says why', shown
             device = devices_of(peer)[0]
             if task == 'liar':
                 shown = harness.run(TOOLS / 'peer-top', '--once', '--join', peer.address).stdout
@@ -196,17 +215,17 @@ def no_opencl(scratch):
     loader = pathlib.Path(scratch) / 'loader'
     loader.mkdir()
     (loader / 'libOpenCL.so.1').write_text('none')
-    for name, more, words in (('no-vendor', {'OCL_ICD_VENDORS': '/nonexistent'}, 'no OpenCL'),
-                              ('no-loader', {'libraries': [loader]}, 'no OpenCL loader')):
+    for name, more, words in (('no-vendor', {'OCL_ICD_VENDORS': '/nonexistent'}, 'no OpenCL|built without OpenCL'),
+                              ('no-loader', {'libraries': [loader]}, 'no OpenCL loader|built without OpenCL')):
         host = Host(scratch, name, **more)
         with host.peer('w', '--devices', 'all') as peer:
             yield the_device(peer) is None, f'{name}: there is no device'
             lines = [line for line in peer.log.read_text().splitlines() if 'no devices' in line]
-            yield len(lines) == 1 and words in lines[0], f'{name}: one line says why', peer.log.read_text()
+            yield len(lines) == 1 and re.search(words, lines[0]), f'{name}: one line says why', peer.log.read_text()
             good, detail = right(ended(host.start('mixed', SMALL, '--join', peer.address)), SMALL)
             yield good, f'{name}: everything works in C', detail
         done = harness.run(host.tools / 'peerd', '--devices', '0', env=host.environment)
-        yield done.returncode == 1 and "no device '0'" in done.stderr and words in done.stderr, \
+        yield done.returncode == 1 and "no device '0'" in done.stderr and re.search(words, done.stderr), \
             f'{name}: a device that is asked for is an error', done.stderr
 
 
