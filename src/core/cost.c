@@ -267,6 +267,12 @@ uint64_t pxi_cost_link_rate (const pxi_cost_link *link, uint64_t now_ns)
     return at_most (link->bytes_per_s << ages, RATE_MAX);
 }
 
+uint64_t pxi_cost_move_ns (const pxi_cost_link *link, uint64_t now_ns, uint64_t bytes)
+{
+    uint64_t rate = pxi_cost_link_rate (link, now_ns);
+    return move_ns (at_most (bytes, BYTES_MAX), rate ? rate : RATE_CAREFUL);
+}
+
 static uint64_t slowness (const pxi_cost_link *link)
 {
     return link->speed.n < SPEED_KNOWN ? PXI_COST_ONE : at_least (link->speed.mean, 1);

@@ -80,6 +80,8 @@ void pxi_cost_link_moved (pxi_cost_link *link, uint64_t now_ns, uint64_t bytes, 
 void pxi_cost_link_ran (pxi_cost_link *link, uint64_t expected_here_ns, uint64_t run_ns);
 /* 0 = not known. What was measured long ago counts for more than it was: it is asked anew some time. */
 uint64_t pxi_cost_link_rate (const pxi_cost_link *link, uint64_t now_ns);
+/* How long so many bytes are on their way, by what is known or feared of the link. */
+uint64_t pxi_cost_move_ns (const pxi_cost_link *link, uint64_t now_ns, uint64_t bytes);
 /* How long something takes there that takes so long here. */
 uint64_t pxi_cost_there_ns (const pxi_cost_link *link, uint64_t here_ns);
 uint64_t pxi_cost_here_ns (const pxi_cost_link *link, uint64_t there_ns);

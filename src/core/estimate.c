@@ -11,6 +11,7 @@
 enum {
     BULK = 16384, /* bytes from which on a transfer is told from a round trip */
     STAY_PART = 4,
+    MESSAGE_PART = 8, /* of the time after which who is not heard is given up */
 };
 #define STAY_MIN_NS PXI_MS
 #define STAY_MAX_NS (100 * PXI_MS)
@@ -161,6 +162,17 @@ uint32_t pxi_estimate_leaves (const pxi_core *core, pxi_job *job, const pxi_peer
         return UINT32_MAX;
     pxi_cost_answer answer = ask (core, job, peer, &key, n_waiting ? n_waiting : 1);
     return !answer.leaves ? 0 : answer.is_try ? 1 : UINT32_MAX;
+}
+
+uint32_t pxi_estimate_batch (const pxi_core *core, const pxi_job *job, const pxi_peer *peer,
+                             uint64_t run_ns, uint64_t fit_ns)
+{
+    uint64_t there_ns = run_ns ? pxi_cost_there_ns (&peer->link, run_ns) : 1;
+    uint64_t move_ns = 1 + pxi_cost_move_ns (&peer->link, core->now_ns, job->usual.size_bytes);
+    uint64_t each_ns = there_ns > move_ns ? there_ns : move_ns;
+    uint64_t fit = fit_ns / each_ns, most = core->config.detect_ns / MESSAGE_PART / move_ns;
+    fit = fit < most ? fit : most;
+    return fit < UINT32_MAX ? (uint32_t)fit : UINT32_MAX;
 }
 
 /* As long as it would have taken, in part: until then little changes. */

@@ -377,7 +377,7 @@ static uint32_t batch_for (const pxi_core *core, pxi_job *job, const pxi_peer *p
     uint64_t run_ns = job->nests ? 0 : pxi_straggler_alike_ns (job);
     if (!run_ns)
         return 1;
-    uint64_t fit = BATCH_TRIPS * peer->rtt_ns / run_ns;
+    uint64_t fit = pxi_estimate_batch (core, job, peer, run_ns, BATCH_TRIPS * peer->rtt_ns);
     uint64_t share = job->surplus / (2 * (core->n_responsive + 1));
     uint32_t batch = 1 + at_most (fit < share ? fit : share, PXI_BATCH_MAX - 1);
     return at_most (room_of (job), batch);
@@ -688,7 +688,9 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
     }
     uint64_t n = (uint64_t)offer->n_slots * batch_for (core, job, from);
     uint32_t pays = job->surplus ? pxi_estimate_leaves (core, job, from, NULL, job->surplus) : 1;
+    uint32_t most = pxi_estimate_batch (core, job, from, 0, offer->duration_ns);
     n = n < pays ? n : pays ? pays : 1;
+    n = n < most ? n : most ? most : 1;
     pxi_take *take = take_begin (core, job, from, offer->lease, at_most (n, PXI_DISPATCH_MAX));
     uint64_t trip_ns = pxi_view_trip_ns (from);
     if (take && offer->duration_ns > trip_ns)

@@ -604,6 +604,10 @@ pxi_cost_span pxi_straggler_close (pxi_job *job, uint32_t task);
  * `n_waiting` here: 0 = they are done sooner here, 1 = to learn, UINT32_MAX = any. */
 uint32_t pxi_estimate_leaves (const pxi_core *core, pxi_job *job, const pxi_peer *peer,
                               const pxi_subtask *subtask, uint32_t n_waiting);
+/* How many like the last one go together to this peer that take `run_ns` each: as many as take no longer than
+ * `fit_ns`, there or on their way, and no more than are on it while nobody takes it for silent. */
+uint32_t pxi_estimate_batch (const pxi_core *core, const pxi_job *job, const pxi_peer *peer,
+                             uint64_t run_ns, uint64_t fit_ns);
 /* None does now: they are not asked for before long. */
 void pxi_estimate_stay (pxi_core *core, pxi_job *job, const pxi_peer *peer);
 /* When a slot here that has nothing to do should do again what is away; UINT64_MAX = never. */
