@@ -270,7 +270,7 @@ static uint64_t wake_of (const pxi_agent_device *device)
 uint64_t pxi_devices_wake_ns (const pxi_agent *agent)
 {
     const pxi_devices *devices = agent->devices;
-    if (!devices)
+    if (!devices || agent->ending)
         return UINT64_MAX;
     uint64_t first_ns = devices->search == PXI_SEARCH_WANTED      ? 0
                         : devices->search == PXI_SEARCH_UNDER_WAY ? devices->finder.deadline_ns
@@ -306,8 +306,8 @@ static void search (pxi_agent *agent, uint64_t now_ns)
 void pxi_devices_pass (pxi_agent *agent)
 {
     pxi_devices *devices = agent->devices;
-    if (!devices)
-        return;
+    if (!devices || agent->ending)
+        return; /* what a device still has is nobody's */
     uint64_t now_ns = pxi_clock_ns ();
     if (devices->search != PXI_SEARCH_DONE)
         search (agent, now_ns);

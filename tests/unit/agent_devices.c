@@ -510,6 +510,15 @@ Test (devices, close_with_chunks_on_them)
     rig_close ();
 }
 
+Test (devices, close_while_chunks_end)
+{
+    rig_with_device ();
+    rig_wait (run_blend (0, 100, 1));
+    for (uint64_t i = 0; i < 20; i++)
+        run_blend (0, 1000 * i + 1, 1);
+    rig_close ();
+}
+
 /* ---- which ones there are ---------------------------------------------------------------------
  */
 
@@ -540,6 +549,15 @@ Test (devices, of_a_list_must_be_there)
         cr_assert_not_null (strstr (why, "no device '"), "%s", why);
         cr_assert_eq (open_with (lists[i], "/nonexistent/px_device", why), PX_EINVAL);
         cr_assert_not_null (strstr (why, "/nonexistent/px_device"), "%s", why);
+    }
+    TEST_NO_LEAKS ();
+}
+
+Test (devices, may_be_looked_for_while_the_peer_is_closed)
+{
+    for (int i = 0; i < 10; i++) {
+        char why[PX_WHY_SIZE] = "";
+        cr_assert_eq (open_with (i % 2 ? "all" : NULL, TEST_DEVICE, why), PX_OK, "%s", why);
     }
     TEST_NO_LEAKS ();
 }
