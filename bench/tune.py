@@ -1,12 +1,12 @@
 """Is what peer-tune chooses as good as what trying everything finds? Four programs of different shape
 (bench/tune), each tuned, then swept: every combination of branch numbers, in turns, so that a drift of the machine
-meets all of them. What was chosen and the best of the sweep then run in turns once more, so that luck of the sweep is not
-held against the choice. A second peer-tune must start from the profile of the first.
+meets all of them. What was chosen and the best of the sweep then run in turns once more, so that luck of the sweep is
+not held against the choice. A second peer-tune must start from the profile of the first.
 
     tune.py [--build DIR] [--peers N] [--repeats N] [--small] [--json FILE] [SHAPE]...
 
-The exit code is 1 where a choice is more than 5 % above the best of the sweep, took more than 12 runs for a branch point,
-or was not found again. On a quiet machine only: it compares times. About three minutes."""
+The exit code is 1 where a choice is more than 5 % above the best of the sweep, took more than 12 runs for a branch
+point, or was not found again. On a quiet machine only: it compares times. About three minutes."""
 
 import argparse
 import itertools
@@ -63,8 +63,8 @@ class Cluster:
 def measure(build, cluster, module, shape, argument, numbers, directory):
     path = pathlib.Path(directory) / 'run.json'
     words = [word for point, number in numbers.items() for word in ('--branch-number', f'{point}={number}')]
-    tool(build, 'peer-run', '--join', cluster.address, '--slots', 1, '--no-profile', '--fixed-numbers', '--quiet', '--json', path, *words,
-         module, shape, argument)
+    tool(build, 'peer-run', '--join', cluster.address, '--slots', 1, '--no-profile', '--fixed-numbers',
+         '--quiet', '--json', path, *words, module, shape, argument)
     return json.loads(path.read_text())['wall_s']
 
 
@@ -88,15 +88,16 @@ def compare(options, build, cluster, module, shape, directory):
         return None
     told = json.loads(path.read_text())
     path.unlink()
-    again = tool(build, 'peer-tune', '--join', cluster.address, '--slots', 1, '--profile', pathlib.Path(directory) / 'p.zpl',
-                 '--budget', 3, module, shape, argument)
+    again = tool(build, 'peer-tune', '--join', cluster.address, '--slots', 1, '--profile',
+                 pathlib.Path(directory) / 'p.zpl', '--budget', 3, module, shape, argument)
     points = [point['name'] for point in told['points']]
     high = told['points'][0]['high']
     combinations = list(itertools.product(range(high + 1), repeat=len(points)))
     times = sweep(build, cluster, module, shape, argument, points, combinations, options.repeats, directory)
     chosen = tuple(min(told['numbers'][point], high) for point in points)
     best = min(times, key=times.get)
-    final = sweep(build, cluster, module, shape, argument, points, sorted({chosen, best}), 2 * options.repeats, directory)
+    final = sweep(build, cluster, module, shape, argument, points, sorted({chosen, best}), 2 * options.repeats,
+                  directory)
     over, runs = final[chosen] / final[best], told['n_runs'] + 1
     good = over <= NEAR and runs <= RUNS_MAX * len(points) and 'starts from' in again.stderr
     print(f'{shape:8} chose {chosen}: {final[chosen]:.4f} s; best of {len(times)} {best}: {final[best]:.4f} s; '

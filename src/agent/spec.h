@@ -2,7 +2,8 @@
  * travels in a frame of its own before each input, and is passed on unread by peers between.
  *
  * Layout, little-endian, no padding:
- *     u8 version = 1 | u8 flags (1 = trace, 2 = numbers stay, 4 = the default rises) | u16 n_points | i32 default branch number
+ *     u8 version = 1 | u8 flags | u16 n_points | i32 default branch number
+ *         flags: 1 = trace, 2 = numbers stay, 4 = the default rises
  *     n_points times: i32 branch number | u8 length > 0 | the point's name, without NUL */
 #ifndef PXI_AGENT_SPEC_H
 #define PXI_AGENT_SPEC_H

@@ -1,15 +1,15 @@
 /* The number in force: how many remote workers one branch of a branch point may hold, as things go.
  *
- * It begins with the number that was set, which is also the most, but where nobody has set one. It falls when an attempt
- * is lost, is handed back after it was accepted, or is so late that it is done again: to a half, but not below
+ * It begins with the number that was set, which is also the most, but where nobody has set one. It falls when an
+ * attempt is lost, is handed back after it was accepted, or is so late that it is done again: to a half, but not below
  * what one branch has really had away since it fell last. So a half of the workers that go away takes it to what is
  * left; and while things break again and again, not everything that comes back is given away at once. It rises by one
  * with each result that paid while all that is allowed was away: that doubles it in about the time of a subtask,
  * since losses are rare and there is no limit near which to creep (unlike TCP's: Jacobson, SIGCOMM 1988; Chiu and Jain,
  * Computer Networks and ISDN Systems 17, 1989).
  *
- * "Busy" says nothing here: in a loaded cluster a branch waits in reservations anyway, and a number that had fallen would
- * be too small at the moment when others leave.
+ * "Busy" says nothing here: in a loaded cluster a branch waits in reservations anyway, and a number that had fallen
+ * would be too small at the moment when others leave.
  *
  * A job remembers it per branch point, from the first change on: trees open a branch per node. */
 #include "core/state.h"

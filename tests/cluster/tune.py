@@ -140,8 +140,8 @@ def grained(scratch):
     own, path = scratch / 'grain.zpl', scratch / 'grain.json'
 
     def tune(*more):
-        done = run('peer-tune', '--local', 2, '--slots', 1, '--profile', own, '--budget', 8, '--json', path, *more, module,
-                   'estimate', argument)
+        done = run('peer-tune', '--local', 2, '--slots', 1, '--profile', own, '--budget', 8, '--json', path, *more,
+                   module, 'estimate', argument)
         return done, {point['name']: point for point in json.loads(path.read_text())['points']} if path.exists() else {}
 
     done, points = tune()
