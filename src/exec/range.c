@@ -323,11 +323,11 @@ static bool are_same (range_run *run, const range_result *result, uint64_t first
             continue;
         same = is_same (run, result, i, first, n, c + view.offsets[i], view.sizes[i], &element);
         if (!same)
-            snprintf (why, PX_WHY_SIZE,
-                      "device %u of peer %016" PRIx64 " computes argument %u of range task %s "
-                      "otherwise than C, at element %" PRIu64 " of [%" PRIu64 ", %" PRIu64 ")",
-                      result->who.device, result->who.peer, i + 1, run->def->name, element, begin,
-                      end);
+            snprintf (
+                why, PX_WHY_SIZE,
+                "device %u computes argument %u of range task %s otherwise than C, at element "
+                "%" PRIu64 " of [%" PRIu64 ", %" PRIu64 ")",
+                result->who.device, i + 1, run->def->name, element, begin, end);
     }
     free (c);
     return same;
@@ -360,13 +360,28 @@ static bool is_believed (range_run *run, const range_result *result, char why[PX
     return !more || are_same (run, result, pxi_mix64 (chance) % (n_items - more + 1), more, why);
 }
 
+/* Who has done something for a run is in its account. */
+static void name_of (pxi_pool *pool, const pxi_pool_run *run, uint64_t peer, char *name,
+                     size_t size)
+{
+    snprintf (name, size, "%s", peer == pool->config.peer_id ? pool->config.peer_name : "?");
+    pthread_mutex_lock (&pool->lock);
+    for (size_t i = 0; i < run->n_shares; i++) {
+        if (run->shares[i].peer_id == peer)
+            snprintf (name, size, "%s", run->shares[i].peer_name);
+    }
+    pthread_mutex_unlock (&pool->lock);
+}
+
 static void tell_wrong (range_run *run, const pxi_who *who, const char *why)
 {
     pxi_pool *pool = run->task->fiber->pool;
+    char name[PXI_NAME_SIZE];
+    name_of (pool, run->task->fiber->run, who->peer, name, sizeof name);
     px_failure note = {.code = PX_EFAILED,
                        .attempt = 1,
                        .task = run->def->name,
-                       .peer = pool->config.peer_name,
+                       .peer = name,
                        .file = "",
                        .message = why};
     pxi_range_wrong (pool, &run->range, who, &note);
@@ -412,10 +427,8 @@ static px_err take_result (range_run *run, const pxi_item *item, range_result *r
         return px_task_fail_at (run->task, "", 0, "%zu bytes are no result of range task %s",
                                 item->result_size, run->def->name);
     if (!parsed)
-        snprintf (why, sizeof why,
-                  "device %u of peer %016" PRIx64
-                  " gives %zu bytes that are no result of range task %s",
-                  result->who.device, result->who.peer, item->result_size, run->def->name);
+        snprintf (why, sizeof why, "device %u gives %zu bytes that are no result of range task %s",
+                  result->who.device, item->result_size, run->def->name);
     if (!parsed || (to_compare (run, &result->who) && !is_believed (run, result, why)))
         tell_wrong (run, &result->who, why);
     else
