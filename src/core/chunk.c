@@ -25,6 +25,7 @@ enum {
     REST_PART = 4,
 };
 #define REST_NS UINT64_C (1000000)
+#define OPEN_LEAST_NS UINT64_C (2000000) /* in which others are asked and answer */
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -225,6 +226,17 @@ static uint64_t trial_size (const pxi_plan *plan, uint64_t n_left)
     return n > plan->granule ? n / plan->granule * plan->granule : plan->granule;
 }
 
+/* As much as takes as long as the range has been open, but not less than is worth it. */
+static uint64_t most_now (const pxi_plan *plan, const pxi_speed *speed, uint64_t now_ns)
+{
+    uint64_t ns = now_ns - plan->begun_ns;
+    uint64_t worth_ns =
+        speed->fixed_ns > UINT64_MAX / MIN_FIXED ? UINT64_MAX : speed->fixed_ns * MIN_FIXED;
+    ns = ns > OPEN_LEAST_NS ? ns : OPEN_LEAST_NS;
+    ns = ns > worth_ns ? ns : worth_ns;
+    return narrow (((wide)ns << PXI_COST_SHIFT) / speed->item_cost);
+}
+
 static uint64_t known_size (const pxi_plan *plan, const pxi_taker *taker, uint64_t n_left,
                             uint64_t now_ns)
 {
@@ -237,7 +249,9 @@ static uint64_t known_size (const pxi_plan *plan, const pxi_taker *taker, uint64
     bool halve = items_ns (half, speed->item_cost) / MIN_FIXED >= speed->fixed_ns;
     uint64_t n = halve && half ? half : share;
     uint64_t most = speed->most_n > UINT64_MAX / GROWTH ? UINT64_MAX : speed->most_n * GROWTH;
-    return most && n > most ? most : n;
+    n = most && n > most ? most : n;
+    uint64_t most_of_it = most_now (plan, speed, now_ns);
+    return n > most_of_it ? most_of_it : n;
 }
 
 /* Whether nobody who is known has one granule done sooner: so there is always one who takes the last. */
@@ -368,6 +382,10 @@ bool pxi_plan_next (pxi_plan *plan, uint32_t index, uint64_t now_ns, pxi_chunk *
     if (!taker->here || n_given >= 2)
         return false;
     taker->rests = false;
+    if (!plan->begun) {
+        plan->begun = true;
+        plan->begun_ns = now_ns;
+    }
     adopt (plan, taker);
     bool is_known = taker->speed.item_cost != 0;
     if (n_given && !is_known)

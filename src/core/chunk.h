@@ -4,6 +4,7 @@
  * measured, transfer included. With these it is known when all would end together; a taker gets half of
  * what it could do until then, so chunks begin large and shrink, and what the estimates are wrong by is
  * made good by later chunks. What would be less than MIN_FIXED times its fixed cost is not halved any more.
+ * No chunk takes longer than the range has been open: who else will come is not known at its begin.
  * A taker that would end later with one item than the others without it gets none.
  *
  * (Guided self-scheduling: Polychronopoulos and Kuck, 1987; weighted by speed, as in weighted factoring:
@@ -66,6 +67,8 @@ typedef struct pxi_plan {
     uint64_t next, end; /* what nobody has taken yet */
     uint64_t granule;   /* chunks are multiples of it, but for the last */
     uint64_t n_undone;  /* items without a result */
+    bool begun;
+    uint64_t begun_ns; /* somebody has asked first */
     uint32_t n_takers, n_returned;
     pxi_taker takers[PXI_TAKERS_MAX];
     pxi_chunk_given given[PXI_CHUNKS_MAX];

@@ -252,18 +252,39 @@ Test (chunk, chunks_begin_large_and_shrink)
     world_init (&world, 1, 1000000, 1);
     add (&world, (struct truth){0, 10000, 100, 1, true, 0});
     add (&world, (struct truth){1, 10000, 10, 1, true, 0});
-    uint64_t largest = 0, last = UINT64_MAX;
+    world.plan.begun = true; /* long ago */
+    uint64_t now_ns = 1000000000, largest = 0, last = UINT64_MAX;
     for (int i = 0; i < 3; i++) {
         pxi_chunk chunk;
-        cr_assert (pxi_plan_next (&world.plan, 1, 0, &chunk));
+        cr_assert (pxi_plan_next (&world.plan, 1, now_ns, &chunk));
         uint64_t n = chunk.end - chunk.begin;
         cr_assert_lt (n, last);
         largest = n > largest ? n : largest;
         last = n;
         uint64_t took_ns = 10000 + 10 * n;
-        pxi_plan_done (&world.plan, chunk.id, took_ns, true, false);
+        pxi_plan_done (&world.plan, chunk.id, now_ns + took_ns, true, false);
     }
     cr_assert_gt (largest, 400000);
+}
+
+/* Whoever else comes later finds something left. */
+Test (chunk, no_chunk_takes_longer_than_the_range_has_been_open)
+{
+    struct world world;
+    world_init (&world, 1, 1000000000, 1);
+    add (&world, (struct truth){0, 0, 10, 1, true, 0});
+    uint64_t now_ns = 5, n = 0;
+    for (int i = 0; i < 10; i++) {
+        pxi_chunk chunk;
+        cr_assert (pxi_plan_next (&world.plan, 0, now_ns, &chunk));
+        uint64_t most_ns = now_ns - 5 > 2000000 ? now_ns - 5 : 2000000;
+        cr_assert_geq (chunk.end - chunk.begin, n);
+        n = chunk.end - chunk.begin;
+        cr_assert_leq (10 * n, most_ns);
+        now_ns += 10 * n;
+        pxi_plan_done (&world.plan, chunk.id, now_ns, true, true);
+    }
+    cr_assert_gt (n, 10000000);
 }
 
 /* One device beside some slots, `ratio` times as fast as all of them (or as slow). */

@@ -193,7 +193,8 @@ Test (cut, nobody_is_waited_for_who_has_nothing)
 {
     pxi_cut cut;
     pxi_cut_init (&cut, 0, 1000000, 1);
-    uint64_t now_ns = 0;
+    cut.plan.begun = true; /* long ago */
+    uint64_t now_ns = UINT64_C (1) << 50;
     uint32_t chunk = next (&cut, 1, 1, 10, now_ns);
     now_ns += 5000000;
     cr_assert (pxi_cut_done (&cut, chunk, &(pxi_who){1, 1}, now_ns, true));
