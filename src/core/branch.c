@@ -292,20 +292,24 @@ static void cancel_all_attempts (pxi_core *core, pxi_subtask *subtask, bool extr
 /* ---- outcomes ---------------------------------------------------------------------------------
  */
 
-static pxi_action *give_back (pxi_core *core, pxi_subtask *subtask)
+/* why: which device of whose did not do it; device 0 = none. */
+static void give_back (pxi_core *core, pxi_subtask *subtask, const pxi_returned *why, uint64_t peer)
 {
     PXI_ASSERT (pxi_list_is_empty (&subtask->attempts));
     if (subtask->spec.n_items)
         subtask->job->range.n_items += subtask->spec.n_items;
     pxi_action *action =
         hand_back (core, subtask->job, subtask->spec.key, subtask->branch->id, subtask->crashes);
-    subtask_free (core, subtask);
-    return action;
+    action->blob = why->blob;
+    action->size_bytes = why->size_bytes;
+    action->device = why->device;
+    action->peer = peer;
+    subtask_free (core, subtask); /* acts: the action may lie elsewhere now */
 }
 
 void pxi_branch_give_back (pxi_core *core, pxi_subtask *subtask)
 {
-    give_back (core, subtask);
+    give_back (core, subtask, &(pxi_returned){0}, 0);
 }
 
 static void complete (pxi_core *core, pxi_subtask *subtask, const pxi_returned *returned,
@@ -450,6 +454,7 @@ void pxi_branch_undone (pxi_core *core, pxi_attempt_state *attempt, uint64_t blo
     pxi_subtask *subtask = attempt->subtask;
     pxi_peer *where = attempt->peer;
     uint32_t device = attempt->device;
+    uint64_t peer = where ? where->record.id : core->self.id;
     SAY (core, "device %u of %s did not do s%llu.%u -> takeable again", device,
          pxi_core_name (where), (unsigned long long)subtask->id, attempt->number);
     pxi_device_moved (core, subtask->job);
@@ -461,11 +466,8 @@ void pxi_branch_undone (pxi_core *core, pxi_attempt_state *attempt, uint64_t blo
         pxi_core_forget (core, blob);
         return;
     }
-    pxi_action *action = give_back (core, subtask);
-    action->blob = blob;
-    action->size_bytes = size_bytes;
-    action->device = device;
-    action->peer = where ? where->record.id : core->self.id;
+    const pxi_returned why = {.blob = blob, .size_bytes = size_bytes, .device = device};
+    give_back (core, subtask, &why, peer);
 }
 
 static void won (pxi_core *core, pxi_attempt_state *attempt, const pxi_returned *returned)
