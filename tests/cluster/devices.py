@@ -160,13 +160,15 @@ def killed_helpers(host):
 
 
 def gave_up(peer, task):
-    return any(found['failures'] >= 3 for device in devices_of(peer) for found in device['tasks']
+    """What does not compile is not tried twice, anything else three times."""
+    most = 1 if task == 'broken' else 3
+    return any(found['failures'] >= most for device in devices_of(peer) for found in device['tasks']
                if found['task'] == f'kernels.{task}')
 
 
 def bad_kernels(host):
     for task, words in (('broken', ['undeclared', 'tests/cluster/broken.cl:', '[tests/cluster/broken.cl:10']),
-                        ('outside', ['device helper died of signal']),
+                        ('outside', ['device helper died of']),
                         ('liar', ['otherwise than C'])):
         with host.peer('w', '--devices', 'all') as peer:
             name = the_device(peer)['name']
@@ -174,12 +176,10 @@ def bad_kernels(host):
             good, detail, found = until(lambda found, words=words, peer=peer: all(word in found[2] for word in words) or
                                         gave_up(peer, task), host, task, LARGE, LARGE, '--join', peer.address)
             yield good, f'{task}: as in C, until the device is not tried any more', detail
-            if task != 'outside':  # which may have crashed only when others had done its chunks
-                missing = [word for word in words if word not in found[2]]
-                yield not missing, f'{task}: who started the job reads why', f'no {missing}: {found[2]}'
-            else:
-                shown = harness.run(TOOLS / 'peer-top', '--once', '--join', peer.address).stdout
-                yield words[0] in shown, f'{task}: peer-top says why', shown
+            # Who is idle does a chunk again that waits for a compiler: then only its peer is left to say why.
+            shown = harness.run(TOOLS / 'peer-top', '--once', '--join', peer.address).stdout
+            yield all(word in found[2] for word in words) or (task != 'liar' and words[0] in shown), \
+                f'{task}: who started the job reads why, or peer-top says so', f'{found[2]}\n{shown}'
             device = devices_of(peer)[0]
             if task == 'liar':
                 shown = harness.run(TOOLS / 'peer-top', '--once', '--join', peer.address).stdout
