@@ -42,12 +42,12 @@ void saxpy_print (const saxpy_options *options, const saxpy_totals *totals, exam
 static int serial (const void *options, example_answer *answer, char *why)
 {
     const saxpy_options *vectors = options;
-    float *x = calloc (vectors->size, 3 * sizeof *x), *y = x + vectors->size,
-          *z = y + vectors->size;
+    float *x = calloc (vectors->size, 3 * sizeof *x);
     if (x == NULL) {
         snprintf (why, EXAMPLE_WHY_SIZE, "out of memory");
         return -1;
     }
+    float *y = x + vectors->size, *z = y + vectors->size;
     saxpy_totals totals = saxpy_none ();
     saxpy_make (vectors->size, x, y);
     saxpy_blend ((float)vectors->a, x, y, z, vectors->size);

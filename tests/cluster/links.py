@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 import harness
-from harness import Lan, Peerd, Tap, run
+from harness import Lan, Peerd, Tap, holds, look, run, wait_for
 from relay import PORT, Relay
 
 ALL = 65535
@@ -60,7 +60,9 @@ class Scene:
                             modules=('tests/cluster/work.so',))
 
     def play(self, load, link, number=ALL, held=0):
-        """(how many results came from there, seconds); nothing of a former job is known to the peers of this one."""
+        """(how many results came from there, seconds); nothing of a former job is known to the peers of this one, and
+        the worker holds nothing for its application any more."""
+        wait_for(lambda: not holds(look(self.build, self.worker.address, self.relay.host)))
         link.set(self.relay)
         done = run(self.build / 'tests/cluster/job', '--listen', f'tcp://{self.lan.hosts[0].address}:{PORT}', 1,
                    self.worker.address, 1, self.build / 'tests/cluster/work.so', 'work.loads', f'{load.words} {held}',

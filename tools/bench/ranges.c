@@ -237,9 +237,10 @@ static void want (void *context, const char *name)
     uint32_t i = 0;
     while (i < N_PARTS && strcmp (part_names[i], name) != 0)
         i++;
-    if (i == N_PARTS)
+    if (i < N_PARTS)
+        run->parts[i] = true;
+    else
         wrong ("--what", name, "one of compute, memory, split");
-    run->parts[i] = true;
 }
 
 static int ranges_main (bench_t *bench)

@@ -91,9 +91,10 @@ static px_err range (px_task *task, const void *input, size_t input_size)
     if (input_size != sizeof *what)
         return px_task_fail (task, "%zu bytes are no range", input_size);
     uint64_t n = what->n;
-    float *x = calloc (n, 3 * sizeof *x), *y = x + n, *z = y + n;
+    float *x = calloc (n, 3 * sizeof *x);
     if (!x)
         return PX_ENOMEM;
+    float *y = x + n, *z = y + n;
     plain_fill (x, y, n);
     memset (z, 0xff, n * sizeof *z); /* no numbers */
     uint64_t began_ns = px_now_ns ();
