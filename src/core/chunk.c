@@ -25,7 +25,7 @@ enum {
     REST_PART = 4,
 };
 #define REST_NS UINT64_C (1000000)
-#define OPEN_LEAST_NS UINT64_C (2000000) /* in which others are asked and answer */
+#define OPEN_LEAST_NS UINT64_C (10000000) /* in which others are asked and answer */
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -73,16 +73,33 @@ static void fit (pxi_speed *speed, uint64_t n, uint64_t took_ns)
     speed->fixed_ns = speed->least_ns > items ? speed->least_ns - items : 0;
 }
 
-/* Later sizes correct the part that has most of the time. */
+static uint64_t mean (uint64_t a, uint64_t b)
+{
+    return a / 2 + b / 2 + (a & b & 1);
+}
+
+/* Each that is far from the smallest tells both parts: one that was disturbed is soon forgotten. */
+static void fit_again (pxi_speed *speed, uint64_t n, uint64_t took_ns)
+{
+    bool is_first = speed->most_n / 4 < speed->least_n;
+    const pxi_speed before = *speed;
+    fit (speed, n, took_ns);
+    if (is_first)
+        return;
+    speed->item_cost = mean (before.item_cost, speed->item_cost);
+    speed->fixed_ns = mean (before.fixed_ns, speed->fixed_ns);
+}
+
+/* Others correct the part that has most of the time; a small one says nothing of an item, beside a large one. */
 static void correct (pxi_speed *speed, uint64_t n, uint64_t took_ns)
 {
     uint64_t items = items_ns (n, speed->item_cost);
-    if (items < speed->fixed_ns) {
+    if (items < speed->fixed_ns || n < speed->most_n / 4) {
         uint64_t fixed = took_ns > items ? took_ns - items : 0;
-        speed->fixed_ns = speed->fixed_ns / 2 + fixed / 2;
+        speed->fixed_ns = mean (speed->fixed_ns, fixed);
     } else if (took_ns > speed->fixed_ns) {
         uint64_t cost = pxi_speed_cost (n, took_ns - speed->fixed_ns);
-        speed->item_cost = speed->item_cost / 2 + cost / 2 + (speed->item_cost & cost & 1);
+        speed->item_cost = mean (speed->item_cost, cost);
     }
     speed->item_cost = speed->item_cost ? speed->item_cost : 1;
 }
@@ -93,11 +110,11 @@ void pxi_speed_learn (pxi_speed *speed, uint64_t n, uint64_t took_ns)
     bool is_first = !speed->least_n;
     if (is_first && !speed->item_cost)
         speed->item_cost = pxi_speed_cost (n, took_ns);
-    else if (!is_first && n / 4 >= speed->least_n && speed->most_n / 4 < speed->least_n)
-        fit (speed, n, took_ns);
+    else if (!is_first && n / 4 >= speed->least_n)
+        fit_again (speed, n, took_ns);
     else
         correct (speed, n, took_ns);
-    if (is_first || n < speed->least_n) {
+    if (is_first || n < speed->least_n || (n == speed->least_n && took_ns < speed->least_ns)) {
         speed->least_n = n;
         speed->least_ns = took_ns;
     }

@@ -23,6 +23,7 @@ enum {
         16,    /* questions for devices under way for one job: a cluster with more is well served */
     AHEAD = 2, /* chunks of one range at a device: one is computed, the next is there */
     FAILED_DOUBLINGS = 6,
+    NOT_BETTER_TIMES = 16, /* what a slot would take */
     CANNOT_MIN_NS = 1000000,
 };
 #define FAILED_NS (100 * PXI_MS)
@@ -235,9 +236,10 @@ void pxi_device_moved (pxi_core *core, pxi_job *job)
     core->seek_pending |= job->range.n_items > 0;
 }
 
-/* Slots and a device of one processor each take from the other. A device's time is taken for what it would be
- * without them: if that was too good, it is chosen, has the processor to itself, and is found out. */
-static uint64_t alone_ns (const pxi_core *core, const pxi_device *device, uint64_t run_ns)
+/* Slots and a device of one processor each take from the other. The time of either is taken for what it would be
+ * alone: if that was too good, it is chosen, has the processor to itself, and is found out. What was done beside
+ * the other is learned all the same, or a trial would never end. */
+static uint64_t alone_ns (const pxi_core *core, uint64_t run_ns)
 {
     uint64_t n_active = 0, slots = core->self.slots;
     PXI_LIST_EACH (link, &core->all_jobs)
@@ -245,10 +247,9 @@ static uint64_t alone_ns (const pxi_core *core, const pxi_device *device, uint64
         n_active += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
     }
     n_active = n_active < slots ? n_active : slots;
-    return device->look.processor ? run_ns : run_ns / (slots + n_active) * slots;
+    return run_ns / (slots + n_active) * slots;
 }
 
-/* And what slots do beside it says nothing, once it is known what they do without. */
 static bool is_disturbed (const pxi_core *core)
 {
     bool any = false;
@@ -268,8 +269,8 @@ void pxi_device_slot_did (pxi_core *core, pxi_job *job, uint32_t task, uint64_t 
         uint64_t key = pxi_device_key (job->module, task);
         bool known = pxi_rank_speed (&core->devices->rank, key, 0) != NULL;
         job->range.choose |= !known;
-        if (!known || !is_disturbed (core))
-            pxi_rank_learn (&core->devices->rank, key, 0, n_items, run_ns);
+        pxi_rank_learn (&core->devices->rank, key, 0, n_items,
+                        is_disturbed (core) ? alone_ns (core, run_ns) : run_ns);
     }
     pxi_device_moved (core, job);
 }
@@ -690,7 +691,7 @@ void pxi_device_finished (pxi_core *core, const pxi_run *run, const pxi_event *e
     device->n_failed = 0;
     if (!event->first)
         pxi_rank_learn (&core->devices->rank, run_key (run), run->spec.device, run->spec.n_items,
-                        alone_ns (core, device, event->run_ns));
+                        device->look.processor ? event->run_ns : alone_ns (core, event->run_ns));
 }
 
 /* ---- a device computes what C does not ----------------------------------------------------------
@@ -769,6 +770,14 @@ static uint64_t busy_for_ns (const pxi_core *core, const pxi_device *device)
     return ns < BUSY_MIN_NS ? BUSY_MIN_NS : ns < BUSY_MAX_NS ? ns : BUSY_MAX_NS;
 }
 
+/* What it is not for now: of little that says nothing of much, which may come soon. */
+static uint64_t not_better_ns (const pxi_core *core, uint64_t key, uint64_t n_items)
+{
+    uint64_t slots_ns = pxi_rank_ns (&core->devices->rank, key, 0, n_items);
+    return slots_ns < NOT_BETTER_NS / NOT_BETTER_TIMES ? slots_ns * NOT_BETTER_TIMES
+                                                       : NOT_BETTER_NS;
+}
+
 /* The first with room of those that the task is for; where all are busy, until one may be free. */
 static void answer (pxi_core *core, pxi_peer *from, const pxi_message *probe)
 {
@@ -795,7 +804,8 @@ static void answer (pxi_core *core, pxi_peer *from, const pxi_message *probe)
         any |= find (core, i)->look.usable;
         banned &= !find (core, i)->look.usable || is_banned (core, key, i);
     }
-    pxi_worker_cannot (core, from, probe, PX_ENOBODY, any && banned ? BANNED_NS : NOT_BETTER_NS);
+    pxi_worker_cannot (core, from, probe, PX_ENOBODY,
+                       any && banned ? BANNED_NS : not_better_ns (core, key, probe->n_items));
 }
 
 void pxi_device_asked (pxi_core *core, pxi_peer *from, const pxi_message *probe)
