@@ -33,6 +33,7 @@ enum {
 #define BUSY_MIN_NS PXI_MS
 #define BUSY_MAX_NS (500 * PXI_MS)
 #define LOST_NS (100 * PXI_MS)
+#define TRIED_NS (20 * PXI_MS)
 
 uint64_t pxi_device_key (uint64_t module, uint32_t task)
 {
@@ -63,6 +64,7 @@ bool pxi_device_hold (pxi_core *core, uint32_t index, uint64_t key)
         return false;
     PXI_ASSERT (device->n_held < PXI_DEVICE_SLOTS_MAX);
     device->held[device->n_held++] = key;
+    device->held_ns = core->now_ns;
     return true;
 }
 
@@ -275,9 +277,39 @@ void pxi_device_slot_did (pxi_core *core, pxi_job *job, uint32_t task, uint64_t 
     pxi_device_moved (core, job);
 }
 
-static void tell_slots (pxi_core *core, pxi_job *job)
+static void wake_at (pxi_core *core, uint64_t at_ns)
 {
-    pxi_rank_use use = (pxi_rank_use)job->range.use[0];
+    if (!pxi_timer_is_set (&core->device_timer) || core->device_timer.node.deadline > at_ns)
+        pxi_timer_set (core, &core->device_timer, PXI_TIMER_DEVICE, core, at_ns);
+}
+
+/* A trial on the slots' own processor says something only while they rest; but they do not wait for a kernel to
+ * be compiled, nor for one that takes much longer than it should. */
+static bool is_tried_alone (pxi_core *core, uint64_t key, uint32_t index)
+{
+    const pxi_device *device = find (core, index);
+    if (device->look.processor || !n_held_for (device, key) ||
+        !pxi_rank_speed (&core->devices->rank, key, index))
+        return false;
+    uint64_t from_ns =
+        device->busy_until_ns > device->held_ns ? device->busy_until_ns : device->held_ns;
+    if (core->now_ns >= from_ns + TRIED_NS)
+        return false;
+    wake_at (core, from_ns + TRIED_NS);
+    return true;
+}
+
+static pxi_rank_use slots_use (pxi_core *core, const pxi_job *job, uint64_t key)
+{
+    for (uint32_t i = 1; core->devices && i <= core->devices->n; i++) {
+        if (job->range.use[i] == PXI_RANK_TRIAL && is_tried_alone (core, key, i))
+            return PXI_RANK_NO;
+    }
+    return (pxi_rank_use)job->range.use[0];
+}
+
+static void tell_slots (pxi_core *core, pxi_job *job, pxi_rank_use use)
+{
     if (job->range.told && job->range.told_use == use)
         return;
     job->range.told = true;
@@ -319,13 +351,13 @@ static void use_own (pxi_core *core, pxi_job *job)
     if (job->range.choose)
         choose (core, key, job->range.n_items, job->range.use);
     job->range.choose = false;
-    tell_slots (core, job);
     for (uint32_t i = 1; core->devices && i <= core->devices->n && !core->host_busy; i++) {
         const pxi_device *device = find (core, i);
         uint32_t n = job->range.vain & 1u << i ? 0 : n_useful (device, key, job->range.use[i]);
         for (; n; n--)
             take_for (core, job, i, key);
     }
+    tell_slots (core, job, slots_use (core, job, key));
 }
 
 /* ---- elsewhere --------------------------------------------------------------------------------
@@ -342,12 +374,6 @@ void pxi_device_free_peer (pxi_core *core, pxi_peer *peer)
 {
     pxi_core_release (core, peer->devices, sizeof *peer->devices);
     peer->devices = NULL;
-}
-
-static void wake_at (pxi_core *core, uint64_t at_ns)
-{
-    if (!pxi_timer_is_set (&core->device_timer) || core->device_timer.node.deadline > at_ns)
-        pxi_timer_set (core, &core->device_timer, PXI_TIMER_DEVICE, core, at_ns);
 }
 
 void pxi_device_timer (pxi_core *core)
