@@ -73,11 +73,6 @@ static void fit (pxi_speed *speed, uint64_t n, uint64_t took_ns)
     speed->fixed_ns = speed->least_ns > items ? speed->least_ns - items : 0;
 }
 
-static uint64_t mean (uint64_t a, uint64_t b)
-{
-    return a / 2 + b / 2 + (a & b & 1);
-}
-
 /* Each that is far from the smallest tells both parts: one that was disturbed is soon forgotten. */
 static void fit_again (pxi_speed *speed, uint64_t n, uint64_t took_ns)
 {
@@ -86,8 +81,8 @@ static void fit_again (pxi_speed *speed, uint64_t n, uint64_t took_ns)
     fit (speed, n, took_ns);
     if (is_first)
         return;
-    speed->item_cost = mean (before.item_cost, speed->item_cost);
-    speed->fixed_ns = mean (before.fixed_ns, speed->fixed_ns);
+    speed->item_cost = pxi_mean (before.item_cost, speed->item_cost);
+    speed->fixed_ns = pxi_mean (before.fixed_ns, speed->fixed_ns);
 }
 
 /* Others correct the part that has most of the time; a small one says nothing of an item, beside a large one. */
@@ -96,10 +91,10 @@ static void correct (pxi_speed *speed, uint64_t n, uint64_t took_ns)
     uint64_t items = items_ns (n, speed->item_cost);
     if (items < speed->fixed_ns || n < speed->most_n / 4) {
         uint64_t fixed = took_ns > items ? took_ns - items : 0;
-        speed->fixed_ns = mean (speed->fixed_ns, fixed);
+        speed->fixed_ns = pxi_mean (speed->fixed_ns, fixed);
     } else if (took_ns > speed->fixed_ns) {
         uint64_t cost = pxi_speed_cost (n, took_ns - speed->fixed_ns);
-        speed->item_cost = mean (speed->item_cost, cost);
+        speed->item_cost = pxi_mean (speed->item_cost, cost);
     }
     speed->item_cost = speed->item_cost ? speed->item_cost : 1;
 }

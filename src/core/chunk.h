@@ -31,6 +31,12 @@ typedef struct pxi_speed {
     uint64_t most_n;            /* the largest */
 } pxi_speed;
 
+/* Of two, without overflow. */
+static inline uint64_t pxi_mean (uint64_t a, uint64_t b)
+{
+    return a / 2 + b / 2 + (a & b & 1);
+}
+
 /* n items took `took_ns`. */
 void pxi_speed_learn (pxi_speed *speed, uint64_t n, uint64_t took_ns);
 /* What an item cost where n took so long: at least 1. */

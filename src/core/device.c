@@ -24,8 +24,8 @@ enum {
     AHEAD = 2, /* chunks of one range at a device: one is computed, the next is there */
     FAILED_DOUBLINGS = 6,
     NOT_BETTER_TIMES = 16, /* what a slot would take */
-    CANNOT_MIN_NS = 1000000,
 };
+#define CANNOT_MIN_NS PXI_MS
 #define FAILED_NS (100 * PXI_MS)
 #define NOT_BETTER_NS                                                                              \
     (2 * PXI_SECOND) /* what a peer found not to be for its devices: hosts change */
@@ -33,7 +33,7 @@ enum {
 #define BUSY_MIN_NS PXI_MS
 #define BUSY_MAX_NS (500 * PXI_MS)
 #define LOST_NS (100 * PXI_MS)
-#define TRIED_NS (20 * PXI_MS)
+#define TRIED_NS (20 * PXI_MS) /* over what is expected of it, that slots rest for a trial */
 
 uint64_t pxi_device_key (uint64_t module, uint32_t task)
 {
@@ -189,21 +189,32 @@ static void tell_speed (const pxi_core *core, uint64_t key, uint32_t device, uin
     *item_cost = speed->item_cost;
 }
 
+/* A device of the slots' own processor has something. */
+static bool is_disturbed (const pxi_core *core)
+{
+    bool any = false;
+    for (uint32_t i = 0; core->devices && i < core->devices->n; i++)
+        any |= core->devices->all[i].n_held && !core->devices->all[i].look.processor;
+    return any;
+}
+
+static uint64_t run_key (const pxi_run *run)
+{
+    return pxi_device_key (run->spec.module, run->spec.task);
+}
+
 /* It is known to do this better than all slots together do. */
 static bool is_better (const pxi_core *core, const pxi_run *run)
 {
     const pxi_rank *rank = &core->devices->rank;
-    uint64_t key = pxi_device_key (run->spec.module, run->spec.task), n = run->spec.n_items;
+    uint64_t key = run_key (run), n = run->spec.n_items;
     uint64_t slots_ns = pxi_rank_ns (rank, key, 0, n / core->self.slots + 1);
     return pxi_rank_ns (rank, key, run->spec.device, n) < slots_ns;
 }
 
 bool pxi_device_is_in_the_way (const pxi_core *core, pxi_job_id job)
 {
-    bool any = false;
-    for (uint32_t i = 0; core->devices && i < core->devices->n; i++)
-        any |= core->devices->all[i].n_held && core->devices->all[i].look.processor == 0;
-    if (!any)
+    if (!is_disturbed (core))
         return false;
     PXI_LIST_EACH (link, &core->all_runs)
     {
@@ -252,14 +263,6 @@ static uint64_t alone_ns (const pxi_core *core, uint64_t run_ns)
     return run_ns / (slots + n_active) * slots;
 }
 
-static bool is_disturbed (const pxi_core *core)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < core->devices->n; i++)
-        any |= core->devices->all[i].n_held && !core->devices->all[i].look.processor;
-    return any;
-}
-
 /* What its slots did for whomever. */
 void pxi_device_slot_did (pxi_core *core, pxi_job *job, uint32_t task, uint64_t n_items,
                           uint64_t run_ns)
@@ -269,8 +272,7 @@ void pxi_device_slot_did (pxi_core *core, pxi_job *job, uint32_t task, uint64_t 
     job->work_ns += run_ns;
     if (core->devices) {
         uint64_t key = pxi_device_key (job->module, task);
-        bool known = pxi_rank_speed (&core->devices->rank, key, 0) != NULL;
-        job->range.choose |= !known;
+        job->range.choose |= !pxi_rank_speed (&core->devices->rank, key, 0);
         pxi_rank_learn (&core->devices->rank, key, 0, n_items,
                         is_disturbed (core) ? alone_ns (core, run_ns) : run_ns);
     }
@@ -665,11 +667,6 @@ void pxi_device_taken (pxi_core *core, pxi_job *job, const pxi_take *take, const
 
 /* ---- runs on this peer's ----------------------------------------------------------------------
  */
-
-static uint64_t run_key (const pxi_run *run)
-{
-    return pxi_device_key (run->spec.module, run->spec.task);
-}
 
 void pxi_device_begins (pxi_core *core, const pxi_run *run)
 {

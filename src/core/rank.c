@@ -65,7 +65,7 @@ void pxi_rank_learn (pxi_rank *rank, uint64_t task, uint64_t device, uint64_t n,
     pxi_rank_entry *entry = find_or_make (rank, task, device);
     pxi_speed_learn (&entry->speed, n, took_ns);
     uint64_t *known = &entry->item_costs[size_of (n)], cost = pxi_speed_cost (n, took_ns);
-    *known = *known ? *known / 2 + cost / 2 + (*known & cost & 1) : cost;
+    *known = *known ? pxi_mean (*known, cost) : cost;
     entry->n_passed_over = 0;
 }
 

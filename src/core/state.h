@@ -508,11 +508,11 @@ bool pxi_view_fits (const pxi_core *core, const pxi_peer *peer, uint64_t module)
 void pxi_handshake_begin (pxi_core *core, pxi_peer *peer); /* a relation may have begun */
 void pxi_handshake_timer (pxi_core *core, pxi_peer *peer);
 void pxi_handshake_message (pxi_core *core, pxi_peer *from, const pxi_message *message);
-/* Give up all between us and this peer, both ways. */
 /* Asks a silent worker out of turn; the caller has nothing to do but wait for it. */
 void pxi_handshake_hurry (pxi_core *core, pxi_peer *peer);
 /* It has answered none of several such questions: its attempts are late, whatever their size. */
 bool pxi_handshake_silent (const pxi_peer *peer);
+/* Give up all between us and this peer, both ways. */
 void pxi_handshake_lost (pxi_core *core, pxi_peer *peer, const char *why);
 
 /* ---- place.c: asking --------------------------------------------------------------------------

@@ -284,17 +284,27 @@ Test (peers, refuse_jobs_that_cannot_be)
     cluster_end (&cluster);
 }
 
+enum { TEXT_SIZE = 4000 };
+
+/* On a cluster of its own; with what people read of the outcome. */
+static px_job *run_many (test_cluster *cluster, cluster_kind kind, uint32_t what, uint32_t n,
+                         px_outcome *outcome, char *text)
+{
+    cluster_begin (cluster, 2, kind);
+    const work_many many = {what, n, 16, 0};
+    px_job *job = cluster_run (cluster->peers[0], "work.many", &many, sizeof many, outcome);
+    px_outcome_print (outcome, text, TEXT_SIZE);
+    return job;
+}
+
 Test (peers, tell_a_failure_with_its_chain)
 {
     static const cluster_kind kinds[] = {IN_PROCESS, APART};
     for (int kind = 0; kind < 2; kind++) {
         test_cluster cluster;
         px_outcome outcome;
-        char text[4000];
-        cluster_begin (&cluster, 2, kinds[kind]);
-        work_many many = {WORK_FAIL, 3, 16, 0};
-        px_job *job = cluster_run (cluster.peers[0], "work.many", &many, sizeof many, &outcome);
-        px_outcome_print (&outcome, text, sizeof text);
+        char text[TEXT_SIZE];
+        px_job *job = run_many (&cluster, kinds[kind], WORK_FAIL, 3, &outcome, text);
         cr_assert_eq (outcome.code, PX_EFAILED);
         cr_assert_eq (outcome.n_failures, 4, "%s", text);
         cr_assert_str_eq (outcome.failures[0].task, "work.many");
@@ -341,11 +351,8 @@ Test (peers, end_a_subtask_at_its_time)
     for (int kind = 0; kind < 2; kind++) {
         test_cluster cluster;
         px_outcome outcome;
-        char text[4000];
-        cluster_begin (&cluster, 2, kinds[kind]);
-        work_many many = {WORK_LATE, 4, 16, 0};
-        px_job *job = cluster_run (cluster.peers[0], "work.many", &many, sizeof many, &outcome);
-        px_outcome_print (&outcome, text, sizeof text);
+        char text[TEXT_SIZE];
+        px_job *job = run_many (&cluster, kinds[kind], WORK_LATE, 4, &outcome, text);
         cr_assert_eq (outcome.n_failures, 5, "%s", text);
         for (int i = 1; i <= 4; i++) {
             cr_assert_eq (outcome.failures[i].code, PX_ETIMEOUT, "%s", text);
