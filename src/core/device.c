@@ -249,18 +249,24 @@ void pxi_device_moved (pxi_core *core, pxi_job *job)
     core->seek_pending |= job->range.n_items > 0;
 }
 
+/* Slots that execute something, of whichever job. */
+static uint32_t n_active (const pxi_core *core)
+{
+    uint32_t n = 0;
+    PXI_LIST_EACH (link, &core->all_jobs)
+    {
+        n += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
+    }
+    return n < core->self.slots ? n : core->self.slots;
+}
+
 /* Slots and a device of one processor each take from the other. The time of either is taken for what it would be
  * alone: if that was too good, it is chosen, has the processor to itself, and is found out. What was done beside
  * the other is learned all the same, or a trial would never end. */
 static uint64_t alone_ns (const pxi_core *core, uint64_t run_ns)
 {
-    uint64_t n_active = 0, slots = core->self.slots;
-    PXI_LIST_EACH (link, &core->all_jobs)
-    {
-        n_active += PXI_LIST_ENTRY (link, pxi_job, in_core)->active;
-    }
-    n_active = n_active < slots ? n_active : slots;
-    return run_ns / (slots + n_active) * slots;
+    uint64_t slots = core->self.slots;
+    return run_ns / (slots + n_active (core)) * slots;
 }
 
 /* What its slots did for whomever. */
@@ -285,14 +291,30 @@ static void wake_at (pxi_core *core, uint64_t at_ns)
         pxi_timer_set (core, &core->device_timer, PXI_TIMER_DEVICE, core, at_ns);
 }
 
-/* A trial on the slots' own processor says something only while they rest; but they do not wait for a kernel to
- * be compiled, nor for one that takes much longer than it should. */
-static bool is_tried_alone (pxi_core *core, uint64_t key, uint32_t index)
+/* An attempt of ours that runs here counts twice: as what is away, and as what is here. */
+static bool has_room (const pxi_core *core)
+{
+    return core->n_attempts + core->n_runs + 2 <= core->config.attempts_max;
+}
+
+/* How many of its slots may be taken for the range. */
+static uint32_t can_take (const pxi_core *core, const pxi_job *job, uint64_t key, uint32_t index)
+{
+    bool vain = job->range.vain & 1u << index;
+    if (vain || core->host_busy || !has_room (core))
+        return 0;
+    return n_useful (find (core, index), key, job->range.use[index]);
+}
+
+/* A trial on the slots' own processor says something only while they rest. But they do not wait for a kernel to
+ * be compiled, nor for a trial that takes much longer than it should. */
+static bool is_tried_alone (pxi_core *core, const pxi_job *job, uint64_t key, uint32_t index)
 {
     const pxi_device *device = find (core, index);
-    if (device->look.processor || !n_held_for (device, key) ||
-        !pxi_rank_speed (&core->devices->rank, key, index))
+    if (device->look.processor || !pxi_rank_speed (&core->devices->rank, key, index))
         return false;
+    if (!n_held_for (device, key))
+        return can_take (core, job, key, index) != 0;
     uint64_t from_ns =
         device->busy_until_ns > device->held_ns ? device->busy_until_ns : device->held_ns;
     if (core->now_ns >= from_ns + TRIED_NS)
@@ -304,7 +326,7 @@ static bool is_tried_alone (pxi_core *core, uint64_t key, uint32_t index)
 static pxi_rank_use slots_use (pxi_core *core, const pxi_job *job, uint64_t key)
 {
     for (uint32_t i = 1; core->devices && i <= core->devices->n; i++) {
-        if (job->range.use[i] == PXI_RANK_TRIAL && is_tried_alone (core, key, i))
+        if (job->range.use[i] == PXI_RANK_TRIAL && is_tried_alone (core, job, key, i))
             return PXI_RANK_NO;
     }
     return (pxi_rank_use)job->range.use[0];
@@ -316,6 +338,7 @@ static void tell_slots (pxi_core *core, pxi_job *job, pxi_rank_use use)
         return;
     job->range.told = true;
     job->range.told_use = use;
+    job->range.told_ns = core->now_ns;
     pxi_action *action = pxi_core_act (core, PXI_DO_RANGE);
     action->job = job->id;
     action->task = job->range.task;
@@ -326,25 +349,38 @@ static void tell_slots (pxi_core *core, pxi_job *job, pxi_rank_use use)
                                  : "take part");
 }
 
-/* An attempt of ours that runs here counts twice: as what is away, and as what is here. */
-static bool has_room (const pxi_core *core)
+/* What slots have when they are told to rest is waited for, for a while, before the trial begins. */
+static bool waits_for_slots (pxi_core *core, const pxi_job *job, uint64_t key, uint32_t index)
 {
-    return core->n_attempts + core->n_runs + 2 <= core->config.attempts_max;
+    uint64_t until_ns = job->range.told_ns + TRIED_NS;
+    if (job->range.use[index] != PXI_RANK_TRIAL || job->range.told_use != PXI_RANK_NO ||
+        !is_tried_alone (core, job, key, index) || !n_active (core) || core->now_ns >= until_ns)
+        return false;
+    wake_at (core, until_ns);
+    return true;
 }
 
-static void take_for (pxi_core *core, pxi_job *job, uint32_t index, uint64_t key)
+static bool take_for (pxi_core *core, pxi_job *job, uint64_t key, uint32_t index)
 {
     pxi_action *action;
     const pxi_take what = {.n_slots = 1, .device = index, .device_key = key};
-    if (!has_room (core) || !pxi_device_hold (core, index, key))
-        return;
+    if (!pxi_device_hold (core, index, key))
+        return false;
     if (!pxi_place_take (core, job, &what, &action)) {
         pxi_device_release (core, index, key);
-        return;
+        return false;
     }
     action->task = job->range.task;
     action->memory_bytes = find (core, index)->look.memory_bytes;
     tell_speed (core, key, index, job->range.use[index], &action->fixed_ns, &action->item_cost);
+    return true;
+}
+
+static void take_all (pxi_core *core, pxi_job *job, uint64_t key, uint32_t index)
+{
+    bool more = !waits_for_slots (core, job, key, index);
+    while (more && can_take (core, job, key, index))
+        more = take_for (core, job, key, index);
 }
 
 static void use_own (pxi_core *core, pxi_job *job)
@@ -353,13 +389,9 @@ static void use_own (pxi_core *core, pxi_job *job)
     if (job->range.choose)
         choose (core, key, job->range.n_items, job->range.use);
     job->range.choose = false;
-    for (uint32_t i = 1; core->devices && i <= core->devices->n && !core->host_busy; i++) {
-        const pxi_device *device = find (core, i);
-        uint32_t n = job->range.vain & 1u << i ? 0 : n_useful (device, key, job->range.use[i]);
-        for (; n; n--)
-            take_for (core, job, i, key);
-    }
     tell_slots (core, job, slots_use (core, job, key));
+    for (uint32_t i = 1; core->devices && i <= core->devices->n; i++)
+        take_all (core, job, key, i);
 }
 
 /* ---- elsewhere --------------------------------------------------------------------------------
@@ -712,7 +744,9 @@ void pxi_device_finished (pxi_core *core, const pxi_run *run, const pxi_event *e
     if (event->result != PXI_RESULT_OK)
         return;
     device->n_failed = 0;
-    if (!event->first)
+    if (event->first)
+        pxi_rank_ready (&core->devices->rank, run_key (run), run->spec.device);
+    else
         pxi_rank_learn (&core->devices->rank, run_key (run), run->spec.device, run->spec.n_items,
                         device->look.processor ? event->run_ns : alone_ns (core, event->run_ns));
 }

@@ -58,6 +58,12 @@ static uint32_t size_of (uint64_t n)
     return size < PXI_RANK_SIZES ? size : PXI_RANK_SIZES - 1;
 }
 
+void pxi_rank_ready (pxi_rank *rank, uint64_t task, uint64_t device)
+{
+    PXI_ASSERT (task != 0);
+    find_or_make (rank, task, device);
+}
+
 void pxi_rank_learn (pxi_rank *rank, uint64_t task, uint64_t device, uint64_t n, uint64_t took_ns)
 {
     PXI_ASSERT (task != 0);
@@ -133,7 +139,7 @@ static bool wants_trial (pxi_rank *rank, uint64_t task, uint64_t n, uint64_t bes
     pxi_rank_entry *entry = find (rank, task, choice->device);
     if (n < TRIAL_ITEMS)
         return false;
-    return !entry || entry->n_passed_over >= PXI_RANK_RETRY || is_too_small (entry, n, best_ns);
+    return !entry || !entry->speed.item_cost || entry->n_passed_over >= PXI_RANK_RETRY || is_too_small (entry, n, best_ns);
 }
 
 static void pass_over (pxi_rank *rank, uint64_t task, uint64_t device)

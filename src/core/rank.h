@@ -32,11 +32,13 @@ typedef struct pxi_rank {
 } pxi_rank;
 
 void pxi_rank_init (pxi_rank *rank);
+/* What is needed there to do it is there (its kernel is compiled): the next chunk's time says something. */
+void pxi_rank_ready (pxi_rank *rank, uint64_t task, uint64_t device);
 /* A chunk of n items took so long on this device (0 = a slot, in C). task is a digest, not 0. */
 void pxi_rank_learn (pxi_rank *rank, uint64_t task, uint64_t device, uint64_t n, uint64_t took_ns);
 /* Expected; UINT64_MAX = nothing is known. */
 uint64_t pxi_rank_ns (const pxi_rank *rank, uint64_t task, uint64_t device, uint64_t n);
-/* What a plan begins with; NULL = nothing is known. */
+/* What a plan begins with; NULL = it was never there. item_cost 0 = it is ready, and was not measured yet. */
 const pxi_speed *pxi_rank_speed (const pxi_rank *rank, uint64_t task, uint64_t device);
 
 typedef enum pxi_rank_use {

@@ -442,6 +442,7 @@ void pxi_share_active (pxi_core *core, const pxi_event *event)
     if (event->runs > job->runs_echoed && event->runs <= job->runs_sent)
         job->runs_echoed = event->runs;
     core->share_pending = true;
+    core->seek_pending |= core->devices && !job->active; /* a trial of a device may wait for it */
     if (pxi_share_free (core))
         pxi_worker_volunteer_soon (core, 0);
 }

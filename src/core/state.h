@@ -164,8 +164,8 @@ typedef struct pxi_job {
         uint32_t task;
         uint64_t n_items; /* not cut yet, as last told; 0 = there is none */
         bool choose;      /* who is for it is to be chosen anew */
-        bool told;        /* whether slots take part, of `told_task` */
-        uint32_t told_task;
+        bool told;        /* whether slots take part, */
+        uint64_t told_ns; /* and when */
         pxi_rank_use told_use;
         uint8_t use[1 + PXI_DEVICES_MAX]; /* pxi_rank_use: slots, devices */
         uint32_t vain;                    /* a bit for each device that found nothing to take */

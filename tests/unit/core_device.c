@@ -239,6 +239,56 @@ Test (device, of_the_slots_own_processor_is_known_for_what_it_does_alone)
     rig_free (&rig);
 }
 
+/* Its kernel is compiled. The chunk that says how fast it is begins when the slots have nothing any more, or have
+ * kept it waiting for 20 ms; until it has ended they take nothing new. */
+static void compile_beside_slots (struct rig *rig)
+{
+    pxi_device_look same = gpu;
+    same.processor = 0;
+    tell_devices (rig, &same, 1);
+    submit (rig);
+    active (rig, ME, 1, 4, 0, 1);
+    slot_did (rig, 1000, 1000000);
+    tell_range (rig, 100000);
+    hand_chunk (rig, take_for (rig, 1)->token, 40, 50);
+    cr_assert_null (did (rig, PXI_DO_RANGE), "slots do not wait for the compiler");
+    step (rig, (pxi_event){.kind = PXI_EV_FINISHED,
+                           .run = did (rig, PXI_DO_RUN)->run,
+                           .result = PXI_RESULT_OK,
+                           .run_ns = PXI_SECOND,
+                           .first = true,
+                           .blob = 60});
+    cr_assert_eq (did (rig, PXI_DO_RANGE)->count, PXI_RANK_NO);
+    cr_assert_null (take_for (rig, 1), "slots have something still");
+}
+
+Test (device, of_the_slots_own_processor_is_tried_when_they_rest)
+{
+    struct rig rig = rig_new (4);
+    compile_beside_slots (&rig);
+    active (&rig, ME, 1, 1, 0, 1);
+    cr_assert_null (take_for (&rig, 1));
+    active (&rig, ME, 1, 0, 0, 1);
+    cr_assert_eq (n_takes_for (&rig, 1), 1);
+    hand_chunk (&rig, take_for (&rig, 1)->token, 41, 50);
+    cr_assert_null (did (&rig, PXI_DO_RANGE));
+    done_on_device (&rig, did (&rig, PXI_DO_RUN)->run, 50 * 10000);
+    cr_assert_eq (did (&rig, PXI_DO_RANGE)->count, PXI_RANK_YES, "it is not for it: slots go on");
+    rig_free (&rig);
+}
+
+Test (device, of_the_slots_own_processor_is_tried_beside_them_where_they_take_long)
+{
+    struct rig rig = rig_new (4);
+    compile_beside_slots (&rig);
+    advance (&rig, 19 * PXI_MS);
+    cr_assert_null (take_for (&rig, 1));
+    advance (&rig, PXI_MS);
+    cr_assert_eq (n_takes_for (&rig, 1), 1);
+    cr_assert_null (did (&rig, PXI_DO_RANGE), "they rest as long as it is tried");
+    rig_free (&rig);
+}
+
 Test (device, without_any_slots_are_told_to_take_part)
 {
     struct rig rig = rig_new (1);
