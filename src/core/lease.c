@@ -95,6 +95,18 @@ pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id)
                : NULL;
 }
 
+pxi_lease *pxi_lease_other (const pxi_core *core, const pxi_peer *master)
+{
+    PXI_LIST_EACH (link, &core->leases)
+    {
+        pxi_lease *lease = PXI_LIST_ENTRY (link, pxi_lease, in_core);
+        if (lease->master == master && !lease->device &&
+            lease->timer.node.deadline > core->now_ns)
+            return lease;
+    }
+    return NULL;
+}
+
 void pxi_lease_end (pxi_core *core, pxi_lease *lease)
 {
     bool of_device = lease->device && !PXI_MUTANT (DEVICE_LEASE_KEPT);

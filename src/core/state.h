@@ -732,6 +732,8 @@ pxi_lease *pxi_lease_give_device (pxi_core *core, pxi_peer *master, uint32_t dev
                                   uint32_t n_slots);
 void pxi_lease_offer (pxi_core *core, const pxi_lease *lease, uint64_t probe, pxi_job_id job);
 pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id);
+/* Any of slots; NULL = it has none. */
+pxi_lease *pxi_lease_other (const pxi_core *core, const pxi_peer *master);
 void pxi_lease_end (pxi_core *core, pxi_lease *lease);
 void pxi_lease_unanswered (pxi_core *core, pxi_lease *lease); /* the same, its master was silent */
 bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *probe);

@@ -686,12 +686,25 @@ static void on_probe (pxi_core *core, pxi_peer *from, const pxi_message *message
         drop_payloads (core, message);
 }
 
-/* Nothing starts under a lapsed lease: its slots may be somebody else's by now. What comes beyond its slots waits for
- * them: its master knows it to be short. */
+/* Its slots may be somebody else's by now. But the bytes are here, and over a slow link took longer than any lease is
+ * kept: what another lease of the same master holds is as good, else what is free. */
+static uint32_t slots_without_lease (pxi_core *core, const pxi_peer *master)
+{
+    pxi_lease *other = pxi_lease_other (core, master);
+    if (other) {
+        uint32_t n_slots = other->n_slots;
+        pxi_lease_end (core, other);
+        return n_slots;
+    }
+    return core->n_ring || core->draining || core->host_busy ? 0 : pxi_share_free (core);
+}
+
+/* What comes beyond its slots waits for them: its master knows it to be short. */
 static void on_dispatch (pxi_core *core, pxi_peer *from, const pxi_message *message)
 {
     pxi_lease *lease = pxi_lease_find (core, from, message->lease);
-    uint32_t n_slots = lease ? lease->n_slots : 0, device = lease ? lease->device : 0;
+    uint32_t n_slots = lease ? lease->n_slots : slots_without_lease (core, from);
+    uint32_t device = lease ? lease->device : 0;
     uint32_t n_most = device ? n_slots : n_slots * PXI_BATCH_MAX;
     if (lease)
         pxi_lease_end (core, lease);

@@ -11,7 +11,8 @@
  *   attempts    at most two of a subtask at once, none twice at one peer; extra ones within the budget
  *   slots       threads that may execute and leases are within the slots, but for one of each root;
  *               nobody else is allowed more while others, as far as the core has heard, still hold it
- *   lease       nothing starts under a lapsed lease, never more than it is for
+ *   lease       never more starts than it is for; under a lapsed one, than its master has another for, or than slots
+ *               are free that nobody waits for
  *   reserved    no offer comes of a reservation that has lapsed
  *   remembered  what has crashed here PXI_CRASHES_MAX times is not started again; what has not, is
  *   former      what concerns a former self changes nothing
@@ -258,17 +259,19 @@ static void see_offers (pxi_sim_peer *peer, const pxi_actions *actions)
         PXI_ASSERT (lease);
         lease->lease = message->lease;
         lease->n_slots = message->n_slots;
+        lease->master = message->device ? 0 : message->to;
         lease->until_ns = pxi_sim_peer_now_ns (peer) + message->duration_ns;
         pxi_list_add_last (&peer->leases, &lease->in_peer);
     }
 }
 
-static uint32_t lease_used (pxi_sim_peer *peer, uint64_t id)
+/* 0 slots: it has lapsed, or was used before. */
+static uint32_t lease_used (pxi_sim_peer *peer, uint64_t id, uint64_t master)
 {
     PXI_LIST_EACH (link, &peer->leases)
     {
         pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
-        if (lease->lease != id)
+        if (id ? lease->lease != id : lease->master != master)
             continue;
         uint32_t n_slots = lease->n_slots;
         pxi_list_remove (&lease->in_peer);
@@ -278,10 +281,20 @@ static uint32_t lease_used (pxi_sim_peer *peer, uint64_t id)
     return 0;
 }
 
-static void check_lease (pxi_sim_peer *peer, const pxi_message *message, const pxi_actions *actions)
+static uint32_t free_before (const pxi_sim_peer *peer, const pxi_core_sizes *before)
+{
+    uint32_t slots = peer->world->config.peers[peer->index].slots;
+    uint32_t held = before->slots_used + before->slots_leased;
+    return before->reservations || held > slots ? 0 : slots - held;
+}
+
+static void check_lease (pxi_sim_peer *peer, const pxi_message *message,
+                         const pxi_core_sizes *before, const pxi_actions *actions)
 {
     uint32_t n_runs = count_actions (actions, PXI_DO_RUN);
-    uint32_t n_slots = lease_used (peer, message->lease);
+    uint32_t n_slots = lease_used (peer, message->lease, 0);
+    n_slots = n_slots ? n_slots : lease_used (peer, 0, message->from);
+    n_slots = n_slots ? n_slots : free_before (peer, before);
     if (n_runs > n_slots * PXI_BATCH_MAX)
         pxi_check_broken (peer->world, peer, "lease: %u runs start under a lease for %u", n_runs,
                           n_slots);
@@ -532,7 +545,7 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
     if (before->stale)
         check_former (peer, event, before, actions);
     if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_DISPATCH && !before->stale)
-        check_lease (peer, event->message, actions);
+        check_lease (peer, event->message, &before->sizes, actions);
     if (count_actions (actions, PXI_DO_RUN))
         check_runs (peer);
     pxi_custody_after_step (peer, event, actions);

@@ -26,6 +26,7 @@ typedef struct pxi_sim_executor {
 typedef struct pxi_sim_lease {
     pxi_list in_peer;
     uint64_t lease, until_ns;
+    uint64_t master; /* 0 = it is of a device */
     uint32_t n_slots;
 } pxi_sim_lease;
 

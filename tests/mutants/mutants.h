@@ -10,7 +10,7 @@
     X (FORMER_SENDER, 900, "messages of a former self are dropped")                                \
     X (FORMER_RECEIVER, 100, "messages for a former self are dropped")                             \
     X (RESTART_IGNORED, 100, "a restart ends what was shared with the former self")                \
-    X (LEASE_LAPSED, 100, "nothing starts under a lapsed lease")                                   \
+    X (LEASE_LAPSED, 100, "under a lapsed lease only what is free starts")                         \
     X (LEASE_FOREVER, 100, "a lease lapses")                                                       \
     X (RESERVATION_FOREVER, 100, "a reservation lapses")                                           \
     X (DISPATCH_TWICE, 100, "a dispatch that comes twice starts nothing twice")                    \

@@ -112,25 +112,66 @@ Test (core, a_large_result_does_not_wait)
     rig_free (&rig);
 }
 
-Test (core, nothing_starts_under_a_lapsed_lease)
+static uint64_t leased_to (struct rig *rig, uint64_t master, uint64_t probe)
 {
-    struct rig rig = rig_new (2);
-    meet (&rig, 11);
-    hear (&rig, probe_from (11, 7, NULL, 1));
-    uint64_t lease = sent (&rig, PXI_OFFER)->lease;
-    cr_assert_neq (lease, 0);
-    advance (&rig, 2 * PXI_SECOND);
+    hear (rig, probe_from (master, probe, NULL, 1));
+    cr_assert_neq (sent (rig, PXI_OFFER)->lease, 0);
+    return sent (rig, PXI_OFFER)->lease;
+}
+
+static void dispatch_under (struct rig *rig, uint64_t lease)
+{
     pxi_attempt late = attempt_of (3, 1);
     pxi_message dispatch = from (11, PXI_DISPATCH);
     dispatch.lease = lease;
     dispatch.attempts = &late;
     dispatch.n_attempts = 1;
-    hear (&rig, dispatch);
+    hear (rig, dispatch);
+}
+
+/* Its bytes took longer than a lease is kept: sent again they would take as long. */
+Test (core, what_comes_under_a_lapsed_lease_has_a_slot_that_is_free)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    uint64_t lease = leased_to (&rig, 11, 7);
+    advance (&rig, 2 * PXI_SECOND);
+    dispatch_under (&rig, lease);
+    cr_assert_not_null (did (&rig, PXI_DO_RUN));
+    cr_assert_null (sent (&rig, PXI_RESULT));
+    rig_free (&rig);
+}
+
+/* Which of a master's dispatches comes first is all the same to who holds a slot for it. */
+Test (core, what_comes_under_a_lapsed_lease_has_a_slot_that_is_leased_to_its_master)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    uint64_t lease = leased_to (&rig, 11, 7);
+    advance (&rig, 2 * PXI_SECOND);
+    leased_to (&rig, 11, 8);
+    dispatch_under (&rig, lease);
+    cr_assert_not_null (did (&rig, PXI_DO_RUN));
+    pxi_core_sizes sizes;
+    pxi_core_sizes_read (rig.core, &sizes);
+    cr_assert_eq (sizes.leases, 0);
+    rig_free (&rig);
+}
+
+Test (core, nothing_starts_under_a_lapsed_lease_in_slots_of_another)
+{
+    struct rig rig = rig_new (1);
+    meet (&rig, 11);
+    meet (&rig, 12);
+    uint64_t lease = leased_to (&rig, 11, 7);
+    advance (&rig, 2 * PXI_SECOND);
+    leased_to (&rig, 12, 8);
+    dispatch_under (&rig, lease);
     cr_assert_null (did (&rig, PXI_DO_RUN));
     cr_assert_eq (sent (&rig, PXI_RESULT)->results[0].result, PXI_RESULT_RETURNED);
     pxi_core_sizes sizes;
     pxi_core_sizes_read (rig.core, &sizes);
-    cr_assert_eq (sizes.runs, 0); /* its slots may be leased again by now: a free peer volunteers */
+    cr_assert_eq (sizes.runs, 0);
     rig_free (&rig);
 }
 
