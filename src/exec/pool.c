@@ -1056,8 +1056,7 @@ static void give_slot_up (pxi_pool *pool)
                        ? 0
                        : pool->config.slots - pool->active;
     set_over (pool);
-    pxi_pool_tell_none (
-        pool); /* first: nothing is done again elsewhere while something is said to wait */
+    pxi_pool_tell_none (pool); /* before: while something is said to wait nothing is done again */
     tell_active (pool);
     pxi_pool_tell_surplus (pool);
 }
