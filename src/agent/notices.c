@@ -326,6 +326,7 @@ static void on_active (pxi_agent *agent, const pxi_execution *execution, const p
                        .job = execution->job_id,
                        .count = notice->count,
                        .wanted = notice->wanted,
+                       .flag = notice->done != 0,
                        .runs = execution->runs_before + notice->runs};
     pxi_agent_step (agent, &event);
 }

@@ -24,7 +24,7 @@ typedef enum pxi_event_kind {
                      asked for counts as SURPLUS 0: the next one that becomes takeable is told by
                      SURPLUS again */
     PXI_EV_ACTIVE,   /* job, count threads executing, runs: how many PXI_DO_RUN threads have taken
-                      up so far, wanted: threads more it could use now */
+                      up so far, wanted: threads more it could use now; flag: nothing waits any more */
     PXI_EV_FINISHED, /* a run (run id) ended: result, run_ns, size, blob; where it surely crashed its
                         process itself, the digest of its input, and the task in it that did so */
     PXI_EV_BRANCH_CLOSED, /* branch: its subtasks away are no longer wanted, or it is joined */

@@ -100,8 +100,7 @@ pxi_lease *pxi_lease_other (const pxi_core *core, const pxi_peer *master)
     PXI_LIST_EACH (link, &core->leases)
     {
         pxi_lease *lease = PXI_LIST_ENTRY (link, pxi_lease, in_core);
-        if (lease->master == master && !lease->device &&
-            lease->timer.node.deadline > core->now_ns)
+        if (lease->master == master && !lease->device && lease->timer.node.deadline > core->now_ns)
             return lease;
     }
     return NULL;

@@ -139,7 +139,8 @@ static bool wants_trial (pxi_rank *rank, uint64_t task, uint64_t n, uint64_t bes
     pxi_rank_entry *entry = find (rank, task, choice->device);
     if (n < TRIAL_ITEMS)
         return false;
-    return !entry || !entry->speed.item_cost || entry->n_passed_over >= PXI_RANK_RETRY || is_too_small (entry, n, best_ns);
+    return !entry || !entry->speed.item_cost || entry->n_passed_over >= PXI_RANK_RETRY ||
+           is_too_small (entry, n, best_ns);
 }
 
 static void pass_over (pxi_rank *rank, uint64_t task, uint64_t device)

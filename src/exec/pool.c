@@ -271,21 +271,6 @@ void pxi_pool_notify (pxi_pool *pool, pxi_notice *notice)
     pool->config.notify (pool->config.notify_context, notice);
 }
 
-static void tell_active (pxi_pool *pool)
-{
-    if (pool->told_active == pool->active && pool->told_wanted == pool->wanted &&
-        pool->told_started == pool->n_started)
-        return;
-    pool->told_active = pool->active;
-    pool->told_wanted = pool->wanted;
-    pool->told_started = pool->n_started;
-    pxi_notice notice = {.kind = PXI_NOTE_ACTIVE,
-                         .count = pool->active,
-                         .wanted = pool->wanted,
-                         .runs = pool->n_started};
-    pxi_pool_notify (pool, &notice);
-}
-
 static uint32_t waiting_in_deques (const pxi_pool *pool)
 {
     uint64_t n = atomic_load (&pool->n_side);
@@ -300,6 +285,32 @@ static uint32_t takeable (const pxi_pool *pool)
 {
     uint32_t n = waiting_in_deques (pool), chunks = pxi_chunks_waiting (pool);
     return n < UINT32_MAX - chunks ? n + chunks : UINT32_MAX;
+}
+
+/* Something was told to wait, and does not. Of ranges more is told than that: chunks.c does. */
+static bool is_none_told (pxi_pool *pool)
+{
+    if (atomic_load (&pool->alerts) & ALERT_SURPLUS || !pxi_list_is_empty (&pool->ranges) ||
+        takeable (pool))
+        return false;
+    change_alert (pool, ALERT_SURPLUS, true);
+    return true;
+}
+
+static void tell_active (pxi_pool *pool)
+{
+    if (pool->told_active == pool->active && pool->told_wanted == pool->wanted &&
+        pool->told_started == pool->n_started)
+        return;
+    pool->told_active = pool->active;
+    pool->told_wanted = pool->wanted;
+    pool->told_started = pool->n_started;
+    pxi_notice notice = {.kind = PXI_NOTE_ACTIVE,
+                         .count = pool->active,
+                         .wanted = pool->wanted,
+                         .done = is_none_told (pool),
+                         .runs = pool->n_started};
+    pxi_pool_notify (pool, &notice);
 }
 
 void pxi_pool_tell_surplus (pxi_pool *pool)
@@ -1056,7 +1067,6 @@ static void give_slot_up (pxi_pool *pool)
                        ? 0
                        : pool->config.slots - pool->active;
     set_over (pool);
-    pxi_pool_tell_none (pool); /* before: while something is said to wait nothing is done again */
     tell_active (pool);
     pxi_pool_tell_surplus (pool);
 }

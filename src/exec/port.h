@@ -60,8 +60,8 @@ typedef struct pxi_command {
 } pxi_command;
 
 typedef enum pxi_notice_kind {
-    PXI_NOTE_SURPLUS, /* count subtasks wait in the deques. Sent when it becomes non-zero, again
-                          when threads look for work in vain (0), not for every change. Chunks that
+    PXI_NOTE_SURPLUS, /* count subtasks wait in the deques. Sent when it becomes non-zero, not for
+                          every change; ACTIVE tells that none is left. Chunks that
                           could be cut now count. task, n_items: as in PXI_EV_SURPLUS. Where a range is
                           for devices it is sent whenever one begins or ends, a chunk comes back, the
                           trial of a slot is over, or a device that was refused could have some now */
@@ -71,7 +71,8 @@ typedef enum pxi_notice_kind {
                           count of those that still wait, about.
                           Fewer than asked for counts as SURPLUS 0 told, but not for a device */
     PXI_NOTE_ACTIVE,  /* count threads execute now, wanted more could, runs taken up so far.
-                          Sent when count or wanted changed, coalesced */
+                          Sent when count or wanted changed, coalesced. done: 1 = it counts as
+                          SURPLUS 0 told */
     PXI_NOTE_FINISHED, /* run, result, run_ns, outcome; more: other runs wait for its thread, or come at
                           once, so that this may be read with theirs */
     PXI_NOTE_BRANCH_CLOSED, /* branch, of which something was handed over: joined, cancelled or

@@ -464,6 +464,25 @@ Test (exec, a_run_after_the_last_says_again_that_subtasks_wait)
     rig_free (rig);
 }
 
+/* Who waits for a subtask that is away does it again only where nothing else is said to wait. */
+Test (exec, a_pool_that_has_nothing_left_to_do_says_so)
+{
+    struct rig *rig = rig_new (1, 65536);
+    pxi_notice taken = take_from_loop (rig, 1);
+    cr_assert_eq (taken.n_taken, 1);
+    pxi_notice active;
+    do
+        active = wait_notice (rig, PXI_NOTE_ACTIVE);
+    while (active.count);
+    cr_assert_eq (active.done, 1);
+    give_back (rig, &taken);
+    release (&taken);
+    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (finished.outcome.code, PX_OK);
+    release (&finished);
+    rig_free (rig);
+}
+
 Test (exec, a_branch_of_number_0_is_never_handed_over)
 {
     struct rig *rig = rig_new (1, 65536);
