@@ -480,6 +480,7 @@ void pxi_jobs_take (pxi_agent *agent, const pxi_action *action)
                            .device = action->device,
                            .fixed_ns = action->fixed_ns,
                            .item_cost = action->item_cost,
+                           .queue_ns = action->queue_ns,
                            .memory_bytes = action->memory_bytes};
     pxi_execution_submit (job->execution, &command);
 }

@@ -40,7 +40,7 @@ typedef struct pxi_frame_header {
     uint32_t shared; /* RUN: place of its shared input among those kept, from 1; 0 = it has none */
     uint32_t device;
     uint64_t run, token, subtask, branch, runs, run_ns, done, known, peer;
-    uint64_t n_items, fixed_ns, item_cost, memory_bytes;
+    uint64_t n_items, fixed_ns, item_cost, queue_ns, memory_bytes;
     char peer_name[PXI_NAME_SIZE];
 } pxi_frame_header;
 

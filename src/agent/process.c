@@ -220,6 +220,7 @@ static void submit (pxi_executor *executor, pxi_command *command)
                                   .run_ns = command->run_ns,
                                   .fixed_ns = command->fixed_ns,
                                   .item_cost = command->item_cost,
+                                  .queue_ns = command->queue_ns,
                                   .memory_bytes = command->memory_bytes,
                                   .n_parts = 4}};
     memcpy (frame.header.peer_name, command->peer_name, sizeof command->peer_name);

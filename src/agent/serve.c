@@ -215,6 +215,7 @@ static bool submit (exec_server *server, pxi_frame *frame)
         .device = header->device,
         .fixed_ns = header->fixed_ns,
         .item_cost = header->item_cost,
+        .queue_ns = header->queue_ns,
         .memory_bytes = header->memory_bytes};
     memcpy (command.peer_name, header->peer_name, sizeof command.peer_name);
     memset (frame->parts, 0, sizeof frame->parts);

@@ -19,7 +19,8 @@ typedef enum pxi_action_kind {
     PXI_DO_TAKE,  /* job, token, count: hand over up to count of the oldest takeable subtasks, none
                     of a capped branch. Answered by PXI_EV_TAKEN exactly once. peer: who takes; device:
                     for that device of his, only chunks of ranges (of task), cut for it; fixed_ns and
-                    item_cost: what is told of its speed; memory_bytes: what fits it, 0 = not known */
+                    item_cost: what is told of its speed; queue_ns: until it has done what it has;
+                    memory_bytes: what fits it, 0 = not known */
     PXI_DO_RANGE, /* job, task, count: a pxi_rank_use, of the slots here: whether they take chunks of
                      ranges of this task */
     PXI_DO_QUARANTINE, /* device of this peer: it computes what C does not, as `peer` says */
@@ -58,7 +59,7 @@ typedef struct pxi_action {
     uint32_t culprit;
     uint32_t task, device; /* COMPLETE: the device that did it, 0 = a slot */
     bool first;            /* COMPLETE: something was compiled in it, its time says nothing */
-    uint64_t fixed_ns, item_cost, memory_bytes;
+    uint64_t fixed_ns, item_cost, queue_ns, memory_bytes;
     uint32_t size_bytes;
     uint32_t err; /* px_err */
     pxi_result result;

@@ -311,6 +311,11 @@ static uint32_t n_given_to (const pxi_plan *plan, uint32_t taker)
     return n;
 }
 
+static uint64_t told_ns (const pxi_taker *taker, const pxi_chunk *chunk)
+{
+    return taker->told.item_cost ? pxi_speed_ns (&taker->told, chunk->end - chunk->begin) : 0;
+}
+
 static void give (pxi_plan *plan, uint32_t index, uint64_t now_ns, pxi_chunk *chunk)
 {
     pxi_taker *taker = &plan->takers[index];
@@ -325,7 +330,9 @@ static void give (pxi_plan *plan, uint32_t index, uint64_t now_ns, pxi_chunk *ch
                                         .begin = chunk->begin,
                                         .end = chunk->end,
                                         .given_ns = now_ns,
-                                        .until_ns = until_ns};
+                                        .until_ns = until_ns,
+                                        .begin_ns = now_ns + taker->queue_ns,
+                                        .told_ns = told_ns (taker, chunk)};
     taker->busy_until_ns = until_ns;
     chunk->id = id;
 }
@@ -451,6 +458,15 @@ static bool take_result (pxi_plan *plan, uint32_t id)
     return n > 0;
 }
 
+/* Of the time that it was away, without that in which others were before it, as far as was known: taken for its own
+ * it made small chunks look dear and large ones cheap. Not less than is told of it. */
+static uint64_t own_ns (const pxi_chunk_given *given, uint64_t now_ns, uint64_t away_ns)
+{
+    uint64_t ns = now_ns > given->begin_ns ? now_ns - given->begin_ns : 0;
+    ns = ns > given->told_ns ? ns : given->told_ns;
+    return given->told_ns && ns < away_ns ? ns : away_ns;
+}
+
 bool pxi_plan_done (pxi_plan *plan, uint32_t id, uint64_t now_ns, bool succeeded, bool measured)
 {
     PXI_ASSERT (id < PXI_CHUNKS_MAX);
@@ -460,7 +476,7 @@ bool pxi_plan_done (pxi_plan *plan, uint32_t id, uint64_t now_ns, bool succeeded
     uint64_t began_ns = given->given_ns > taker->done_ns ? given->given_ns : taker->done_ns;
     uint64_t n = given->end - given->begin;
     if (succeeded && measured && n)
-        pxi_speed_learn (&taker->speed, n, now_ns - began_ns);
+        pxi_speed_learn (&taker->speed, n, own_ns (given, now_ns, now_ns - began_ns));
     taker->done_ns = now_ns;
     taker->took_ns = now_ns - began_ns;
     uint32_t index = given->taker;

@@ -58,6 +58,8 @@ typedef struct pxi_taker {
     uint64_t done_ns;       /* its last chunk, */
     uint64_t took_ns;       /* and for how long it had it */
     uint64_t most;          /* items of one chunk that fit it; 0 = any number */
+    uint64_t queue_ns;      /* with what others have there, as told when it asked last */
+    pxi_speed told;         /* its own peer's measure, without the way there; item_cost 0 = none */
     pxi_speed speed;
 } pxi_taker;
 
@@ -67,6 +69,8 @@ typedef struct pxi_chunk_given {
     uint32_t twin; /* id of the other attempt, PXI_CHUNKS_MAX = none */
     uint64_t begin, end;
     uint64_t given_ns, until_ns; /* as estimated; UINT64_MAX = nothing is known */
+    uint64_t begin_ns,
+        told_ns; /* as told: when others there were to have ended, and what it then takes */
 } pxi_chunk_given;
 
 typedef struct pxi_plan {

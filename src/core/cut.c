@@ -90,6 +90,10 @@ static uint32_t find_or_add (pxi_cut *cut, const pxi_who_look *look, uint64_t no
         return taker;
     pxi_taker *in_plan = &cut->plan.takers[taker];
     in_plan->most = look->most;
+    in_plan->queue_ns = look->queue_ns;
+    in_plan->told = look->speed;
+    if (in_plan->busy_until_ns < now_ns + look->queue_ns)
+        in_plan->busy_until_ns = now_ns + look->queue_ns;
     if (!in_plan->speed.item_cost)
         in_plan->speed = look->speed;
     return taker;

@@ -23,8 +23,9 @@ typedef struct pxi_who {
 typedef struct pxi_who_look {
     pxi_who who;
     pxi_speed
-        speed;     /* as told; item_cost 0 = not known. What is measured here is believed before */
-    uint64_t most; /* indices of which a chunk fits its memory; 0 = any number */
+        speed; /* as told; item_cost 0 = not known. What is measured here is believed before */
+    uint64_t queue_ns; /* until it has done what it has, of others as well */
+    uint64_t most;     /* indices of which a chunk fits its memory; 0 = any number */
 } pxi_who_look;
 
 typedef enum pxi_cut_state {

@@ -32,8 +32,10 @@ enum {
 #define BANNED_NS (60 * PXI_SECOND)
 #define BUSY_MIN_NS PXI_MS
 #define BUSY_MAX_NS (500 * PXI_MS)
+#define QUEUE_MAX_NS (60 * PXI_SECOND)
 #define LOST_NS (100 * PXI_MS)
-#define TRIED_NS (20 * PXI_MS) /* over what is expected of it, that slots rest for a trial */
+#define TRIED_NS                                                                                   \
+    (20 * PXI_MS) /* that slots rest for a trial, over what is expected of it, up to as much */
 
 uint64_t pxi_device_key (uint64_t module, uint32_t task)
 {
@@ -203,6 +205,23 @@ static uint64_t run_key (const pxi_run *run)
     return pxi_device_key (run->spec.module, run->spec.task);
 }
 
+/* What it has, each as long as its like took: of what nothing is known nothing is told. */
+static uint64_t queue_ns (const pxi_core *core, uint32_t index)
+{
+    uint64_t sum_ns = 0, first_ns = core->now_ns, ended_ns = find (core, index)->ended_ns;
+    PXI_LIST_EACH (link, &core->all_runs)
+    {
+        const pxi_run *run = PXI_LIST_ENTRY (link, pxi_run, in_core);
+        if (run->spec.device != index)
+            continue;
+        uint64_t ns = pxi_rank_ns (&core->devices->rank, run_key (run), index, run->spec.n_items);
+        sum_ns += ns == UINT64_MAX ? 0 : ns < QUEUE_MAX_NS ? ns : QUEUE_MAX_NS;
+        first_ns = run->started_ns < first_ns ? run->started_ns : first_ns;
+    }
+    uint64_t passed_ns = core->now_ns - (first_ns > ended_ns ? first_ns : ended_ns);
+    return sum_ns > passed_ns ? sum_ns - passed_ns : 0;
+}
+
 /* It is known to do this better than all slots together do. */
 static bool is_better (const pxi_core *core, const pxi_run *run)
 {
@@ -311,15 +330,17 @@ static uint32_t can_take (const pxi_core *core, const pxi_job *job, uint64_t key
 static bool is_tried_alone (pxi_core *core, const pxi_job *job, uint64_t key, uint32_t index)
 {
     const pxi_device *device = find (core, index);
-    if (device->look.processor || !pxi_rank_speed (&core->devices->rank, key, index))
+    const pxi_speed *speed = pxi_rank_speed (&core->devices->rank, key, index);
+    if (device->look.processor || !speed)
         return false;
     if (!n_held_for (device, key))
         return can_take (core, job, key, index) != 0;
-    uint64_t from_ns =
-        device->busy_until_ns > device->held_ns ? device->busy_until_ns : device->held_ns;
-    if (core->now_ns >= from_ns + TRIED_NS)
+    bool expected = speed->item_cost && device->busy_until_ns > device->held_ns;
+    uint64_t takes_ns = expected ? device->busy_until_ns - device->held_ns : 0;
+    uint64_t until_ns = device->held_ns + TRIED_NS + (takes_ns < TRIED_NS ? takes_ns : TRIED_NS);
+    if (core->now_ns >= until_ns)
         return false;
-    wake_at (core, from_ns + TRIED_NS);
+    wake_at (core, until_ns);
     return true;
 }
 
@@ -372,6 +393,7 @@ static bool take_for (pxi_core *core, pxi_job *job, uint64_t key, uint32_t index
     }
     action->task = job->range.task;
     action->memory_bytes = find (core, index)->look.memory_bytes;
+    action->queue_ns = queue_ns (core, index);
     tell_speed (core, key, index, job->range.use[index], &action->fixed_ns, &action->item_cost);
     return true;
 }
@@ -554,6 +576,7 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
     action->task = job->range.task;
     action->fixed_ns = offer->fixed_ns;
     action->item_cost = offer->item_cost;
+    action->queue_ns = offer->queue_ns;
     action->memory_bytes = offer->memory_bytes;
 }
 
@@ -733,6 +756,7 @@ void pxi_device_finished (pxi_core *core, const pxi_run *run, const pxi_event *e
     if (!device)
         return;
     run->job->range.choose = true;
+    device->ended_ns = core->now_ns;
     if (event->device_failed) {
         failed (core, run, event);
         return;
@@ -813,6 +837,7 @@ static void offer (pxi_core *core, pxi_peer *from, const pxi_message *probe, uin
     message->device = index;
     message->device_class = device->look.class;
     message->memory_bytes = device->look.memory_bytes;
+    message->queue_ns = queue_ns (core, index);
     tell_speed (core, key, index, use, &message->fixed_ns, &message->item_cost);
     SAY (core, "probe from %s for a device -> device %u, %u slots leased", pxi_core_name (from),
          index, n_slots);

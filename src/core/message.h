@@ -168,7 +168,8 @@ typedef enum pxi_message_kind {
  *                         reserve nor attempts
  *   OFFER                 probe (0 = unasked), lease (0 when n_slots = 0), n_slots, duration_ns (lease),
  *                         accepted (the attempts that rode along were taken), job;
- *                         of a device: device, speed (told, where known), device_class, memory_bytes
+ *                         of a device: device, speed (told, where known), queue_ns, device_class,
+ *                         memory_bytes
  *   BUSY                  probe, reserve (a reservation was kept), duration_ns (retry after)
  *   CANNOT                probe, err, duration_ns (do not ask sooner)
  *   DISPATCH              lease, attempts
@@ -196,6 +197,7 @@ typedef struct pxi_message {
     uint32_t task, device, device_class;
     uint64_t n_items, memory_bytes;
     uint64_t fixed_ns, item_cost; /* as in pxi_speed; item_cost 0 = not known */
+    uint64_t queue_ns;            /* until it has done what it has, as estimated */
 
     uint64_t blob; /* local handle of the shared input */
     pxi_shared_name shared;

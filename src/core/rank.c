@@ -14,6 +14,7 @@ enum {
     TRIAL_ITEMS = 64,  /* fewer are done before a trial says anything */
     TRIAL_GROWTH = 16, /* as the plan's: the next trial is so much larger, */
     TRIAL_PART = 8,    /* and takes no larger part of the range's time, */
+    ALONE_PART = 64,   /* nor this one where the slots rest for it, */
     TRIAL_LAST = 32,   /* until one was so large a part of the range */
 };
 
@@ -126,11 +127,13 @@ static uint32_t fastest (const pxi_rank *rank, uint64_t task, uint64_t n,
 
 /* What was measured was mostly the fixed part of it, perhaps: one that is larger tells them apart, if it is not
  * too dear. */
-static bool is_too_small (const pxi_rank_entry *entry, uint64_t n, uint64_t best_ns)
+static bool is_too_small (const pxi_rank_entry *entry, uint64_t n, uint64_t best_ns,
+                          const pxi_rank_choice *choice)
 {
     uint64_t most_n = entry->speed.most_n;
+    uint64_t part = choice->device && !choice->processor ? ALONE_PART : TRIAL_PART;
     return most_n < n / TRIAL_LAST &&
-           pxi_speed_ns (&entry->speed, TRIAL_GROWTH * most_n) < best_ns / TRIAL_PART;
+           pxi_speed_ns (&entry->speed, TRIAL_GROWTH * most_n) < best_ns / part;
 }
 
 static bool wants_trial (pxi_rank *rank, uint64_t task, uint64_t n, uint64_t best_ns,
@@ -140,7 +143,7 @@ static bool wants_trial (pxi_rank *rank, uint64_t task, uint64_t n, uint64_t bes
     if (n < TRIAL_ITEMS)
         return false;
     return !entry || !entry->speed.item_cost || entry->n_passed_over >= PXI_RANK_RETRY ||
-           is_too_small (entry, n, best_ns);
+           is_too_small (entry, n, best_ns, choice);
 }
 
 static void pass_over (pxi_rank *rank, uint64_t task, uint64_t device)

@@ -348,6 +348,7 @@ typedef struct pxi_device {
         held[PXI_DEVICE_SLOTS_MAX]; /* the task of each lease, take and run that has a slot of it */
     uint32_t n_held, n_failed;      /* n_failed: in a row */
     uint64_t held_ns;               /* when it was held last */
+    uint64_t ended_ns;              /* when something on it ended last */
     uint64_t busy_until_ns;         /* with what runs on it, as estimated */
     uint64_t failed_until_ns;       /* not tried before */
 } pxi_device;

@@ -346,6 +346,7 @@ static pxi_item *cut_away (pxi_pool *pool, pxi_range *range, const pxi_command *
     uint32_t index;
     pxi_who_look look = {.who = {take->peer, take->device},
                          .speed = {.fixed_ns = take->fixed_ns, .item_cost = take->item_cost},
+                         .queue_ns = take->queue_ns,
                          .most = most_for (pool, range, take)};
     if (!take->device && !take->item_cost)
         look.speed = guess (pool, range);

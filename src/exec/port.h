@@ -27,7 +27,7 @@ typedef enum pxi_command_kind {
                           flag: another RUN follows at once */
     PXI_CMD_STOP, /* run: cancel it and everything below it here */
     PXI_CMD_TAKE, /* token, count: PXI_NOTE_TAKEN exactly once for it, n may be 0. peer, device,
-                          fixed_ns, item_cost, memory_bytes, task: who takes, as in PXI_DO_TAKE */
+                          fixed_ns, item_cost, queue_ns, memory_bytes, task: who takes, as in PXI_DO_TAKE */
     PXI_CMD_GIVE_BACK, /* subtask, attempts, crashes: takeable again (by its branch's joiner, by any
                           thread of the pool, or by a later TAKE), oldest end. A chunk goes back to its
                           range and is cut anew. outcome.chain: why, to be told with its run's outcome */
@@ -55,7 +55,7 @@ typedef struct pxi_command {
     /* COMPLETE: where, and for how long: the account of an outcome without a chain. */
     uint64_t peer, run_ns;
     uint32_t device; /* TAKE: that it is for; COMPLETE: that did it. 0 = a slot */
-    uint64_t fixed_ns, item_cost, memory_bytes;
+    uint64_t fixed_ns, item_cost, queue_ns, memory_bytes;
     char peer_name[PXI_NAME_SIZE];
 } pxi_command;
 

@@ -259,19 +259,20 @@ static void see_offers (pxi_sim_peer *peer, const pxi_actions *actions)
         PXI_ASSERT (lease);
         lease->lease = message->lease;
         lease->n_slots = message->n_slots;
-        lease->master = message->device ? 0 : message->to;
+        lease->master = message->to;
+        lease->device = message->device;
         lease->until_ns = pxi_sim_peer_now_ns (peer) + message->duration_ns;
         pxi_list_add_last (&peer->leases, &lease->in_peer);
     }
 }
 
-/* 0 slots: it has lapsed, or was used before. */
-static uint32_t lease_used (pxi_sim_peer *peer, uint64_t id, uint64_t master)
+/* id 0: any of this master's that is of slots. Returns 0: there is none, it has lapsed, or was used before. */
+static uint32_t lease_used (pxi_sim_peer *peer, uint64_t master, uint64_t id)
 {
     PXI_LIST_EACH (link, &peer->leases)
     {
         pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
-        if (id ? lease->lease != id : lease->master != master)
+        if (lease->master != master || (id ? lease->lease != id : lease->device != 0))
             continue;
         uint32_t n_slots = lease->n_slots;
         pxi_list_remove (&lease->in_peer);
@@ -292,8 +293,8 @@ static void check_lease (pxi_sim_peer *peer, const pxi_message *message,
                          const pxi_core_sizes *before, const pxi_actions *actions)
 {
     uint32_t n_runs = count_actions (actions, PXI_DO_RUN);
-    uint32_t n_slots = lease_used (peer, message->lease, 0);
-    n_slots = n_slots ? n_slots : lease_used (peer, 0, message->from);
+    uint32_t n_slots = lease_used (peer, message->from, message->lease);
+    n_slots = n_slots ? n_slots : lease_used (peer, message->from, 0);
     n_slots = n_slots ? n_slots : free_before (peer, before);
     if (n_runs > n_slots * PXI_BATCH_MAX)
         pxi_check_broken (peer->world, peer, "lease: %u runs start under a lease for %u", n_runs,

@@ -26,8 +26,8 @@ typedef struct pxi_sim_executor {
 typedef struct pxi_sim_lease {
     pxi_list in_peer;
     uint64_t lease, until_ns;
-    uint64_t master; /* 0 = it is of a device */
-    uint32_t n_slots;
+    uint64_t master;
+    uint32_t n_slots, device;
 } pxi_sim_lease;
 
 /* Promises remembered of a peer, of which it keeps PXI_RESERVATIONS_MAX: more only make the check unsure. */

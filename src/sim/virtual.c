@@ -925,6 +925,7 @@ static uint32_t take_chunks (pxi_virtual *executor, const pxi_action *take, pxi_
     const pxi_who_look look = {
         .who = {take->peer, take->device},
         .speed = {.fixed_ns = take->fixed_ns, .item_cost = take->item_cost},
+        .queue_ns = take->queue_ns,
     };
     vbranch *branch = oldest_range (executor);
     bool own = take->peer == executor->config.peer;

@@ -179,6 +179,8 @@ static void set_device (const pxi_message *message, uint32_t uses, Pxi__Wire__En
         SET (out, fixed_ns,
              message->fixed_ns < DURATION_MAX_NS ? message->fixed_ns : DURATION_MAX_NS);
         SET (out, item_cost, message->item_cost);
+        SET (out, queue_ns,
+             message->queue_ns < DURATION_MAX_NS ? message->queue_ns : DURATION_MAX_NS);
     }
 }
 
@@ -484,6 +486,7 @@ static void take_plain (const Pxi__Wire__Envelope *in, uint32_t uses, pxi_messag
     message->memory_bytes = uses & F_LOOKS ? in->memory_bytes : 0;
     message->fixed_ns = uses & F_LOOKS ? in->fixed_ns : 0;
     message->item_cost = uses & F_LOOKS ? in->item_cost : 0;
+    message->queue_ns = uses & F_LOOKS ? in->queue_ns : 0;
 }
 
 static px_err check_plain (const pxi_message *message, uint32_t needs, char *why)
@@ -506,6 +509,7 @@ static px_err check_plain (const pxi_message *message, uint32_t needs, char *why
     CHECK (message->device_class <= DEVICE_CLASS_MAX, "device class %u is not known",
            message->device_class);
     CHECK (message->fixed_ns <= DURATION_MAX_NS, "fixed_ns is over an hour");
+    CHECK (message->queue_ns <= DURATION_MAX_NS, "queue_ns is over an hour");
     return PX_OK;
 }
 
@@ -523,7 +527,7 @@ static px_err check_device_offer (const pxi_message *message, char *why)
 {
     if (!message->device) {
         CHECK (message->device_class == 0 && message->memory_bytes == 0 && message->fixed_ns == 0 &&
-                   message->item_cost == 0,
+                   message->item_cost == 0 && message->queue_ns == 0,
                "an offer of slots tells of a device");
         return PX_OK;
     }

@@ -363,7 +363,8 @@ typedef struct work_load {
     uint64_t duration_ns, result_size;
 } work_load;
 
-/* Keeps a slot, not a processor, for so long, and brings so many bytes back. */
+/* Keeps a slot, not a processor, for so long, and brings so many bytes back. A peer of the name slow... takes four
+ * times as long. */
 static px_err load (px_task *task, const void *input, size_t input_size)
 {
     work_load what;
@@ -371,6 +372,8 @@ static px_err load (px_task *task, const void *input, size_t input_size)
     if (input_size < sizeof what)
         return px_task_fail (task, "want %zu bytes, got %zu", sizeof what, input_size);
     memcpy (&what, input, sizeof what);
+    if (!strncmp (px_task_peer_name (task), "slow", 4))
+        what.duration_ns *= 4;
     nanosleep (&(struct timespec){.tv_sec = (time_t)(what.duration_ns / 1000000000),
                                   .tv_nsec = (long)(what.duration_ns % 1000000000)},
                NULL);

@@ -173,7 +173,7 @@ static void make_for_device (pxi_message *message)
         message->n_slots = PXI_DEVICE_SLOTS_MAX;
         message->device_class = 2;
         message->memory_bytes = message->item_cost = UINT64_MAX;
-        message->fixed_ns = 3600 * PXI_SECOND;
+        message->fixed_ns = message->queue_ns = 3600 * PXI_SECOND;
     }
     for (uint32_t i = 0; i < message->n_attempts; i++) {
         attempts[i].device = 1 + i % PXI_DEVICES_MAX;
@@ -352,8 +352,8 @@ bool wire_message_same (const pxi_message *a, const pxi_message *b)
            a->for_device == b->for_device && a->task == b->task && a->device == b->device &&
            a->device_class == b->device_class && a->n_items == b->n_items &&
            a->memory_bytes == b->memory_bytes && a->fixed_ns == b->fixed_ns &&
-           a->item_cost == b->item_cost && pxi_same_shared (&a->shared, &b->shared) &&
-           arrays_same (a, b);
+           a->item_cost == b->item_cost && a->queue_ns == b->queue_ns &&
+           pxi_same_shared (&a->shared, &b->shared) && arrays_same (a, b);
 }
 
 /* ---- chains ---------------------------------------------------------------------------------- */

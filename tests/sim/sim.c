@@ -634,7 +634,7 @@ static const pxi_message *miss_lease (void *context, const pxi_message *message,
     return &short_lease;
 }
 
-Test (check, what_is_sent_under_no_lease_is_handed_back)
+Test (check, what_is_sent_under_no_lease_is_done_where_a_slot_is_free)
 {
     pxi_world_job job;
     pxi_world_config config = four_peers (&job);
@@ -644,7 +644,7 @@ Test (check, what_is_sent_under_no_lease_is_handed_back)
     pxi_world *world = pxi_world_new (&config);
     pxi_world_play (world, NULL, &report);
     cr_assert_eq (report.verdict, PXI_VERDICT_FINE, "%s", report.why);
-    cr_assert_eq (report.stats.results_received, 0);
+    cr_assert_gt (report.stats.results_received, 0);
     pxi_world_free (&world);
     TEST_NO_LEAKS ();
 }

@@ -224,6 +224,30 @@ Test (cut, what_does_not_fit_a_device_is_not_given_to_it)
     pxi_cut_fini (&cut);
 }
 
+/* A device of 1,000 ns an index, on which another job has chunks of a quarter of a second each time: a small one of
+ * ours is away for as long as a large one, and says nothing of either. */
+Test (cut, the_time_in_which_others_are_before_it_is_not_its_own)
+{
+    enum { QUEUE_NS = 250000000 };
+    pxi_cut cut;
+    uint64_t now_ns = 0, n = 0;
+    const pxi_who_look look = {
+        .who = {1, 1}, .speed = {.item_cost = 1000 << PXI_COST_SHIFT}, .queue_ns = QUEUE_NS};
+    pxi_cut_init (&cut, 0, 100000000, 1);
+    for (int i = 0; i < 8; i++) {
+        uint32_t index;
+        cr_assert (pxi_cut_next (&cut, &look, now_ns, &index));
+        n = cut.chunks[index].end - cut.chunks[index].begin;
+        cr_assert_geq (cut.chunks[index].expect_ns, QUEUE_NS, "it is not late before");
+        now_ns += QUEUE_NS + n * 1000;
+        pxi_cut_done (&cut, index, &look.who, now_ns, true);
+    }
+    uint64_t cost_ns = cut.plan.takers[0].speed.item_cost >> PXI_COST_SHIFT;
+    cr_assert (cost_ns >= 900 && cost_ns <= 1100, "%llu", (unsigned long long)cost_ns);
+    cr_assert_lt (cut.plan.takers[0].speed.fixed_ns, QUEUE_NS / 10);
+    pxi_cut_fini (&cut);
+}
+
 /* More than there is room for: who has nothing makes room, and knows nothing when he comes back. */
 Test (cut, of_more_takers_than_can_be_the_idle_make_room)
 {
