@@ -14,7 +14,7 @@ enum {
     TRIAL_ITEMS = 64,  /* fewer are done before a trial says anything */
     TRIAL_GROWTH = 16, /* as the plan's: the next trial is so much larger, */
     TRIAL_PART = 8,    /* and takes no larger part of the range's time, */
-    ALONE_PART = 64,   /* nor this one where the slots rest for it, */
+    ALONE_PART = 16,   /* nor this one where the slots rest for it, */
     TRIAL_LAST = 32,   /* until one was so large a part of the range */
 };
 
