@@ -38,6 +38,7 @@ static pxi_lease *lease_new (pxi_core *core, pxi_peer *master, uint32_t n_slots)
     lease->id = pxi_core_new_id (core);
     lease->master = master;
     lease->n_slots = n_slots;
+    lease->given_ns = core->now_ns;
     if (!pxi_map_put_pointer (&core->leases_by_id, lease->id, lease)) {
         pxi_core_release (core, lease, sizeof *lease);
         return NULL;
@@ -127,7 +128,14 @@ void pxi_lease_end (pxi_core *core, pxi_lease *lease)
 void pxi_lease_unanswered (pxi_core *core, pxi_lease *lease)
 {
     lease->master->n_lapsed += lease->master->n_lapsed < LAPSED_MAX;
+    lease->master->lapsed_ns = lease->given_ns;
     pxi_lease_end (core, lease);
+}
+
+bool pxi_lease_in_vain (const pxi_peer *master)
+{
+    return (master->n_lapsed && master->heard_ns <= master->lapsed_ns) ||
+           pxi_handshake_silent (master);
 }
 
 /* ---- reservations -----------------------------------------------------------------------------

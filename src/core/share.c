@@ -341,7 +341,7 @@ static bool serve_reservation (pxi_core *core, const claimant *all, uint32_t n)
             continue;
         pxi_reservation due = core->ring[i];
         pxi_peer *master = pxi_view_find (core, due.peer);
-        bool there = !master->unresponsive;
+        bool there = !master->unresponsive && !pxi_lease_in_vain (master);
         uint32_t n_lent = core->n_ring > 1 || n_slots <= n_kept ? 1 : n_slots - n_kept;
         pxi_lease *lease = there ? pxi_lease_give (core, master, n_lent) : NULL;
         pxi_lease_unreserve (core, i);

@@ -82,7 +82,8 @@ typedef struct pxi_peer {
         returned_until_ns; /* it has handed back what it said it was free for: not asked before */
     uint32_t n_returned;   /* such pauses in a row */
     /* relations: attempts there, theirs here, questions, leases and reservations of theirs */
-    uint32_t n_lapsed; /* leases for it that it let lapse, less those that it answered */
+    uint32_t n_lapsed;  /* leases for it that it let lapse, less those that it answered */
+    uint64_t lapsed_ns; /* when the last of those was given */
     uint32_t n_away, n_runs, n_probes, n_leases, n_reservations;
     uint32_t pins;         /* held by a step in progress */
     uint64_t mastered_ns;  /* last handshake of it as a master, or first run for it */
@@ -285,7 +286,7 @@ typedef struct pxi_take {
 
 /* A lease that we gave. */
 typedef struct pxi_lease {
-    uint64_t id;
+    uint64_t id, given_ns;
     pxi_peer *master;
     uint32_t n_slots;
     uint32_t device;     /* whose slots these are; 0 = the peer's */
@@ -737,6 +738,8 @@ pxi_lease *pxi_lease_find (pxi_core *core, const pxi_peer *master, uint64_t id);
 pxi_lease *pxi_lease_other (const pxi_core *core, const pxi_peer *master);
 void pxi_lease_end (pxi_core *core, pxi_lease *lease);
 void pxi_lease_unanswered (pxi_core *core, pxi_lease *lease); /* the same, its master was silent */
+/* Nothing was heard of it since it was given a lease that lapsed: another would be given in vain. */
+bool pxi_lease_in_vain (const pxi_peer *master);
 bool pxi_lease_reserve (pxi_core *core, pxi_peer *master, const pxi_message *probe);
 void pxi_lease_unreserve (pxi_core *core, uint32_t at);
 void pxi_lease_lapse (pxi_core *core); /* reservations whose time is over */

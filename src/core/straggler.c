@@ -219,7 +219,8 @@ static bool slots_in_budget (const pxi_core *core, const pxi_job *job)
 }
 
 /* What was wasted and what is at stake stays within a twentieth of the work done; within a half for the first, so
- * that small jobs have one; the first at a silent worker is always allowed. */
+ * that small jobs have one. What is at a silent worker is always allowed, one after the other: who does it again has
+ * nothing else to do. */
 static bool work_in_budget (const pxi_job *job, uint64_t at_stake_ns)
 {
     uint64_t extra_ns = job->extra_ns + at_stake_ns;
@@ -296,10 +297,9 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
             continue;
         if (at_stake_ns == UINT64_MAX)
             at_stake_ns = at_stake_now_ns (core, job);
-        bool first = !job->extra_started && silent (subtask);
         /* Doing a chunk again that is over what was expected of it costs less than it has cost already. */
-        first = first || subtask->spec.n_items;
-        if (first || work_in_budget (job, at_stake_ns + lost_ns (core, subtask)))
+        bool pays = silent (subtask) || subtask->spec.n_items;
+        if (pays || work_in_budget (job, at_stake_ns + lost_ns (core, subtask)))
             return subtask;
     }
     return NULL;

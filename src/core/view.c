@@ -760,7 +760,7 @@ static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job 
     if (!counts_as_responsive (peer) || peer->record.id == avoid)
         return false;
     if (!job)
-        return peer->n_leases == 0;
+        return peer->n_leases == 0 && !pxi_lease_in_vain (peer);
     return !peer->n_probes && !reserved_at (job, peer) && pxi_view_fits (core, peer, job->module);
 }
 

@@ -839,7 +839,8 @@ static pxi_peer *volunteer_target (pxi_core *core)
 {
     pxi_peer *known = core->volunteer_to ? pxi_view_find (core, core->volunteer_to) : NULL;
     core->volunteer_to = 0;
-    if (known && !known->unresponsive && !known->leaving && !known->n_leases)
+    if (known && !known->unresponsive && !known->leaving && !known->n_leases &&
+        !pxi_lease_in_vain (known))
         return known;
     return pxi_view_pick (core, NULL, 0);
 }

@@ -836,6 +836,36 @@ Test (figures, a_tree_of_small_tasks_keeps_64_peers_busy_and_does_nothing_twice)
 }
 
 /* Work that is told: without a fault all of it is done once; what a killed peer had is done again. */
+/* One of three workers stands still while it has parts of a tree, each of them some levels of it. All others are idle
+ * soon; they say so to each other, and who waits asks after the silent one at once. Its parts are done again within a
+ * second, not after the 2.5 s in which a silent peer is given up. */
+Test (figures, a_tree_does_not_wait_for_a_frozen_worker_to_be_given_up)
+{
+    for (uint32_t seed = 1; seed <= 60; seed++) {
+        pxi_world_job job;
+        pxi_world_config config = four_peers (&job);
+        pxi_world_peer peers[4];
+        for (uint32_t i = 0; i < 4; i++)
+            peers[i] = (pxi_world_peer){.slots = 1, .speed_permille = 1000};
+        config.peers = peers;
+        config.seed = seed;
+        config.calm_ns = 100 * PXI_SECOND;
+        job.at_ns = 3 * PXI_SECOND;
+        job.tree = divisible (seed, PXI_SECOND, PXI_MS);
+        const pxi_fault frozen = {PXI_FAULT_PAUSE,
+                                  job.at_ns + 50 * PXI_MS + seed * PXI_MS,
+                                  80 * PXI_SECOND,
+                                  1 + seed % 3,
+                                  0,
+                                  0};
+        config.faults = &frozen;
+        config.n_faults = 1;
+        pxi_world_report report = played (&config);
+        cr_expect_lt (report.jobs_ns[0], 1500 * PXI_MS, "seed %u: %.3f s", seed,
+                      (double)report.jobs_ns[0] / 1e9);
+    }
+}
+
 Test (figures, work_done_and_work_in_vain_are_told_apart)
 {
     pxi_world_job job;
