@@ -171,6 +171,19 @@ static void subtask_free (pxi_core *core, pxi_subtask *subtask)
 /* ---- attempts ---------------------------------------------------------------------------------
  */
 
+/* What is begun beside them says that they are late, and what else goes where they are would be, too. */
+static void overtake (pxi_subtask *subtask)
+{
+    PXI_LIST_EACH (link, &subtask->attempts)
+    {
+        pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, in_subtask);
+        if (!attempt->peer || attempt->device || attempt->overtaken)
+            continue;
+        attempt->overtaken = true;
+        attempt->peer->n_overtaken++;
+    }
+}
+
 pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi_peer *peer,
                                        bool speculative)
 {
@@ -184,6 +197,8 @@ pxi_attempt_state *pxi_branch_attempt (pxi_core *core, pxi_subtask *subtask, pxi
     attempt->peer = peer;
     attempt->sent_ns = attempt->progressed_ns = core->now_ns;
     attempt->speculative = speculative;
+    if (speculative)
+        overtake (subtask);
     pxi_list_init (&attempt->at_peer);
     pxi_list_add_last (&subtask->attempts, &attempt->in_subtask);
     subtask->n_attempts++;
@@ -223,6 +238,7 @@ void pxi_branch_attempt_free (pxi_core *core, pxi_attempt_state *attempt)
     if (attempt->peer) {
         pxi_list_remove (&attempt->at_peer);
         attempt->peer->n_away--;
+        attempt->peer->n_overtaken -= attempt->overtaken;
         subtask->branch->held--;
         pxi_branch_cap (core, subtask->branch);
     }

@@ -681,7 +681,7 @@ static void use_lease (pxi_core *core, pxi_job *job, pxi_peer *from, const pxi_m
         job = job_with_straggler (core, from);
     /* An executor that does not answer must not let takes pile up: every offer would be one more. */
     if (!job || from->leaving || core->n_takes >= PXI_LEASES_MAX ||
-        core->now_ns < from->returned_until_ns) {
+        core->now_ns < from->returned_until_ns || pxi_view_held_up (from)) {
         SAY (core, "%s free, nothing to do -> declined", pxi_core_name (from));
         pxi_place_decline (core, from, offer->job, offer->lease, 0);
         return;

@@ -85,6 +85,7 @@ typedef struct pxi_peer {
     uint32_t n_lapsed;  /* leases for it that it let lapse, less those that it answered */
     uint64_t lapsed_ns; /* when the last of those was given */
     uint32_t n_away, n_runs, n_probes, n_leases, n_reservations;
+    uint32_t n_overtaken;  /* of those away */
     uint32_t pins;         /* held by a step in progress */
     uint64_t mastered_ns;  /* last handshake of it as a master, or first run for it */
     uint64_t relation_ns;  /* when the present relation began */
@@ -248,6 +249,7 @@ typedef struct pxi_attempt_state {
     bool speculative;
     bool fetched;           /* its worker has asked for its shared input */
     bool confirmed;         /* its worker has said that it has it */
+    bool overtaken;         /* it was late, another was begun beside it */
     bool late;              /* sent when its lease may have been over on arrival */
     uint64_t progress;      /* subtasks done below it, as last heard */
     uint64_t progressed_ns; /* when that was last more than before; at first when it was sent */
@@ -497,6 +499,8 @@ static inline uint64_t pxi_view_trip_ns (const pxi_peer *peer)
 uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer);
 void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer);
 void pxi_view_leave (pxi_core *core);
+/* What is there of this peer's is late: something new would be, too. */
+bool pxi_view_held_up (const pxi_peer *peer);
 /* A random peer but `avoid` that may work for `job` (NULL: any responsive one); NULL = none. */
 pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid);
 /* Free the entry when nothing refers to it any more. */

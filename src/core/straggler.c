@@ -2,11 +2,13 @@
  *
  * Three things are needed (rule 6): evidence (most of the job is done, at least SAMPLES_MIN run
  * times of the same task are known, and the age is over the larger of their 95th percentile and a
- * multiple of their median, plus the round trip; or its worker answers no question, handshake.c); a
- * free resource (a slot here with nothing takeable, or an offer in hand: never a reservation, so a
- * saturated cluster duplicates nothing); and budget (redo_percent of the attempts under way, at least
- * one; and of the work done 1/20, or half for the first). What has subtasks of its own is no
- * straggler while they get done. When fewer than a quarter of the extra attempts win, the multiple
+ * multiple of their median, plus the round trip; or its worker answers no question, handshake.c; or
+ * it does not get on, is_stuck); a free resource (a slot here with nothing takeable, or an offer in
+ * hand: never a reservation, so a saturated cluster duplicates nothing); and budget (redo_percent of
+ * the attempts under way, at least one; and of the work done 1/20, or half for the first; where a
+ * worker is silent or stuck, a slot here that is free). What has subtasks of its own is no straggler
+ * while they get done. While a good part of what a worker has is being done again nothing else goes
+ * there (pxi_view_held_up): it would be late as well. When fewer than a quarter of the extra attempts win, the multiple
  * doubles: then these tasks are not late but large. (LATE: Zaharia et al. 2008; budget as in
  * SCIENCE.md 3.) */
 #include <stdlib.h>
@@ -20,11 +22,12 @@ enum {
     MULTIPLE = 2,
     BUDGET_PART = 20,
     FIRST_PART = 2,
-    DONE_PART = 3,       /* for each attempt under way so many are done */
-    ALIKE = 4,           /* 95th percentile over median, up to which tasks are of one size */
-    CLOSE = 2,           /* the same, of those that say what the next one takes */
-    JUDGED_MIN = 8,      /* extra attempts before their rate of winning counts */
-    OVERDUE_LOOKS = 256, /* attempts looked at each time that a slot here has nothing to do */
+    DONE_PART = 3,        /* for each attempt under way so many are done */
+    ALIKE = 4,            /* 95th percentile over median, up to which tasks are of one size */
+    CLOSE = 2,            /* the same, of those that say what the next one takes */
+    JUDGED_MIN = 8,       /* extra attempts before their rate of winning counts */
+    STUCK_HANDSHAKES = 3, /* without progress: what is below may just be long */
+    OVERDUE_LOOKS = 256,  /* attempts looked at each time that a slot here has nothing to do */
     HURRY_MAX = 16, /* attempts of a job that is about to end: more of them keep everybody busy */
 };
 /* Between two looks: the first, or half the shortest time of a task, up to these. */
@@ -219,8 +222,7 @@ static bool slots_in_budget (const pxi_core *core, const pxi_job *job)
 }
 
 /* What was wasted and what is at stake stays within a twentieth of the work done; within a half for the first, so
- * that small jobs have one. What is at a silent worker is always allowed, one after the other: who does it again has
- * nothing else to do. */
+ * that small jobs have one. */
 static bool work_in_budget (const pxi_job *job, uint64_t at_stake_ns)
 {
     uint64_t extra_ns = job->extra_ns + at_stake_ns;
@@ -234,7 +236,7 @@ static bool work_in_budget (const pxi_job *job, uint64_t at_stake_ns)
 static bool gets_on (const pxi_core *core, const pxi_attempt_state *attempt)
 {
     return attempt->subtask->job->nests &&
-           core->now_ns - attempt->progressed_ns < 3 * core->handshake_ns;
+           core->now_ns - attempt->progressed_ns < STUCK_HANDSHAKES * core->handshake_ns;
 }
 
 /* Before, those that are done are the short ones, and most of the others look late beside them. */
@@ -249,6 +251,29 @@ static bool silent (const pxi_subtask *subtask)
     return peer && pxi_handshake_silent (peer);
 }
 
+static uint64_t longest_ns (const pxi_job *job)
+{
+    uint64_t longest_ns = 0;
+    for (uint32_t i = 0; i < n_kept (job); i++)
+        longest_ns = job->samples[i].run_ns > longest_ns ? job->samples[i].run_ns : longest_ns;
+    return longest_ns;
+}
+
+/* Of what it has below it nothing has ended for longer than anything in this job has taken, and than it got on
+ * before: its worker answers, but it hardly computes. Run times of its like may not be known, nor would they say
+ * anything: it is as large as what is below it. */
+static bool is_stuck (const pxi_core *core, const pxi_subtask *subtask)
+{
+    const pxi_job *job = subtask->job;
+    const pxi_attempt_state *only = only_of (subtask);
+    if (!only || !only->peer || !job->nests || !job->n_samples)
+        return false;
+    uint64_t still_ns = core->now_ns - only->progressed_ns;
+    return still_ns > STUCK_HANDSHAKES * core->handshake_ns &&
+           still_ns > multiple (job) * longest_ns (job) &&
+           still_ns > only->progressed_ns - only->sent_ns;
+}
+
 static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi_peer *target,
                      verdict *last)
 {
@@ -258,7 +283,7 @@ static bool is_late (const pxi_core *core, const pxi_subtask *subtask, const pxi
         return false;
     if (target && pxi_branch_full (subtask->branch))
         return false;
-    if (silent (subtask))
+    if (silent (subtask) || is_stuck (core, subtask))
         return true;
     if (!is_chunk && (core->now_ns - only->sent_ns <= AGE_MIN_NS || !mostly_done (subtask->job)))
         return false;
@@ -284,7 +309,9 @@ static bool is_overdue (const pxi_core *core, const pxi_subtask *subtask, uint64
 /* The oldest first: it is what everybody waits for. */
 pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *peer)
 {
-    if (!core->config.speculation || !slots_in_budget (core, job))
+    bool in_budget = slots_in_budget (core, job);
+    bool may = in_budget || (!peer && job->n_extra < core->self.slots);
+    if (!core->config.speculation || !may)
         return NULL;
     verdict last = {0};
     uint64_t at_stake_ns = UINT64_MAX; /* summed up for the first that is late */
@@ -297,9 +324,12 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
             continue;
         if (at_stake_ns == UINT64_MAX)
             at_stake_ns = at_stake_now_ns (core, job);
+        if (silent (subtask) || is_stuck (core, subtask))
+            return subtask;
         /* Doing a chunk again that is over what was expected of it costs less than it has cost already. */
-        bool pays = silent (subtask) || subtask->spec.n_items;
-        if (pays || work_in_budget (job, at_stake_ns + lost_ns (core, subtask)))
+        bool pays =
+            subtask->spec.n_items || work_in_budget (job, at_stake_ns + lost_ns (core, subtask));
+        if (in_budget && pays)
             return subtask;
     }
     return NULL;

@@ -21,6 +21,7 @@ enum {
      * who is new is worth less than who was measured. */
     SAMPLE_DRAWS = 2 * PXI_RECORDS_MAX,
     NEWCOMERS_MAX = 4,
+    HELD_UP_PART = 4,    /* of its slots: so many late attempts, and nothing more is sent there */
     INTRODUCED_MAX = 64, /* peers in the view: more of them meet in time */
 };
 #define INTRODUCE_NS (20 * PXI_MS)
@@ -753,6 +754,12 @@ static bool reserved_at (const pxi_job *job, const pxi_peer *peer)
     return false;
 }
 
+/* A slot of a peer that is late with one thing may be as good as ever where it has many. */
+bool pxi_view_held_up (const pxi_peer *peer)
+{
+    return peer->n_overtaken && HELD_UP_PART * peer->n_overtaken >= peer->record.slots;
+}
+
 /* One question at a time per peer: a second one would wait behind the first. */
 static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job *job,
                       uint64_t avoid)
@@ -761,7 +768,8 @@ static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job 
         return false;
     if (!job)
         return peer->n_leases == 0 && !pxi_lease_in_vain (peer);
-    return !peer->n_probes && !reserved_at (job, peer) && pxi_view_fits (core, peer, job->module);
+    return !peer->n_probes && !pxi_view_held_up (peer) && !reserved_at (job, peer) &&
+           pxi_view_fits (core, peer, job->module);
 }
 
 /* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is
