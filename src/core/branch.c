@@ -486,6 +486,18 @@ void pxi_branch_undone (pxi_core *core, pxi_attempt_state *attempt, uint64_t blo
     give_back (core, subtask, &why, peer);
 }
 
+static void beat_others (const pxi_subtask *subtask, const pxi_attempt_state *winner)
+{
+    if (winner->peer)
+        winner->peer->beaten &= winner->overtaken;
+    PXI_LIST_EACH (link, &subtask->attempts)
+    {
+        const pxi_attempt_state *attempt = PXI_LIST_ENTRY (link, pxi_attempt_state, in_subtask);
+        if (attempt->overtaken && attempt != winner)
+            attempt->peer->beaten = true;
+    }
+}
+
 static void won (pxi_core *core, pxi_attempt_state *attempt, const pxi_returned *returned)
 {
     pxi_subtask *subtask = attempt->subtask;
@@ -509,6 +521,7 @@ static void won (pxi_core *core, pxi_attempt_state *attempt, const pxi_returned 
     }
     SAY (core, "s%llu.%u done at %s -> delivered", (unsigned long long)subtask->id, attempt->number,
          pxi_core_name (where));
+    beat_others (subtask, attempt);
     bool pays = where && subtask->n_attempts == 1 && pxi_adapt_pays (core, attempt, run_ns);
     pxi_branch_attempt_free (core, attempt);
     if (pays)

@@ -85,8 +85,9 @@ typedef struct pxi_peer {
     uint32_t n_lapsed;  /* leases for it that it let lapse, less those that it answered */
     uint64_t lapsed_ns; /* when the last of those was given */
     uint32_t n_away, n_runs, n_probes, n_leases, n_reservations;
-    uint32_t n_overtaken;  /* of those away */
-    uint32_t pins;         /* held by a step in progress */
+    uint32_t n_overtaken; /* of those away */
+    bool beaten;   /* one of those was done elsewhere first, and nothing there in time since */
+    uint32_t pins; /* held by a step in progress */
     uint64_t mastered_ns;  /* last handshake of it as a master, or first run for it */
     uint64_t relation_ns;  /* when the present relation began */
     uint64_t sequence;     /* of the last handshake sent to it */

@@ -1,15 +1,15 @@
 /* Stragglers: which attempt is later than its branch can explain, and whether doing it again pays.
  *
- * Three things are needed (rule 6): evidence (most of the job is done, at least SAMPLES_MIN run
- * times of the same task are known, and the age is over the larger of their 95th percentile and a
- * multiple of their median, plus the round trip; or its worker answers no question, handshake.c; or
- * it does not get on, is_stuck); a free resource (a slot here with nothing takeable, or an offer in
- * hand: never a reservation, so a saturated cluster duplicates nothing); and budget (redo_percent of
- * the attempts under way, at least one; and of the work done 1/20, or half for the first; where a
- * worker is silent or stuck, a slot here that is free). What has subtasks of its own is no straggler
- * while they get done. While a good part of what a worker has is being done again nothing else goes
- * there (pxi_view_held_up): it would be late as well. When fewer than a quarter of the extra attempts win, the multiple
- * doubles: then these tasks are not late but large. (LATE: Zaharia et al. 2008; budget as in
+ * Three things are needed (rule 6): evidence (most of the job is done, at least SAMPLES_MIN run times of
+ * the same task are known, and the age is over the larger of their 95th percentile and a multiple of
+ * their median, plus the round trip; or its worker answers no question, handshake.c; or it does not get
+ * on, is_stuck); a free resource (a slot here with nothing takeable, or an offer in hand: never a
+ * reservation, so a saturated cluster duplicates nothing); and budget (redo_percent of the attempts under
+ * way, at least one; and of the work done 1/20, or half for the first; where a worker is silent or stuck,
+ * or was beaten before, a slot here that is free). What has subtasks of its own is no straggler while
+ * they get done. While a good part of what a worker has is being done again nothing else goes there
+ * (pxi_view_held_up): it would be late as well. When fewer than a quarter of the extra attempts win, the
+ * multiple doubles: then these tasks are not late but large. (LATE: Zaharia et al. 2008; budget as in
  * SCIENCE.md 3.) */
 #include <stdlib.h>
 #include <string.h>
@@ -324,7 +324,8 @@ pxi_subtask *pxi_straggler_pick (pxi_core *core, pxi_job *job, const pxi_peer *p
             continue;
         if (at_stake_ns == UINT64_MAX)
             at_stake_ns = at_stake_now_ns (core, job);
-        if (silent (subtask) || is_stuck (core, subtask))
+        const pxi_peer *where = first_of (subtask)->peer;
+        if (silent (subtask) || is_stuck (core, subtask) || (where && where->beaten))
             return subtask;
         /* Doing a chunk again that is over what was expected of it costs less than it has cost already. */
         bool pays =

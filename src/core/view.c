@@ -151,6 +151,7 @@ static void peer_restarted (pxi_core *core, pxi_peer *peer, uint64_t incarnation
     peer->missed = 0;
     peer->rtt_ns = peer->rtt_var_ns = peer->busy_until_ns = peer->cannot_until_ns = 0;
     peer->returned_until_ns = peer->n_returned = 0;
+    peer->beaten = false;
     pxi_cost_link_forget (&peer->link);
     if (peer->devices)
         peer->devices->wrong = peer->devices->n_refused = peer->devices->room = 0;
