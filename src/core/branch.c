@@ -400,12 +400,23 @@ void pxi_branch_put_back (pxi_core *core, pxi_subtask *subtask)
         pxi_branch_give_back (core, subtask);
 }
 
+/* Where it can be tried here as well, only one that answers and at which it has not crashed is waited for. */
+static bool may_another (pxi_core *core, const pxi_subtask *subtask)
+{
+    if (!core->config.isolated)
+        return core->n_responsive;
+    const pxi_peer *crashed_at = pxi_view_find (core, subtask->crashed_at);
+    bool counts =
+        crashed_at && crashed_at->in_view && !crashed_at->unresponsive && !crashed_at->leaving;
+    return core->n_responsive > counts;
+}
+
 void pxi_branch_check_retry (pxi_core *core, pxi_job *job)
 {
     PXI_LIST_EACH_SAFE (link, &job->retry)
     {
         pxi_subtask *subtask = PXI_LIST_ENTRY (link, pxi_subtask, in_retry);
-        if (core->now_ns < subtask->retry_until_ns && core->n_responsive)
+        if (core->now_ns < subtask->retry_until_ns && may_another (core, subtask))
             continue;
         pxi_list_remove (&subtask->in_retry);
         if (core->config.isolated && !pxi_crashers_find (core, &subtask->spec)) {

@@ -531,6 +531,14 @@ static bool leaves (pxi_core *core, pxi_job *job, const pxi_peer *peer, const px
     return false;
 }
 
+/* Who has just said free, and has more slots than we have used, is asked again though enough others keep a reservation:
+ * as many subtasks as there are slots would wait for these, while its slots stand idle. */
+static void ask_on (pxi_core *core, pxi_job *job, pxi_peer *peer)
+{
+    if (!job->nests && asked_enough (job) && peer->n_away < peer->record.slots)
+        pxi_place_free_at (core, job, peer);
+}
+
 static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
                             const pxi_event *event)
 {
@@ -566,6 +574,7 @@ static void dispatch_taken (pxi_core *core, pxi_job *job, const pxi_take *take,
     message->lease = take->lease;
     message->attempts = specs;
     message->n_attempts = dispatch.n_attempts;
+    ask_on (core, job, take->peer);
 }
 
 /* False: it was too large for a probe, or has gone back. */

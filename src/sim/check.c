@@ -12,7 +12,7 @@
  *   slots       threads that may execute and leases are within the slots, but for one of each root;
  *               nobody else is allowed more while others, as far as the core has heard, still hold it
  *   lease       never more starts than it is for; under a lapsed one, than its master has another for, or than slots
- *               are free that nobody waits for
+ *               are free
  *   reserved    no offer comes of a reservation that has lapsed
  *   remembered  what has crashed here PXI_CRASHES_MAX times is not started again; what has not, is
  *   former      what concerns a former self changes nothing
@@ -120,8 +120,9 @@ static bool is_stale (const pxi_sim_peer *peer, const pxi_message *message)
     return outlived && knows_newer (peer, message);
 }
 
-static void see_leases_lapse (pxi_sim_peer *peer)
+static bool see_leases_lapse (pxi_sim_peer *peer)
 {
+    bool any = false;
     PXI_LIST_EACH_SAFE (link, &peer->leases)
     {
         pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
@@ -129,7 +130,9 @@ static void see_leases_lapse (pxi_sim_peer *peer)
             continue;
         pxi_list_remove (&lease->in_peer);
         free (lease);
+        any = true;
     }
+    return any;
 }
 
 static uint64_t crashed_key (pxi_job_id job, uint64_t digest)
@@ -156,7 +159,7 @@ void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_chec
     pxi_core_sizes_read (peer->core, &before->sizes);
     before->stale = event->kind == PXI_EV_MESSAGE && is_stale (peer, event->message);
     before->gathers = pxi_core_gathers (peer->core);
-    see_leases_lapse (peer);
+    before->lapsed = see_leases_lapse (peer);
     hear_crash (peer, event);
     pxi_custody_before_step (peer, event);
 }
@@ -266,36 +269,42 @@ static void see_offers (pxi_sim_peer *peer, const pxi_actions *actions)
     }
 }
 
-/* id 0: any of this master's that is of slots. Returns 0: there is none, it has lapsed, or was used before. */
+/* Of this master's: under this id, or (id 0) the largest of slots: which of them it takes is the worker's. 0 slots:
+ * there is none, it has lapsed, or was used before. */
 static uint32_t lease_used (pxi_sim_peer *peer, uint64_t master, uint64_t id)
 {
+    pxi_sim_lease *used = NULL;
     PXI_LIST_EACH (link, &peer->leases)
     {
         pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
         if (lease->master != master || (id ? lease->lease != id : lease->device != 0))
             continue;
-        uint32_t n_slots = lease->n_slots;
-        pxi_list_remove (&lease->in_peer);
-        free (lease);
-        return n_slots;
+        used = used && used->n_slots >= lease->n_slots ? used : lease;
     }
-    return 0;
+    uint32_t n_slots = used ? used->n_slots : 0;
+    if (used)
+        pxi_list_remove (&used->in_peer);
+    free (used);
+    return n_slots;
 }
 
-static uint32_t free_before (const pxi_sim_peer *peer, const pxi_core_sizes *before)
+static uint32_t free_before (const pxi_sim_peer *peer, const pxi_check_before *before)
 {
     uint32_t slots = peer->world->config.peers[peer->index].slots;
-    uint32_t held = before->slots_used + before->slots_leased;
-    return before->reservations || held > slots ? 0 : slots - held;
+    uint32_t held = before->sizes.slots_used + (before->lapsed ? 0 : before->sizes.slots_leased);
+    return held > slots ? 0 : slots - held;
 }
 
 static void check_lease (pxi_sim_peer *peer, const pxi_message *message,
-                         const pxi_core_sizes *before, const pxi_actions *actions)
+                         const pxi_check_before *before, const pxi_actions *actions)
 {
     uint32_t n_runs = count_actions (actions, PXI_DO_RUN);
     uint32_t n_slots = lease_used (peer, message->from, message->lease);
-    n_slots = n_slots ? n_slots : lease_used (peer, message->from, 0);
-    n_slots = n_slots ? n_slots : free_before (peer, before);
+    if (!n_slots) {
+        uint32_t n_free = free_before (peer, before);
+        n_slots = lease_used (peer, message->from, 0);
+        n_slots = n_slots > n_free ? n_slots : n_free;
+    }
     if (n_runs > n_slots * PXI_BATCH_MAX)
         pxi_check_broken (peer->world, peer, "lease: %u runs start under a lease for %u", n_runs,
                           n_slots);
@@ -546,7 +555,7 @@ void pxi_check_after_step (pxi_sim_peer *peer, const pxi_event *event,
     if (before->stale)
         check_former (peer, event, before, actions);
     if (event->kind == PXI_EV_MESSAGE && event->message->kind == PXI_DISPATCH && !before->stale)
-        check_lease (peer, event->message, &before->sizes, actions);
+        check_lease (peer, event->message, before, actions);
     if (count_actions (actions, PXI_DO_RUN))
         check_runs (peer);
     pxi_custody_after_step (peer, event, actions);
