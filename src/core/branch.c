@@ -519,6 +519,8 @@ static void won (pxi_core *core, pxi_attempt_state *attempt, const pxi_returned 
     outcome.device = attempt->device;
     if (where)
         where->n_returned = 0;
+    if (where && pxi_view_full_of_ours (where))
+        job->home_until_ns = 0; /* it was refused for what it had */
     core->stats.work_ns += run_ns;
     core->stats.results_received += where != NULL;
     job->work_ns += run_ns;

@@ -426,7 +426,8 @@ static pxi_peer *pick_for (pxi_core *core, pxi_job *job)
         if (!peer || !job->surplus || pxi_estimate_leaves (core, job, peer, NULL, job->surplus))
             return peer;
     }
-    pxi_estimate_stay (core, job, peer);
+    if (!job->n_seeking) /* else those are not among the refused that are being asked */
+        pxi_estimate_stay (core, job, peer);
     return NULL;
 }
 
@@ -783,6 +784,8 @@ static void on_offer (pxi_core *core, pxi_peer *from, pxi_probe *probe, const px
     if (job) {
         job->backoff = 0;
         job->backoff_until_ns = 0;
+        if (probe)
+            job->home_until_ns = 0; /* only those were refused that were not being asked */
         if (probe && core->busy_share < BUSY_SHARE_HIGH)
             job->n_busy = 0; /* else what was asked has been asked for all of them */
         for (uint32_t i = job->n_reserved; i-- > 0;) {

@@ -502,6 +502,8 @@ void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer);
 void pxi_view_leave (pxi_core *core);
 /* What is there of this peer's is late: something new would be, too. */
 bool pxi_view_held_up (const pxi_peer *peer);
+/* With what is ours: it has said so by taking it, and asking it again would say no more. */
+bool pxi_view_full_of_ours (const pxi_peer *peer);
 /* A random peer but `avoid` that may work for `job` (NULL: any responsive one); NULL = none. */
 pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid);
 /* Free the entry when nothing refers to it any more. */

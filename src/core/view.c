@@ -773,8 +773,25 @@ static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job 
            pxi_view_fits (core, peer, job->module);
 }
 
-/* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is
- * passed over once; then a walk from a random place, so that the last free peer is found too. */
+bool pxi_view_full_of_ours (const pxi_peer *peer)
+{
+    return peer->record.slots && peer->n_away >= peer->record.slots;
+}
+
+static pxi_peer *walk (const pxi_core *core, const pxi_job *job, uint64_t avoid, uint32_t from,
+                       bool full)
+{
+    for (uint32_t i = 0; i < core->n_view; i++) {
+        pxi_peer *walked = core->view[(from + i) % core->n_view];
+        if (pxi_view_full_of_ours (walked) <= full && eligible (core, walked, job, avoid))
+            return walked;
+    }
+    return NULL;
+}
+
+/* Uniform among the fit ones (rule 1): random draws first, where a peer that just said busy is passed over once; then
+ * a walk from a random place, so that the last free peer is found too. Those that are full of what we sent come
+ * last. */
 pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid)
 {
     if (!core->n_responsive)
@@ -782,14 +799,10 @@ pxi_peer *pxi_view_pick (pxi_core *core, const pxi_job *job, uint64_t avoid)
     for (uint32_t draw = 0; draw < PICK_DRAWS; draw++) {
         pxi_peer *drawn = core->view[pxi_prng_below (&core->prng, core->n_view)];
         bool passed_over = draw < PICK_DRAWS / 2 && core->now_ns < drawn->busy_until_ns;
-        if (!passed_over && eligible (core, drawn, job, avoid))
+        if (!passed_over && !pxi_view_full_of_ours (drawn) && eligible (core, drawn, job, avoid))
             return drawn;
     }
     uint32_t from = (uint32_t)pxi_prng_below (&core->prng, core->n_view);
-    for (uint32_t i = 0; i < core->n_view; i++) {
-        pxi_peer *walked = core->view[(from + i) % core->n_view];
-        if (eligible (core, walked, job, avoid))
-            return walked;
-    }
-    return NULL;
+    pxi_peer *found = walk (core, job, avoid, from, false);
+    return found ? found : walk (core, job, avoid, from, true);
 }

@@ -927,6 +927,31 @@ Test (figures, nor_does_a_loop_whose_subtasks_differ_widely)
     }
 }
 
+/* Each slot has one, two or four of them, of half a second each: none stands idle while another has one more. */
+Test (figures, a_loop_of_as_many_subtasks_as_slots_fills_them)
+{
+    static const uint32_t all_peers[] = {2, 3, 5, 8, 16};
+    for (uint32_t i = 0; i < 5 * 4 * 3 * 3; i++) {
+        uint32_t n_peers = all_peers[i % 5], slots = 1u << i / 5 % 4, each = 1u << i / 20 % 3;
+        pxi_world_job job;
+        pxi_world_config config = four_peers (&job);
+        pxi_world_peer peers[16];
+        for (uint32_t k = 0; k < n_peers; k++)
+            peers[k] = (pxi_world_peer){.slots = slots, .speed_permille = 1000};
+        config.peers = peers;
+        config.n_peers = n_peers;
+        config.seed = i + 1;
+        job.at_ns = 3 * PXI_SECOND;
+        job.tree =
+            loops (i, 1, n_peers * slots * each, (pxi_law){PXI_LAW_CONSTANT, PXI_SECOND / 2});
+        job.tree.numbers[0] = 1024;
+        job.tree.n_numbers = 1;
+        double took = (double)played (&config).jobs_ns[0] / (double)(PXI_SECOND / 2) / each;
+        cr_expect_lt (took, 1.05, "%u for each of %u slots of %u peers: %.3f of the ideal", each,
+                      slots, n_peers, took);
+    }
+}
+
 Test (figures, work_done_and_work_in_vain_are_told_apart)
 {
     pxi_world_job job;
