@@ -120,9 +120,8 @@ static bool is_stale (const pxi_sim_peer *peer, const pxi_message *message)
     return outlived && knows_newer (peer, message);
 }
 
-static bool see_leases_lapse (pxi_sim_peer *peer)
+static void see_leases_lapse (pxi_sim_peer *peer)
 {
-    bool any = false;
     PXI_LIST_EACH_SAFE (link, &peer->leases)
     {
         pxi_sim_lease *lease = PXI_LIST_ENTRY (link, pxi_sim_lease, in_peer);
@@ -130,9 +129,7 @@ static bool see_leases_lapse (pxi_sim_peer *peer)
             continue;
         pxi_list_remove (&lease->in_peer);
         free (lease);
-        any = true;
     }
-    return any;
 }
 
 static uint64_t crashed_key (pxi_job_id job, uint64_t digest)
@@ -159,7 +156,7 @@ void pxi_check_before_step (pxi_sim_peer *peer, const pxi_event *event, pxi_chec
     pxi_core_sizes_read (peer->core, &before->sizes);
     before->stale = event->kind == PXI_EV_MESSAGE && is_stale (peer, event->message);
     before->gathers = pxi_core_gathers (peer->core);
-    before->lapsed = see_leases_lapse (peer);
+    see_leases_lapse (peer);
     hear_crash (peer, event);
     pxi_custody_before_step (peer, event);
 }
@@ -288,11 +285,11 @@ static uint32_t lease_used (pxi_sim_peer *peer, uint64_t master, uint64_t id)
     return n_slots;
 }
 
+/* At most: leases may lapse in the step itself. */
 static uint32_t free_before (const pxi_sim_peer *peer, const pxi_check_before *before)
 {
     uint32_t slots = peer->world->config.peers[peer->index].slots;
-    uint32_t held = before->sizes.slots_used + (before->lapsed ? 0 : before->sizes.slots_leased);
-    return held > slots ? 0 : slots - held;
+    return before->sizes.slots_used < slots ? slots - before->sizes.slots_used : 0;
 }
 
 static void check_lease (pxi_sim_peer *peer, const pxi_message *message,

@@ -211,7 +211,7 @@ void pxi_check_broken (pxi_world *world, const pxi_sim_peer *peer, const char *f
 
 typedef struct pxi_check_before { /* what a step is compared with */
     pxi_core_sizes sizes;
-    bool stale, gathers, lapsed; /* lapsed: leases do, in this step */
+    bool stale, gathers;
 } pxi_check_before;
 
 bool pxi_check_init (pxi_world *world);
