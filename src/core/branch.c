@@ -497,6 +497,7 @@ void pxi_branch_undone (pxi_core *core, pxi_attempt_state *attempt, uint64_t blo
     give_back (core, subtask, &why, peer);
 }
 
+/* What else is late where it was not first needs no budget (straggler.c), until something comes from there in time. */
 static void beat_others (const pxi_subtask *subtask, const pxi_attempt_state *winner)
 {
     if (winner->peer)
