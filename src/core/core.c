@@ -428,6 +428,7 @@ static void dispatch (pxi_core *core, const pxi_event *event)
         if (event->count && !job->surplus)
             job->waits_ns = core->now_ns;
         job->surplus = event->count;
+        job->dry = false;
         pxi_device_surplus (core, job, event->task, event->n_items);
         if (event->count && !job->root) /* what was sent here has subtasks, and so will its like */
             job->nests = job->heard_of = true;

@@ -439,8 +439,7 @@ void pxi_share_active (pxi_core *core, const pxi_event *event)
     charge (core);
     job->active = event->count;
     job->wanted = event->wanted < core->self.slots ? event->wanted : core->self.slots;
-    if (event->flag)
-        job->surplus = 0;
+    job->dry |= event->flag;
     if (event->runs > job->runs_echoed && event->runs <= job->runs_sent)
         job->runs_echoed = event->runs;
     core->share_pending = true;

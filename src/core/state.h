@@ -122,7 +122,8 @@ typedef struct pxi_job {
     uint32_t claims;           /* reservations of this job in our ring */
     uint64_t root;             /* run of the root, when it is ours; 0 = none */
     /* asking side (core/place.c) */
-    uint32_t surplus;   /* takeable subtasks, as last told */
+    uint32_t surplus; /* takeable subtasks, as last told */
+    bool dry;         /* it has told since that nothing waits: of use to who looks for stragglers */
     uint32_t n_seeking; /* questions under way: takes and probes */
     uint32_t n_taking;  /* of these the ones that wait for a subtask, */
     uint32_t n_asked;   /* and for how many */

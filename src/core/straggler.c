@@ -422,7 +422,7 @@ static bool hurry (pxi_core *core, const pxi_job *job)
 
 static bool is_idle (const pxi_core *core, const pxi_job *job)
 {
-    return !job->surplus && !job->wanted && pxi_share_free (core) > 0;
+    return (!job->surplus || job->dry) && !job->wanted && pxi_share_free (core) > 0;
 }
 
 void pxi_straggler_idle (pxi_core *core, pxi_job *job)
