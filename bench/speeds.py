@@ -18,6 +18,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'tests/cluster'))
 
 from harness import Peerd, run  # noqa: E402
+from links import read  # noqa: E402
 
 SLOWER, WORST = 4, 1.15
 MODULE = 'tests/cluster/work.so'
@@ -35,11 +36,7 @@ def ideal_ms(count, each_ms, fast, slow):
 def play(build, addresses, count, each_ms):
     done = run(build / 'tests/cluster/job', '--listen', 'tcp://127.0.0.1:0', 1, ','.join(addresses), len(addresses),
                build / MODULE, 'work.loads', f'{count} {each_ms * 1000} 100 16 0', 'work.loads=65535')
-    told = dict(line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line)
-    right, took_ns = told.get('loads', '0 0').split()
-    if int(right) != count:
-        sys.exit(f'{count} x {each_ms} ms: {done.stdout}{done.stderr}')
-    return int(took_ns) / 1e6
+    return 1e3 * read(done, count, f'{count} x {each_ms} ms')[1]
 
 
 def measure(build, fast, slow, repeats):
@@ -77,4 +74,7 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except RuntimeError as wrong:
+        sys.exit(str(wrong))

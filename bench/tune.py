@@ -6,7 +6,7 @@ not held against the choice. A second peer-tune must start from the profile of t
     tune.py [--build DIR] [--peers N] [--repeats N] [--small] [--json FILE] [SHAPE]...
 
 The exit code is 1 where a choice is more than 5 % above the best of the sweep, took more than 12 runs for a branch
-point, or was not found again. On a quiet machine only: it compares times. About three minutes."""
+point, or was not found again. On a quiet machine only: it compares times. About four minutes."""
 
 import argparse
 import itertools

@@ -406,9 +406,7 @@ static bool may_another (pxi_core *core, const pxi_subtask *subtask)
     if (!core->config.isolated)
         return core->n_responsive;
     const pxi_peer *crashed_at = pxi_view_find (core, subtask->crashed_at);
-    bool counts =
-        crashed_at && crashed_at->in_view && !crashed_at->unresponsive && !crashed_at->leaving;
-    return core->n_responsive > counts;
+    return core->n_responsive > (crashed_at && pxi_view_responsive (crashed_at));
 }
 
 void pxi_branch_check_retry (pxi_core *core, pxi_job *job)

@@ -69,8 +69,8 @@ typedef struct pxi_chunk_given {
     uint32_t twin; /* id of the other attempt, PXI_CHUNKS_MAX = none */
     uint64_t begin, end;
     uint64_t given_ns, until_ns; /* as estimated; UINT64_MAX = nothing is known */
-    uint64_t begin_ns,
-        told_ns; /* as told: when others there were to have ended, and what it then takes */
+    uint64_t begin_ns;           /* as told: when others there were to have ended, */
+    uint64_t told_ns;            /* and what it takes then; 0 = nothing was told */
 } pxi_chunk_given;
 
 typedef struct pxi_plan {

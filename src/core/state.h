@@ -501,6 +501,8 @@ static inline uint64_t pxi_view_trip_ns (const pxi_peer *peer)
 uint64_t pxi_view_patience_ns (const pxi_core *core, const pxi_peer *peer);
 void pxi_view_unresponsive (pxi_core *core, pxi_peer *peer);
 void pxi_view_leave (pxi_core *core);
+/* Counted in core->n_responsive. */
+bool pxi_view_responsive (const pxi_peer *peer);
 /* What is there of this peer's is late: something new would be, too. */
 bool pxi_view_held_up (const pxi_peer *peer);
 /* With what is ours: it has said so by taking it, and asking it again would say no more. */

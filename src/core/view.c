@@ -63,17 +63,17 @@ static pxi_peer *peer_new (pxi_core *core, uint64_t id, uint64_t incarnation)
     return peer;
 }
 
-static bool counts_as_responsive (const pxi_peer *peer)
+bool pxi_view_responsive (const pxi_peer *peer)
 {
     return peer->in_view && !peer->unresponsive && !peer->leaving;
 }
 
 static void set_marks (pxi_core *core, pxi_peer *peer, bool unresponsive, bool leaving)
 {
-    core->n_responsive -= counts_as_responsive (peer);
+    core->n_responsive -= pxi_view_responsive (peer);
     peer->unresponsive = unresponsive;
     peer->leaving = leaving;
-    core->n_responsive += counts_as_responsive (peer);
+    core->n_responsive += pxi_view_responsive (peer);
 }
 
 static void set_gone (pxi_core *core, pxi_peer *peer, bool gone)
@@ -90,7 +90,7 @@ static void view_add (pxi_core *core, pxi_peer *peer)
     peer->in_view = true;
     peer->viewed_ns = core->now_ns;
     core->view[core->n_view++] = peer;
-    core->n_responsive += counts_as_responsive (peer);
+    core->n_responsive += pxi_view_responsive (peer);
     set_gone (core, peer, false);
     SAY (core, "%s known -> in the view", pxi_core_name (peer));
 }
@@ -99,7 +99,7 @@ static void view_remove (pxi_core *core, uint32_t at)
 {
     pxi_peer *peer = core->view[at];
     PXI_ASSERT (peer->in_view);
-    core->n_responsive -= counts_as_responsive (peer);
+    core->n_responsive -= pxi_view_responsive (peer);
     core->view[at] = core->view[--core->n_view];
     peer->in_view = false;
 }
@@ -408,7 +408,7 @@ static void fill_records (pxi_core *core, pxi_message *message, const pxi_peer *
     uint32_t n = 1, n_drawn = draw_sample (core);
     for (uint32_t i = 0; i < n_drawn && n < PXI_RECORDS_MAX; i++) {
         const pxi_peer *drawn = core->view[i];
-        if (drawn->record.id != receiver->record.id && counts_as_responsive (drawn) &&
+        if (drawn->record.id != receiver->record.id && pxi_view_responsive (drawn) &&
             drawn->heard_ns && core->now_ns - drawn->heard_ns < TOLD_FOR_NS &&
             may_tell (&drawn->record.address, to))
             records[n++] = drawn->record;
@@ -765,7 +765,7 @@ bool pxi_view_held_up (const pxi_peer *peer)
 static bool eligible (const pxi_core *core, const pxi_peer *peer, const pxi_job *job,
                       uint64_t avoid)
 {
-    if (!counts_as_responsive (peer) || peer->record.id == avoid)
+    if (!pxi_view_responsive (peer) || peer->record.id == avoid)
         return false;
     if (!job)
         return peer->n_leases == 0 && !pxi_lease_in_vain (peer);

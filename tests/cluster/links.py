@@ -50,6 +50,15 @@ CASES = [
 ]
 
 
+def read(done, count, what):
+    """(all that a job of work.loads has said, by its keys, seconds); it must have had all its results."""
+    told = dict(line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line)
+    right, took_ns = told.get('loads', '0 0').split()
+    if int(right) != count:
+        raise RuntimeError(f'{what}: {done.stdout}{done.stderr}')
+    return told, int(took_ns) / 1e9
+
+
 class Scene:
     """A peer behind a relay; jobs come from a host in front of it."""
 
@@ -68,11 +77,8 @@ class Scene:
                    self.worker.address, 1, self.build / 'tests/cluster/work.so', 'work.loads', f'{load.words} {held}',
                    f'work.loads={number}', host=self.lan.hosts[0])
         self.relay.calm()
-        told = dict(line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line)
-        right, took_ns = told.get('loads', '0 0').split()
-        if int(right) != load.count:
-            raise RuntimeError(f'{load.name}, {link}: {done.stdout}{done.stderr}')
-        return int(told['stat.results_received']), int(took_ns) / 1e9
+        told, took_s = read(done, load.count, f'{load.name}, {link}')
+        return int(told['stat.results_received']), took_s
 
 
 def check(scene):

@@ -354,6 +354,13 @@ Test (exec, closing_ends_what_runs)
     TEST_NO_LEAKS ();
 }
 
+static void finishes_well (struct rig *rig)
+{
+    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
+    cr_assert_eq (finished.outcome.code, PX_OK);
+    release (&finished);
+}
+
 /* While the root holds the only slot nobody else takes its subtasks. */
 static pxi_notice take_from (struct rig *rig, uint32_t root, uint64_t n, uint32_t count)
 {
@@ -392,9 +399,7 @@ Test (exec, shared_bytes_are_handed_over_once_for_their_branch)
     }
     give_back (rig, &taken);
     release (&taken);
-    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
-    cr_assert_eq (finished.outcome.code, PX_OK);
-    release (&finished);
+    finishes_well (rig);
     rig_free (rig);
 }
 
@@ -457,9 +462,7 @@ Test (exec, a_run_after_the_last_says_again_that_subtasks_wait)
         cr_assert_geq (surplus.count, 1);
         release (&surplus);
         atomic_store (&let_go, true);
-        pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
-        cr_assert_eq (finished.outcome.code, PX_OK);
-        release (&finished);
+        finishes_well (rig);
     }
     rig_free (rig);
 }
@@ -477,9 +480,7 @@ Test (exec, a_pool_that_has_nothing_left_to_do_says_so)
     cr_assert_eq (active.done, 1);
     give_back (rig, &taken);
     release (&taken);
-    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
-    cr_assert_eq (finished.outcome.code, PX_OK);
-    release (&finished);
+    finishes_well (rig);
     rig_free (rig);
 }
 
@@ -497,9 +498,7 @@ Test (exec, a_branch_of_number_0_is_never_handed_over)
         release (&taken);
     }
     atomic_store (&let_go, true);
-    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
-    cr_assert_eq (finished.outcome.code, PX_OK);
-    release (&finished);
+    finishes_well (rig);
     rig_free (rig);
 }
 
@@ -511,8 +510,6 @@ Test (exec, nothing_executes_without_a_slot)
     cr_assert_eq (active.count, 0);
     cr_assert_gt (active.wanted, 0, "it says that it could use one");
     submit (rig, (pxi_command){.kind = PXI_CMD_SLOTS, .count = 1});
-    pxi_notice finished = wait_notice (rig, PXI_NOTE_FINISHED);
-    cr_assert_eq (finished.outcome.code, PX_OK);
-    release (&finished);
+    finishes_well (rig);
     rig_free (rig);
 }
